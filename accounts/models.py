@@ -1,0 +1,142 @@
+"""People, teams, service accounts, their credentials and their grants."""
+
+from __future__ import annotations
+
+from django.contrib.auth.models import AbstractUser
+from django.db import models
+from django.db.models import Q
+
+from core.clock import now
+
+
+class Level(models.IntegerChoices):
+    """How far somebody may go with a model; each level includes the ones before it."""
+
+    NONE = 0, "No access"
+    READ = 1, "Read"
+    EDIT = 2, "Edit"
+    MANAGE_STAGING_VERSIONS = 3, "Manage Staging versions"
+    MANAGE_PRODUCTION_VERSIONS = 4, "Manage Production versions"
+    MANAGE = 5, "Manage"
+
+
+class User(AbstractUser):
+    """A person, or a service account: a user without a password that belongs to somebody.
+
+    ``is_superuser`` is the administrator. Users are switched off (``is_active``), never deleted: events name them.
+    """
+
+    is_service = models.BooleanField(default=False)
+    is_auditor = models.BooleanField(default=False)
+    owner = models.ForeignKey("self", null=True, blank=True, on_delete=models.PROTECT, related_name="service_accounts")
+
+    class Meta(AbstractUser.Meta):
+        constraints = [
+            # Only a service account has an owner: "who is behind this credential" never loops.
+            models.CheckConstraint(condition=Q(owner__isnull=True) | Q(is_service=True), name="only_service_has_owner"),
+        ]
+
+    @property
+    def person_id(self) -> int:
+        """Who is behind the credential: the owner of a service account, else the user. Reviews count by this."""
+        return self.owner_id or self.pk
+
+    @property
+    def display_name(self) -> str:
+        return self.get_full_name() or self.username
+
+
+class Team(models.Model):
+    name = models.SlugField(max_length=100, unique=True)
+    members = models.ManyToManyField(User, through="Membership", related_name="teams")
+
+    class Meta:
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Membership(models.Model):
+    team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="memberships")
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="memberships")
+    since = models.DateTimeField(default=now)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["team", "user"], name="one_membership_per_team")]
+
+    def __str__(self) -> str:
+        return f"{self.user} in {self.team}"
+
+
+class Grant(models.Model):
+    """A level for a person or a team, on one model (``model_id``, follows renames) or on a glob of names.
+
+    ``model_id`` is the id of a registered model; no foreign key, because models live in a room above this one.
+    """
+
+    user = models.ForeignKey(User, null=True, blank=True, on_delete=models.CASCADE, related_name="grants")
+    team = models.ForeignKey(Team, null=True, blank=True, on_delete=models.CASCADE, related_name="grants")
+    level = models.PositiveSmallIntegerField(choices=Level.choices)
+    model_id = models.BigIntegerField(null=True, blank=True)
+    pattern = models.CharField(max_length=256, blank=True)
+    created_at = models.DateTimeField(default=now)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(condition=Q(user__isnull=True) ^ Q(team__isnull=True), name="grant_to_user_or_team"),
+            models.CheckConstraint(condition=Q(model_id__isnull=True) ^ Q(pattern=""), name="grant_on_model_or_pattern"),
+            # One level per holder and object: granting again replaces.
+            models.UniqueConstraint(
+                fields=["user", "model_id", "pattern"], nulls_distinct=False, name="one_grant_per_user",
+                condition=Q(team__isnull=True),
+            ),
+            models.UniqueConstraint(
+                fields=["team", "model_id", "pattern"], nulls_distinct=False, name="one_grant_per_team",
+                condition=Q(user__isnull=True),
+            ),
+        ]
+        indexes = [models.Index(fields=["model_id"], name="grant_model_idx")]  # who may do what on this model
+
+    def __str__(self) -> str:
+        return f"{self.user or self.team}: {self.get_level_display()} on {self.pattern or f'model {self.model_id}'}"
+
+
+class TokenQuerySet(models.QuerySet["Token"]):
+    def usable(self) -> TokenQuerySet:
+        return self.filter(Q(expires_at__isnull=True) | Q(expires_at__gt=now()), revoked_at=None, user__is_active=True)
+
+
+class Token(models.Model):
+    """An API credential: only its SHA-256 is stored; ``prefix`` is what lists show."""
+
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="tokens")
+    name = models.CharField(max_length=100)
+    prefix = models.CharField(max_length=12)
+    digest = models.CharField(max_length=64, unique=True)
+    read_only = models.BooleanField(default=False)
+    created_at = models.DateTimeField(default=now)
+    expires_at = models.DateTimeField(null=True, blank=True)
+    last_used_at = models.DateTimeField(null=True, blank=True)
+    revoked_at = models.DateTimeField(null=True, blank=True)
+
+    objects = TokenQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-created_at"]
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.prefix}…)"
+
+
+class SignInLink(models.Model):
+    """A one-time way in, for the first administrator and for people without a password; stored hashed."""
+
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="sign_in_links")
+    digest = models.CharField(max_length=64, unique=True)
+    created_at = models.DateTimeField(default=now)
+    expires_at = models.DateTimeField()
+    used_at = models.DateTimeField(null=True, blank=True)
+
+    def __str__(self) -> str:
+        return f"sign-in link of {self.user}"

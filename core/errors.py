@@ -1,0 +1,43 @@
+"""What can go wrong, as the person reading it should hear it. Each door turns these into its own shape, once."""
+
+from __future__ import annotations
+
+
+class CountersignError(Exception):
+    """Base of every refusal of ours; ``message`` is a sentence for the reader and shows no internals."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+class Invalid(CountersignError):
+    """The input cannot be used as it is; ``field`` names the part at fault."""
+
+    def __init__(self, message: str, *, field: str = "") -> None:
+        super().__init__(message)
+        self.field = field
+
+
+class NotFound(CountersignError):
+    """There is no such thing, or this person may not know of it."""
+
+
+class AlreadyExists(CountersignError):
+    """Something with this name is there already."""
+
+
+class Conflict(CountersignError):
+    """The input is fine, the present state does not allow it."""
+
+
+class NotPermitted(CountersignError):
+    """This person may not do this."""
+
+
+class Unauthenticated(CountersignError):
+    """Nobody known is asking."""
+
+
+class TooLarge(CountersignError):
+    """More bytes than this endpoint takes."""

@@ -1,0 +1,125 @@
+"""Events, the channels that hear of them, and one delivery per event and channel."""
+
+from __future__ import annotations
+
+import uuid
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+
+from core.clock import now
+
+
+class Event(models.Model):
+    """Something that happened, saved with the change. Rows are only ever added (and marked as fanned out).
+
+    ``summary`` is the sentence people read; ``path`` is the page to open; ``audience`` the ids of the people to be
+    told personally, fixed when it happened.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    key = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    kind = models.CharField(max_length=64)
+    actor = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+")
+    model_name = models.CharField(max_length=256, blank=True)
+    version = models.PositiveIntegerField(null=True)
+    request_id = models.BigIntegerField(null=True)
+    summary = models.TextField()
+    path = models.CharField(max_length=1000, blank=True)
+    data = models.JSONField(default=dict)
+    audience = models.JSONField(default=list)
+    created_at = models.DateTimeField(default=now)
+    fanned_out_at = models.DateTimeField(null=True)
+
+    class Meta:
+        indexes = [
+            # The sweep: what has not been fanned out.
+            models.Index(fields=["id"], name="event_unsent_idx", condition=Q(fanned_out_at=None)),
+            models.Index(fields=["model_name", "-id"], name="event_model_idx"),  # the activity of a model
+            models.Index(fields=["request_id", "id"], name="event_request_idx"),  # the timeline of a request
+            models.Index(fields=["kind", "-id"], name="event_kind_idx"),  # the activity page's filter
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.key}"
+
+
+class Channel(models.Model):
+    """Where events go: the mailbox of one person (``user`` set, made when first needed), or a shared channel.
+
+    ``target`` holds the address or the secret URL, encrypted with the site's key.
+    """
+
+    class Kind(models.TextChoices):
+        EMAIL = "email", "Email"
+        SLACK = "slack", "Slack"
+
+    kind = models.CharField(max_length=20, choices=Kind.choices)
+    name = models.CharField(max_length=100)
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.CASCADE, related_name="channels"
+    )
+    target = models.TextField()
+    models_glob = models.CharField(max_length=256, default="*")
+    kinds = models.JSONField(default=list, blank=True)  # event kinds; empty means all that people are told of
+    is_active = models.BooleanField(default=True)
+    disabled_reason = models.CharField(max_length=300, blank=True)
+    created_at = models.DateTimeField(default=now)
+
+    class Meta:
+        ordering = ["name"]
+        constraints = [
+            models.UniqueConstraint(fields=["user", "kind"], condition=Q(user__isnull=False), name="one_channel_per_person"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.get_kind_display()}: {self.name}"
+
+
+class Delivery(models.Model):
+    """One event on its way to one channel. Long waits live in ``next_attempt_at``, never in a waiting task."""
+
+    class State(models.TextChoices):
+        PENDING = "pending", "Waiting"
+        LEASED = "leased", "Sending"
+        SENT = "sent", "Sent"
+        FAILED = "failed", "Failed"
+
+    event = models.ForeignKey(Event, on_delete=models.CASCADE, related_name="deliveries")
+    channel = models.ForeignKey(Channel, on_delete=models.CASCADE, related_name="deliveries")
+    state = models.CharField(max_length=10, choices=State.choices, default=State.PENDING)
+    attempts = models.PositiveSmallIntegerField(default=0)
+    next_attempt_at = models.DateTimeField(default=now)
+    lease_until = models.DateTimeField(null=True)
+    sent_at = models.DateTimeField(null=True)
+    created_at = models.DateTimeField(default=now)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["event", "channel"], name="one_delivery_per_event_and_channel")]
+        indexes = [
+            # The claim: what is due, and leases that ran out.
+            models.Index(fields=["next_attempt_at"], name="delivery_due_idx", condition=Q(state="pending")),
+            models.Index(fields=["lease_until"], name="delivery_leased_idx", condition=Q(state="leased")),
+            models.Index(fields=["-id"], name="delivery_failed_idx", condition=Q(state="failed")),  # the page's filter
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.event} to {self.channel}: {self.state}"
+
+
+class Attempt(models.Model):
+    """One try of a delivery and the answer it got."""
+
+    delivery = models.ForeignKey(Delivery, on_delete=models.CASCADE, related_name="tries")
+    at = models.DateTimeField(default=now)
+    succeeded = models.BooleanField()
+    status_code = models.PositiveSmallIntegerField(null=True)
+    answer = models.TextField(blank=True)  # the first 1,000 characters
+    duration_ms = models.PositiveIntegerField(default=0)
+
+    class Meta:
+        ordering = ["id"]
+
+    def __str__(self) -> str:
+        return f"{'sent' if self.succeeded else 'failed'} at {self.at:%Y-%m-%d %H:%M:%S}"
