@@ -1,0 +1,168 @@
+"""Policies with their revisions, transition requests, reviews and comments."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+from django.urls import reverse
+
+from core.clock import now
+from registry.models import Evidence, ModelVersion, RegisteredModel, Stage, TargetKind
+
+
+class Policy(models.Model):
+    """A named policy; ``current`` is the revision in force. Archiving takes it out of force, its history stays."""
+
+    name = models.SlugField(max_length=100, unique=True)
+    current = models.ForeignKey("PolicyRevision", null=True, on_delete=models.PROTECT, related_name="+")
+    created_at = models.DateTimeField(default=now)
+    archived_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["name"]
+        verbose_name_plural = "policies"
+
+    def __str__(self) -> str:
+        return self.name
+
+    def get_absolute_url(self) -> str:
+        return reverse("policy", args=[self.name])
+
+
+class PolicyRevision(models.Model):
+    """One immutable text of a policy. An unreadable text never gets here; one that became unreadable blocks."""
+
+    policy = models.ForeignKey(Policy, on_delete=models.PROTECT, related_name="revisions")
+    number = models.PositiveIntegerField()
+    text = models.TextField()
+    author = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    created_at = models.DateTimeField(default=now)
+
+    class Meta:
+        ordering = ["-number"]
+        constraints = [models.UniqueConstraint(fields=["policy", "number"], name="one_text_per_revision")]
+
+    def __str__(self) -> str:
+        return f"{self.policy} revision {self.number}"
+
+
+class TransitionRequest(models.Model):
+    """Somebody asks that a version gets a stage or an alias. Opening pins what it is judged on."""
+
+    class State(models.TextChoices):
+        OPEN = "open", "Open"
+        NEEDS_CHANGES = "needs_changes", "Changes asked for"
+        APPLIED = "applied", "Applied"
+        REJECTED = "rejected", "Rejected"
+        WITHDRAWN = "withdrawn", "Withdrawn"
+        SUPERSEDED = "superseded", "Superseded"
+
+    PENDING = (State.OPEN, State.NEEDS_CHANGES)
+    # The state machine: from each state, where it may go.
+    MOVES: dict[str, tuple[str, ...]] = {
+        State.OPEN: (State.NEEDS_CHANGES, State.APPLIED, State.REJECTED, State.WITHDRAWN, State.SUPERSEDED),
+        State.NEEDS_CHANGES: (State.OPEN, State.REJECTED, State.WITHDRAWN, State.SUPERSEDED),
+    }
+
+    id = models.BigAutoField(primary_key=True)
+    model = models.ForeignKey(RegisteredModel, on_delete=models.PROTECT, related_name="requests")
+    version = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, related_name="requests")
+    target_kind = models.CharField(max_length=5, choices=TargetKind.choices, default=TargetKind.STAGE)
+    target = models.CharField(max_length=255)
+    from_stage = models.CharField(max_length=10, choices=Stage.choices)
+    requester = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="transition_requests")
+    comment = models.TextField(blank=True)
+    archive_existing = models.BooleanField(default=True)
+    state = models.CharField(max_length=15, choices=State.choices, default=State.OPEN)
+    # The pins. ``policy_revisions``: ids of the PolicyRevisions in force, sorted.
+    policy_revisions = models.JSONField(default=list)
+    digest = models.CharField(max_length=64, blank=True)
+    evidence = models.ForeignKey(Evidence, on_delete=models.PROTECT, related_name="+")
+    baseline = models.ForeignKey(ModelVersion, null=True, on_delete=models.PROTECT, related_name="+")
+    created_at = models.DateTimeField(default=now)
+    updated_at = models.DateTimeField(default=now)
+    closed_at = models.DateTimeField(null=True)
+    closed_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+")
+    closed_reason = models.TextField(blank=True)
+    # The verdict tree that the decision was made on, once closed.
+    verdict = models.JSONField(null=True)
+
+    class Meta:
+        constraints = [
+            # One open request per version, target and requester.
+            models.UniqueConstraint(
+                fields=["version", "target_kind", "target", "requester"],
+                condition=Q(state__in=["open", "needs_changes"]), name="one_open_request_per_requester",
+            ),
+        ]
+        indexes = [
+            # The inbox: all that is open, newest first.
+            models.Index(fields=["-id"], name="request_open_idx", condition=Q(state__in=["open", "needs_changes"])),
+            models.Index(fields=["requester", "-id"], name="request_mine_idx"),
+            models.Index(fields=["model", "-id"], name="request_model_idx"),  # a model's requests
+            models.Index(fields=["-closed_at"], name="request_decided_idx", condition=Q(closed_at__isnull=False)),
+        ]
+
+    def __str__(self) -> str:
+        return f"request {self.pk}: {self.version} to {self.target}"
+
+    def get_absolute_url(self) -> str:
+        return reverse("request", args=[self.pk])
+
+    @property
+    def is_pending(self) -> bool:
+        return self.state in self.PENDING
+
+
+class Review(models.Model):
+    """One person's verdict and what they saw. Never edited: a newer one of the same person replaces it in the count."""
+
+    class Decision(models.TextChoices):
+        APPROVE = "approve", "Approved"
+        REQUEST_CHANGES = "request_changes", "Asked for changes"
+        REJECT = "reject", "Rejected"
+
+    request = models.ForeignKey(TransitionRequest, on_delete=models.PROTECT, related_name="reviews")
+    reviewer = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="reviews")
+    person = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")  # behind a credential
+    decision = models.CharField(max_length=15, choices=Decision.choices)
+    comment = models.TextField(blank=True)
+    teams = models.JSONField(default=list)  # names of the reviewer's teams then, for the record
+    # What was on the table when this was decided.
+    seen_digest = models.CharField(max_length=64, blank=True)
+    seen_evidence = models.CharField(max_length=64)
+    seen_policy_revisions = models.JSONField(default=list)
+    seen_baseline = models.ForeignKey(ModelVersion, null=True, on_delete=models.PROTECT, related_name="+")
+    created_at = models.DateTimeField(default=now)
+    is_current = models.BooleanField(default=True)  # the person's newest verdict on this request
+    dismissed_at = models.DateTimeField(null=True)
+    dismissed_reason = models.CharField(max_length=300, blank=True)
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [
+            # A person counts once, whatever credentials they hold.
+            models.UniqueConstraint(
+                fields=["request", "person"], condition=Q(is_current=True), name="one_current_review_per_person"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.reviewer}: {self.get_decision_display()}"
+
+
+class Comment(models.Model):
+    """A remark on a request or on a version. Markdown, stored as written."""
+
+    request = models.ForeignKey(TransitionRequest, null=True, on_delete=models.PROTECT, related_name="comments")
+    version = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, related_name="comments")
+    author = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    text = models.TextField()
+    created_at = models.DateTimeField(default=now)
+
+    class Meta:
+        ordering = ["id"]
+
+    def __str__(self) -> str:
+        return f"{self.author}: {self.text[:50]}"

@@ -1,0 +1,99 @@
+"""The gate's question: every write of the registry asks it, and the settings name who answers.
+
+The registry knows no policies. ``settings.CHANGE_GATE`` is the dotted path of a function
+``check(change: Change) -> None`` that returns when the change may happen and raises ``GateRefused`` when not. It is
+called inside the transaction of the change, with the model row locked.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+
+from django.conf import settings
+from django.utils.module_loading import import_string
+
+from accounts.models import User
+from core.errors import NotPermitted
+from registry.models import ModelVersion, RegisteredModel, TargetKind
+
+
+class ChangeKind(enum.StrEnum):
+    """Every kind of registry write. A new write needs a new kind, or one of these."""
+
+    CREATE_MODEL = "create_model"
+    UPDATE_MODEL = "update_model"
+    RENAME_MODEL = "rename_model"
+    DELETE_MODEL = "delete_model"
+    SET_MODEL_TAG = "set_model_tag"
+    DELETE_MODEL_TAG = "delete_model_tag"
+    CREATE_VERSION = "create_version"
+    UPDATE_VERSION = "update_version"
+    DELETE_VERSION = "delete_version"
+    SET_VERSION_TAG = "set_version_tag"
+    DELETE_VERSION_TAG = "delete_version_tag"
+    MOVE_STAGE = "move_stage"
+    SET_ALIAS = "set_alias"
+    DELETE_ALIAS = "delete_alias"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    kind: TargetKind
+    name: str
+
+    def __str__(self) -> str:
+        return self.name if self.kind == TargetKind.STAGE else f"@{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Permit:
+    """Names the approved request that a change carries out. Only the room that answers the gate makes one."""
+
+    request_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One intended write, before it happens.
+
+    ``entering`` and ``leaving`` are the targets that the version would gain or give up; ``replaces`` the versions that
+    would lose ``entering`` to it. ``key`` is the tag's key, ``new_name`` the name after a rename.
+    """
+
+    kind: ChangeKind
+    actor: User
+    model: RegisteredModel
+    version: ModelVersion | None = None
+    entering: Target | None = None
+    leaving: tuple[Target, ...] = ()
+    replaces: tuple[ModelVersion, ...] = ()
+    key: str = ""
+    new_name: str = ""
+    permit: Permit | None = None
+
+
+class GateRefused(NotPermitted):
+    """A guarded change without a satisfied request.
+
+    ``unmet`` lists the requirements as sentences, ``ask_url`` is where to request or review. ``open_request`` asks the
+    door's caller to open a request after the rollback (policy: ``on_direct_change: open_request``).
+    """
+
+    def __init__(self, message: str, *, unmet: tuple[str, ...] = (), ask_url: str = "", open_request: bool = False):
+        super().__init__(message)
+        self.unmet = unmet
+        self.ask_url = ask_url
+        self.open_request = open_request
+
+
+@cache
+def _answerer() -> Callable[[Change], None]:
+    return import_string(settings.CHANGE_GATE)
+
+
+def enforce(change: Change) -> None:
+    """Return when the change may happen, raise GateRefused when not."""
+    _answerer()(change)

@@ -1,0 +1,264 @@
+"""Registered models, their versions, who holds which stage and alias, and the evidence about a version.
+
+Deleting hides a row and never removes it: decisions hang on internal ids, so a deleted and recreated name inherits
+nothing. Times are milliseconds since the epoch, as on MLflow's wire.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+from django.urls import reverse
+
+from core.clock import from_ms, now, now_ms
+
+PROMPT_TAG = "mlflow.prompt.is_prompt"
+
+
+class Stage(models.TextChoices):
+    NONE = "None", "None"
+    STAGING = "Staging", "Staging"
+    PRODUCTION = "Production", "Production"
+    ARCHIVED = "Archived", "Archived"
+
+
+class TargetKind(models.TextChoices):
+    STAGE = "stage", "Stage"
+    ALIAS = "alias", "Alias"
+
+
+class RegisteredModel(models.Model):
+    """A name with versions. ``tags`` and ``aliases`` (alias -> version number) stand beside the row for the hot
+    reads; ModelTag and Alias serve searching and history. The services write both in one transaction."""
+
+    id = models.BigAutoField(primary_key=True)
+    name = models.CharField(max_length=256)
+    description = models.TextField(blank=True)
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+")
+    creation_timestamp = models.BigIntegerField(default=now_ms)
+    last_updated_timestamp = models.BigIntegerField(default=now_ms)
+    last_version = models.PositiveIntegerField(default=0)  # the highest number ever given; counts deleted versions
+    tags = models.JSONField(default=dict, blank=True)
+    aliases = models.JSONField(default=dict, blank=True)
+    is_prompt = models.BooleanField(default=False)  # from PROMPT_TAG; prompts are left out of ordinary searches
+    deleted_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        constraints = [
+            # A name belongs to one living model; also the index of every look-up by name.
+            models.UniqueConstraint(fields=["name"], condition=Q(deleted_at=None), name="one_live_model_per_name"),
+        ]
+        indexes = [
+            models.Index(fields=["-last_updated_timestamp", "name"], name="model_updated_idx"),  # order_by last update
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def get_absolute_url(self) -> str:
+        return reverse("model", args=[self.name])
+
+    @property
+    def created_at(self) -> datetime:
+        return from_ms(self.creation_timestamp)
+
+    @property
+    def updated_at(self) -> datetime:
+        return from_ms(self.last_updated_timestamp)
+
+
+class ModelVersion(models.Model):
+    class Status(models.TextChoices):
+        PENDING_REGISTRATION = "PENDING_REGISTRATION"
+        FAILED_REGISTRATION = "FAILED_REGISTRATION"
+        READY = "READY"
+
+    id = models.BigAutoField(primary_key=True)
+    model = models.ForeignKey(RegisteredModel, on_delete=models.CASCADE, related_name="versions")
+    version = models.PositiveIntegerField()
+    current_stage = models.CharField(max_length=10, choices=Stage.choices, default=Stage.NONE)
+    description = models.TextField(blank=True)
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+")
+    creation_timestamp = models.BigIntegerField(default=now_ms)
+    last_updated_timestamp = models.BigIntegerField(default=now_ms)
+    source = models.CharField(max_length=500)
+    storage_location = models.CharField(max_length=1000)  # what get-download-uri answers; fixed at creation
+    run_id = models.CharField(max_length=32, blank=True)  # as given: may name a run of another tracking server
+    logged_model_id = models.CharField(max_length=34, blank=True)
+    run_link = models.CharField(max_length=500, blank=True)
+    status = models.CharField(max_length=25, choices=Status.choices, default=Status.READY)
+    status_message = models.CharField(max_length=1000, blank=True)
+    tags = models.JSONField(default=dict, blank=True)
+    # Where its files lie with us: owner_id of ArtifactFile and the folder below that root ("" is the whole root).
+    artifact_owner = models.CharField(max_length=34, blank=True)
+    artifact_folder = models.CharField(max_length=1000, blank=True)
+    digest = models.CharField(max_length=64, blank=True)  # empty: the bytes are not with us
+    file_count = models.PositiveIntegerField(default=0)
+    total_size = models.BigIntegerField(default=0)
+    evidence = models.ForeignKey("Evidence", null=True, on_delete=models.PROTECT, related_name="+")
+    deleted_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["model", "version"], name="one_number_per_model")]
+        indexes = [
+            # Search within a model, default order; keyset paging.
+            models.Index(
+                fields=["model", "-last_updated_timestamp", "-version"],
+                name="version_model_updated_idx", condition=Q(deleted_at=None),
+            ),
+            # Search over everything, default order.
+            models.Index(
+                fields=["-last_updated_timestamp", "model", "-version"],
+                name="version_updated_idx", condition=Q(deleted_at=None),
+            ),
+            models.Index(fields=["run_id"], name="version_run_idx", condition=~Q(run_id="")),  # search by run
+            models.Index(fields=["model", "current_stage", "-version"], name="version_stage_idx"),  # holders of a stage
+            # Is this file frozen?
+            models.Index(fields=["artifact_owner"], name="version_artifact_idx", condition=~Q(artifact_owner="")),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.model} version {self.version}"
+
+    def get_absolute_url(self) -> str:
+        return reverse("version", args=[self.model.name, self.version])
+
+    @property
+    def created_at(self) -> datetime:
+        return from_ms(self.creation_timestamp)
+
+    @property
+    def updated_at(self) -> datetime:
+        return from_ms(self.last_updated_timestamp)
+
+    @property
+    def aliases(self) -> list[str]:
+        return sorted(alias for alias, number in self.model.aliases.items() if number == self.version)
+
+
+class LatestVersion(models.Model):
+    """The live version with the highest number in each stage: makes the hottest call independent of their number."""
+
+    model = models.ForeignKey(RegisteredModel, on_delete=models.CASCADE, related_name="latest")
+    stage = models.CharField(max_length=10, choices=Stage.choices)
+    version = models.ForeignKey(ModelVersion, on_delete=models.CASCADE, related_name="+")
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["model", "stage"], name="one_latest_per_stage")]
+
+    def __str__(self) -> str:
+        return f"{self.stage}: {self.version}"
+
+
+class Alias(models.Model):
+    model = models.ForeignKey(RegisteredModel, on_delete=models.CASCADE, related_name="alias_rows")
+    name = models.CharField(max_length=255)
+    version = models.ForeignKey(ModelVersion, on_delete=models.CASCADE, related_name="alias_rows")
+    set_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+")
+    set_at = models.DateTimeField(default=now)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["model", "name"], name="one_version_per_alias")]
+
+    def __str__(self) -> str:
+        return f"{self.model}@{self.name}"
+
+
+class StageHolding(models.Model):
+    """A version's time in a stage or under an alias: who put it there, when, and until when."""
+
+    model = models.ForeignKey(RegisteredModel, on_delete=models.CASCADE, related_name="holdings")
+    version = models.ForeignKey(ModelVersion, on_delete=models.CASCADE, related_name="holdings")
+    target_kind = models.CharField(max_length=5, choices=TargetKind.choices)
+    target = models.CharField(max_length=255)
+    since = models.DateTimeField(default=now)
+    until = models.DateTimeField(null=True)
+    set_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+")
+    request_id = models.BigIntegerField(null=True)  # the transition request that was applied, if one was
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["model", "target_kind", "target", "-since"], name="holding_history_idx"),
+        ]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["version", "target_kind", "target"], condition=Q(until=None), name="one_open_holding"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.version} in {self.target} since {self.since:%Y-%m-%d}"
+
+
+class ModelTag(models.Model):
+    """A model's tags for searching; ``value_hash`` is the first 8 bytes of the value's SHA-256, signed."""
+
+    model = models.ForeignKey(RegisteredModel, on_delete=models.CASCADE, related_name="tag_rows")
+    key = models.CharField(max_length=250)
+    value = models.TextField(blank=True)
+    value_hash = models.BigIntegerField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["model", "key"], name="one_value_per_model_tag")]
+        indexes = [models.Index(fields=["key", "value_hash", "model"], name="model_tag_search_idx")]
+
+    def __str__(self) -> str:
+        return f"{self.key}={self.value[:50]}"
+
+
+class VersionTag(models.Model):
+    version = models.ForeignKey(ModelVersion, on_delete=models.CASCADE, related_name="tag_rows")
+    key = models.CharField(max_length=250)
+    value = models.TextField(blank=True)
+    value_hash = models.BigIntegerField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["version", "key"], name="one_value_per_version_tag")]
+        indexes = [models.Index(fields=["key", "value_hash", "version"], name="version_tag_search_idx")]
+
+    def __str__(self) -> str:
+        return f"{self.key}={self.value[:50]}"
+
+
+class ArtifactFile(models.Model):
+    """One uploaded file. ``owner_id`` is a run id or a logged model id, ``path`` is relative to its root.
+
+    The bytes lie under ``storage_key``, a name of our own: no path that a client gave ever reaches the disk, and a
+    file becomes visible by its row, whole or not at all.
+    """
+
+    owner_id = models.CharField(max_length=34)
+    path = models.CharField(max_length=1000)
+    size = models.BigIntegerField()
+    sha256 = models.CharField(max_length=64)
+    storage_key = models.CharField(max_length=100, unique=True)
+    uploaded_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+")
+    uploaded_at = models.BigIntegerField(default=now_ms)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["owner_id", "path"], name="one_file_per_path")]
+
+    def __str__(self) -> str:
+        return f"{self.owner_id}/{self.path}"
+
+
+class Evidence(models.Model):
+    """What was known of a version at one moment; never changed, so a request can pin it and a page never empties.
+
+    ``data``: {"run": {...} | None, "params": {}, "metrics": {}, "tags": {}, "datasets": [], "commit": "",
+    "signature": {...} | None, "files": [[path, size, sha256]]}; ``digest`` is the SHA-256 of it as canonical JSON.
+    """
+
+    version = models.ForeignKey(ModelVersion, on_delete=models.CASCADE, related_name="evidence_history")
+    digest = models.CharField(max_length=64)
+    data = models.JSONField()
+    taken_at = models.DateTimeField(default=now)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["version", "digest"], name="one_evidence_per_digest")]
+
+    def __str__(self) -> str:
+        return f"evidence {self.digest[:12]} of {self.version}"
