@@ -1,0 +1,403 @@
+"""All settings, from the environment. docs/settings.md describes each; a wrong value stops the start with a sentence."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sys
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import environ
+import structlog
+from csp.constants import NONE, SELF
+from django.core.exceptions import ImproperlyConfigured
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+env = environ.Env()
+RUNNING_TESTS = "pytest" in sys.modules
+
+# -- Where things lie -------------------------------------------------------------------------------------------------
+
+DATA_DIR = Path(env.str("DATA_DIR", default=str(BASE_DIR / "var"))).resolve()
+DEVELOPMENT = env.bool("COUNTERSIGN_DEVELOPMENT", default=False)
+DEBUG = False
+DATABASE_URL = env.str("DATABASE_URL", default="")
+REDIS_URL = env.str("REDIS_URL", default="")
+STORAGE_URL = env.str("STORAGE_URL", default="")
+EMAIL_URL = env.str("EMAIL_URL", default="")
+EMBEDDED = not DATABASE_URL  # everything on one machine, in DATA_DIR
+
+
+def _data_dir() -> Path:
+    try:
+        DATA_DIR.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ImproperlyConfigured(f"DATA_DIR {DATA_DIR} cannot be created: {error.strerror}.") from error
+    return DATA_DIR
+
+
+def _secret_key() -> str:
+    """SECRET_KEY, or, on one machine, a key made once and kept beside the data."""
+    if given := env.str("SECRET_KEY", default=""):
+        if len(given) < 32:
+            raise ImproperlyConfigured("SECRET_KEY is too short: give at least 32 random characters.")
+        return given
+    if not EMBEDDED and not RUNNING_TESTS:
+        raise ImproperlyConfigured("SECRET_KEY is not set: with DATABASE_URL every process needs the same one.")
+    path = _data_dir() / "secret-key"
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return path.read_text().strip()
+    except OSError as error:
+        raise ImproperlyConfigured(f"DATA_DIR {DATA_DIR} is not writable: {error.strerror}.") from error
+    with os.fdopen(descriptor, "w") as file:
+        file.write(secrets.token_urlsafe(48))
+    return path.read_text().strip()
+
+
+SECRET_KEY = _secret_key()
+
+# -- Addresses --------------------------------------------------------------------------------------------------------
+
+PORT = env.int("PORT", default=8080)
+BASE_URL = env.str("BASE_URL", default=f"http://127.0.0.1:{PORT}").rstrip("/")
+_base = urlsplit(BASE_URL)
+if _base.scheme not in ("http", "https") or not _base.hostname:
+    raise ImproperlyConfigured(f"BASE_URL {BASE_URL!r} is not an address like https://models.example.com.")
+ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=[_base.hostname, "127.0.0.1", "localhost", "[::1]"])
+if "*" in ALLOWED_HOSTS and not DEVELOPMENT:
+    raise ImproperlyConfigured("ALLOWED_HOSTS is '*': name the hosts, or set COUNTERSIGN_DEVELOPMENT=1 on your own machine.")
+CSRF_TRUSTED_ORIGINS = [f"{_base.scheme}://{_base.netloc}"]
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if env.bool("BEHIND_PROXY", default=False) else None
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = _base.scheme == "https"
+SECURE_HSTS_SECONDS = 31_536_000 if _base.scheme == "https" else 0
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
+SECURE_REFERRER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+APPEND_SLASH = False  # a redirect would turn an MLflow client's POST into a GET
+
+# -- Applications -----------------------------------------------------------------------------------------------------
+
+INSTALLED_APPS = [
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "django.contrib.humanize",
+    "allauth",
+    "allauth.account",
+    "rest_framework",
+    "django_filters",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "django_htmx",
+    "template_partials",
+    "django_structlog",
+    "core",
+    "accounts",
+    "notifications",
+    "tracking",
+    "registry",
+    "approvals",
+    "web",
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "core.chunked.ChunkedBodies",
+    "django_structlog.middlewares.RequestMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "web.middleware.Credentials",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "web.middleware.DenyByDefault",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+]
+ROOT_URLCONF = "config.urls"
+WSGI_APPLICATION = "config.wsgi.application"
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+_LOADERS = ["django.template.loaders.filesystem.Loader", "django.template.loaders.app_directories.Loader"]
+TEMPLATES: list[dict[str, Any]] = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+                "web.pages.context.site",
+            ],
+            "loaders": [
+                (
+                    "template_partials.loader.Loader",
+                    _LOADERS if DEVELOPMENT else [("django.template.loaders.cached.Loader", _LOADERS)],
+                )
+            ],
+            "builtins": ["template_partials.templatetags.partials"],
+        },
+    }
+]
+
+# -- Database ---------------------------------------------------------------------------------------------------------
+
+if EMBEDDED:
+    DATABASES: dict[str, Any] = {
+        "default": {
+            "ENGINE": "django.db.backends.sqlite3",
+            "NAME": str(_data_dir() / "countersign.sqlite3"),
+            "OPTIONS": {
+                "transaction_mode": "IMMEDIATE",  # a transaction takes the write lock at its start: no lost upgrade
+                "timeout": 20,
+                "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON; "
+                "PRAGMA journal_size_limit=27103364;",
+            },
+            "TEST": {"NAME": str(DATA_DIR / "test.sqlite3")},
+        }
+    }
+else:
+    try:
+        DATABASES = {"default": env.db("DATABASE_URL")}
+    except (environ.ImproperlyConfigured, ValueError) as error:
+        raise ImproperlyConfigured("DATABASE_URL cannot be read: write postgres://user:password@host:port/name.") from error
+    if DATABASES["default"].get("ENGINE") != "django.db.backends.postgresql":
+        raise ImproperlyConfigured("DATABASE_URL must name a PostgreSQL database: postgres://user:password@host:port/name.")
+    if RUNNING_TESTS:
+        DATABASES["default"]["CONN_MAX_AGE"] = 0
+    else:
+        DATABASES["default"]["OPTIONS"] = {"pool": {"min_size": 1, "max_size": env.int("DATABASE_POOL", default=10), "timeout": 10}}
+
+# -- Cache, jobs ------------------------------------------------------------------------------------------------------
+
+if REDIS_URL:
+    if urlsplit(REDIS_URL).scheme not in ("redis", "rediss"):
+        raise ImproperlyConfigured("REDIS_URL must start with redis:// or rediss://.")
+    CACHES: dict[str, Any] = {
+        "default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL, "KEY_PREFIX": "countersign"}
+    }
+    CELERY_BROKER_URL = REDIS_URL
+    CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, Any] = {"socket_connect_timeout": 2, "socket_timeout": 5}
+else:
+    CACHES = {
+        "default": {"BACKEND": "django.core.cache.backends.filebased.FileBasedCache", "LOCATION": str(DATA_DIR / "cache")}
+    }
+    CELERY_BROKER_URL = "filesystem://"
+    _queue = DATA_DIR / "queue"
+    for _folder in ("messages", "processed", "control"):
+        (_queue / _folder).mkdir(parents=True, exist_ok=True)
+    CELERY_BROKER_TRANSPORT_OPTIONS = {
+        "data_folder_in": str(_queue / "messages"),
+        "data_folder_out": str(_queue / "messages"),
+        "processed_folder": str(_queue / "processed"),
+        "control_folder": str(_queue / "control"),
+        "polling_interval": 0.2,
+    }
+    CELERY_WORKER_ENABLE_REMOTE_CONTROL = False  # it corrupts the exchange files of this broker
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_ACKS_LATE = True
+CELERY_TASK_PUBLISH_RETRY = False
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_TIMEZONE = "UTC"
+CELERY_BEAT_SCHEDULE_FILENAME = str(DATA_DIR / "beat-schedule")
+CELERY_BEAT_SCHEDULE = {
+    # The safety net of the outbox: whatever a lost wake-up or a killed worker left behind.
+    "sweep": {"task": "notifications.tasks.sweep", "schedule": 10.0 if REDIS_URL else 2.0},
+}
+
+# -- Files ------------------------------------------------------------------------------------------------------------
+
+
+def _storage(url: str) -> dict[str, Any]:
+    """STORAGE_URL: file:///folder, or s3://key:secret@host:port/bucket?region=…&tls=false for any S3-compatible store."""
+    if not url:
+        return {"BACKEND": "django.core.files.storage.FileSystemStorage", "OPTIONS": {"location": str(DATA_DIR / "files")}}
+    parts = urlsplit(url)
+    if parts.scheme == "file" and parts.path:
+        return {"BACKEND": "django.core.files.storage.FileSystemStorage", "OPTIONS": {"location": parts.path}}
+    if parts.scheme != "s3" or not parts.path.strip("/"):
+        raise ImproperlyConfigured("STORAGE_URL must be file:///folder or s3://key:secret@host:port/bucket.")
+    query = {key: values[-1] for key, values in parse_qs(parts.query).items()}
+    options: dict[str, Any] = {
+        "bucket_name": parts.path.strip("/").split("/")[0],
+        "location": "/".join(parts.path.strip("/").split("/")[1:]),
+        "file_overwrite": True,
+        "max_memory_size": 8 * 1024 * 1024,
+        "region_name": query.get("region", "us-east-1"),
+    }
+    if parts.username:
+        options |= {"access_key": unquote(parts.username), "secret_key": unquote(parts.password or "")}
+    if parts.hostname:
+        scheme = "http" if query.get("tls", "true").lower() in ("false", "0", "no") else "https"
+        options["endpoint_url"] = f"{scheme}://{parts.hostname}" + (f":{parts.port}" if parts.port else "")
+        options["addressing_style"] = "path"
+    return {"BACKEND": "storages.backends.s3.S3Storage", "OPTIONS": options}
+
+
+STORAGES = {
+    "default": _storage(STORAGE_URL),
+    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"}
+    if env.bool("STATIC_COLLECTED", default=False)
+    else {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+}
+STATIC_URL = "/static/"
+STATIC_ROOT = BASE_DIR / "staticfiles"
+STATICFILES_DIRS = [BASE_DIR / "static"]
+WHITENOISE_USE_FINDERS = not env.bool("STATIC_COLLECTED", default=False)
+DATA_UPLOAD_MAX_MEMORY_SIZE = 8 * 1024 * 1024  # forms and our own API; the MLflow door reads its bodies itself
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 2000
+
+# -- Mail -------------------------------------------------------------------------------------------------------------
+
+if EMAIL_URL:
+    try:
+        vars().update(env.email_url("EMAIL_URL"))
+    except (environ.ImproperlyConfigured, KeyError, ValueError) as error:
+        raise ImproperlyConfigured("EMAIL_URL cannot be read: write smtp://user:password@host:port.") from error
+else:
+    EMAIL_BACKEND = "django.core.mail.backends.filebased.EmailBackend"  # nothing is sent; read them in DATA_DIR/mail
+    EMAIL_FILE_PATH = str(DATA_DIR / "mail")
+EMAIL_TIMEOUT = 15
+DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.str("EMAIL_FROM", default=f"Countersign <countersign@{_base.hostname}>")
+
+# -- Signing in -------------------------------------------------------------------------------------------------------
+
+AUTH_USER_MODEL = "accounts.User"
+AUTHENTICATION_BACKENDS = [
+    "django.contrib.auth.backends.ModelBackend",
+    "allauth.account.auth_backends.AuthenticationBackend",
+]
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.Argon2PasswordHasher"]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+LOGIN_URL = "sign_in"
+LOGIN_REDIRECT_URL = "/reviews/"
+ACCOUNT_LOGOUT_REDIRECT_URL = "/sign-in/"
+ACCOUNT_ADAPTER = "web.authentication.ClosedSignup"
+ACCOUNT_LOGIN_METHODS = {"username", "email"}
+ACCOUNT_SIGNUP_FIELDS = ["username*", "email"]
+ACCOUNT_EMAIL_VERIFICATION = "none"
+ACCOUNT_PREVENT_ENUMERATION = True
+ACCOUNT_RATE_LIMITS = {"login_failed": "5/5m/key,20/5m/ip"}
+SESSION_COOKIE_AGE = 14 * 24 * 3600
+
+# -- Our own API ------------------------------------------------------------------------------------------------------
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": ["web.authentication.FromMiddleware"],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "web.errors.api_exception_handler",
+    "TEST_REQUEST_DEFAULT_FORMAT": "json",
+    "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Countersign",
+    "DESCRIPTION": "What the MLflow protocol cannot say: requests, reviews, policies, events.",
+    "VERSION": "1",
+    "OAS_VERSION": "3.1.0",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SERVE_PERMISSIONS": ["rest_framework.permissions.IsAuthenticated"],
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "SCHEMA_PATH_PREFIX": "/api/v1",
+    "COMPONENT_SPLIT_REQUEST": True,
+}
+
+# -- The product ------------------------------------------------------------------------------------------------------
+
+CHANGE_GATE = "approvals.gate.check"
+RUN_CHANGED_TASK = "approvals.tasks.run_changed"
+_LEVELS = ("NONE", "READ", "EDIT", "MANAGE_STAGING_VERSIONS", "MANAGE_PRODUCTION_VERSIONS", "MANAGE")
+DEFAULT_MODEL_LEVEL = env.str("DEFAULT_MODEL_LEVEL", default="READ")
+if DEFAULT_MODEL_LEVEL not in _LEVELS:
+    raise ImproperlyConfigured(f"DEFAULT_MODEL_LEVEL {DEFAULT_MODEL_LEVEL!r} must be one of {', '.join(_LEVELS)}.")
+ANYONE_MAY_CREATE_MODELS = env.bool("ANYONE_MAY_CREATE_MODELS", default=True)
+OUTBOUND_ALLOW = env.list("OUTBOUND_ALLOW", default=[])
+ALLOWED_SOURCE_SCHEMES = env.list(
+    "ALLOWED_SOURCE_SCHEMES", default=["s3", "gs", "wasbs", "abfss", "dbfs", "hdfs", "https"]
+)
+
+# -- Security headers -------------------------------------------------------------------------------------------------
+
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [NONE],
+        "script-src": [SELF],
+        "style-src": [SELF],
+        "img-src": [SELF, "data:"],
+        "font-src": [SELF],
+        "connect-src": [SELF],
+        "form-action": [SELF],
+        "frame-ancestors": [NONE],
+        "base-uri": [NONE],
+    }
+}
+
+# -- Time, language, logs ---------------------------------------------------------------------------------------------
+
+TIME_ZONE = "UTC"
+USE_TZ = True
+LANGUAGE_CODE = "en"
+USE_I18N = False
+
+LOG_FORMAT = env.str("LOG_FORMAT", default="text" if EMBEDDED else "json")
+if LOG_FORMAT not in ("text", "json"):
+    raise ImproperlyConfigured("LOG_FORMAT must be text or json.")
+_SHARED_PROCESSORS: list[Any] = [
+    structlog.contextvars.merge_contextvars,
+    structlog.stdlib.add_log_level,
+    structlog.stdlib.add_logger_name,
+    structlog.processors.TimeStamper(fmt="iso" if LOG_FORMAT == "json" else "%H:%M:%S", utc=LOG_FORMAT == "json"),
+    structlog.processors.StackInfoRenderer(),
+]
+LOGGING: dict[str, Any] = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {
+        "structured": {
+            "()": structlog.stdlib.ProcessorFormatter,
+            "foreign_pre_chain": _SHARED_PROCESSORS,
+            "processors": [
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                *(
+                    [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+                    if LOG_FORMAT == "json"
+                    else [structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)]
+                ),
+            ],
+        }
+    },
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "structured"}},
+    "root": {"handlers": ["console"], "level": env.str("LOG_LEVEL", default="INFO").upper()},
+    "loggers": {"django.server": {"level": "WARNING"}, "kombu": {"level": "WARNING"}, "celery": {"level": "WARNING"}},
+}
+structlog.configure(
+    processors=[
+        structlog.stdlib.filter_by_level,
+        *_SHARED_PROCESSORS,
+        structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+    ],
+    logger_factory=structlog.stdlib.LoggerFactory(),
+    cache_logger_on_first_use=True,
+)
+DJANGO_STRUCTLOG_CELERY_ENABLED = True
+DJANGO_STRUCTLOG_USER_ID_FIELD = "pk"
+SILENCED_SYSTEM_CHECKS: list[str] = []
