@@ -294,6 +294,7 @@ ACCOUNT_SIGNUP_FIELDS = ["username*", "email"]
 ACCOUNT_EMAIL_VERIFICATION = "none"
 ACCOUNT_PREVENT_ENUMERATION = True
 ACCOUNT_RATE_LIMITS = {"login_failed": "5/5m/key,20/5m/ip"}
+CSRF_FAILURE_VIEW = "web.errors.csrf_failure"
 SESSION_COOKIE_AGE = 14 * 24 * 3600
 
 # -- Our own API ------------------------------------------------------------------------------------------------------

@@ -1,0 +1,43 @@
+"""What somebody's grants amount to."""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+
+from django.conf import settings
+from django.db.models import Q
+
+from accounts.models import Grant, Level, User
+
+
+def default_level() -> Level:
+    """What everybody signed in may do with a model that nobody granted them."""
+    return Level[settings.DEFAULT_MODEL_LEVEL]
+
+
+def grants_of(user: User) -> list[Grant]:
+    """The grants of a person and of their teams, in one statement, read once per request."""
+    cached = getattr(user, "_grants", None)
+    if cached is None:
+        cached = list(Grant.objects.filter(Q(user=user) | Q(team__memberships__user=user)))
+        user._grants = cached  # type: ignore[attr-defined]
+    return cached
+
+
+def level_on(user: User, *, model_id: int | None, model_name: str) -> Level:
+    """The highest of: administrator, auditor's reading, the default, and every grant that reaches the model."""
+    if not user.is_active:
+        return Level.NONE
+    if user.is_superuser:
+        return Level.MANAGE
+    level = max(default_level(), Level.READ if user.is_auditor else Level.NONE)
+    for grant in grants_of(user):
+        if reaches(grant, model_id=model_id, model_name=model_name):
+            level = max(level, Level(grant.level))
+    return Level(level)
+
+
+def reaches(grant: Grant, *, model_id: int | None, model_name: str) -> bool:
+    if grant.model_id is not None:
+        return grant.model_id == model_id
+    return fnmatchcase(model_name, grant.pattern.replace("[", "[[]"))  # only * and ? are special

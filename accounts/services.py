@@ -1,0 +1,210 @@
+"""Every write about people, teams, tokens and grants. ``actor`` None is the command line, which may do all of it."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+
+from django.core.exceptions import ValidationError
+from django.core.validators import validate_email
+from django.db import transaction
+from django.urls import reverse
+
+from accounts.models import Grant, Level, Membership, SignInLink, Team, Token, User
+from core.answers import YES, Answer, no, require
+from core.clock import now
+from core.errors import AlreadyExists, Conflict, Invalid, NotFound, Unauthenticated
+
+TOKEN_PREFIX = "cs_"
+SIGN_IN_LINK_LIFETIME = timedelta(hours=24)
+
+
+def _administers(actor: User | None) -> Answer:
+    return YES if actor is None or actor.is_superuser else no("Only an administrator may do this.")
+
+
+def _digest(secret: str) -> str:
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
+# -- People ------------------------------------------------------------------------------------------------------------
+
+
+@transaction.atomic
+def create_user(
+    *,
+    actor: User | None,
+    username: str,
+    email: str = "",
+    is_admin: bool = False,
+    is_service: bool = False,
+    owner: User | None = None,
+) -> User:
+    """A person, or a service account, without a password: they come in by a sign-in link or a token."""
+    require(_administers(actor))
+    try:
+        User.username_validator(username)
+        if email:
+            validate_email(email)
+    except ValidationError as error:
+        raise Invalid(error.messages[0], field="username" if "username" in error.messages[0] else "email") from error
+    if len(username) > 150:
+        raise Invalid("A user name has at most 150 characters.", field="username")
+    if owner and not is_service:
+        raise Invalid("Only a service account has an owner.", field="owner")
+    if User.objects.filter(username=username).exists():
+        raise AlreadyExists(f"There is a user {username} already.")
+    user = User(username=username, email=email, is_superuser=is_admin, is_staff=is_admin, is_service=is_service, owner=owner)
+    user.set_unusable_password()
+    user.save()
+    return user
+
+
+def find_user(username: str) -> User:
+    user = User.objects.filter(username=username).first()
+    if user is None:
+        raise NotFound(f"There is no user {username}. Create one with: manage.py create_user {username}")
+    return user
+
+
+def bootstrap_administrator() -> tuple[str, str] | None:
+    """On the very first start: an administrator, the path of their sign-in link and a token. None ever after."""
+    with transaction.atomic():
+        if User.objects.exists():
+            return None
+        admin = create_user(actor=None, username="admin", is_admin=True)
+        _, secret = create_token(actor=None, user=admin, name="first start", expires_in=timedelta(days=30))
+        return create_sign_in_link(user=admin), secret
+
+
+# -- Credentials -------------------------------------------------------------------------------------------------------
+
+
+def create_token(
+    *, actor: User | None, user: User, name: str, expires_in: timedelta | None, read_only: bool = False
+) -> tuple[Token, str]:
+    """A new token and its secret, which is never shown again."""
+    if actor is not None and actor.pk != user.pk and user.owner_id != actor.pk:
+        require(_administers(actor))
+    name = name.strip()
+    if not name or len(name) > 100:
+        raise Invalid("Give the token a name of 1 to 100 characters, to know it again by.", field="name")
+    secret = TOKEN_PREFIX + secrets.token_urlsafe(32)
+    token = Token.objects.create(
+        user=user,
+        name=name,
+        prefix=secret[:8],
+        digest=_digest(secret),
+        read_only=read_only,
+        expires_at=now() + expires_in if expires_in else None,
+    )
+    return token, secret
+
+
+def revoke_token(*, actor: User | None, token: Token) -> None:
+    if actor is not None and actor.pk not in (token.user_id, token.user.owner_id):
+        require(_administers(actor))
+    Token.objects.filter(pk=token.pk, revoked_at=None).update(revoked_at=now())
+
+
+def token_user(secret: str) -> Token | None:
+    """The usable token of this secret with its user, in one statement; None when there is none.
+
+    Its last use is noted at most once a minute.
+    """
+    if not secret.startswith(TOKEN_PREFIX):
+        return None
+    token = Token.objects.usable().select_related("user").filter(digest=_digest(secret)).first()
+    if token and _is_stale(token.last_used_at):
+        Token.objects.filter(pk=token.pk).update(last_used_at=now())
+    return token
+
+
+def _is_stale(last_used_at: datetime | None) -> bool:
+    return last_used_at is None or now() - last_used_at > timedelta(minutes=1)
+
+
+def create_sign_in_link(*, user: User) -> str:
+    """The path of a link that signs this person in, once, within a day."""
+    secret = secrets.token_urlsafe(32)
+    SignInLink.objects.create(user=user, digest=_digest(secret), expires_at=now() + SIGN_IN_LINK_LIFETIME)
+    return reverse("sign_in_link", args=[secret])
+
+
+def use_sign_in_link(secret: str) -> User:
+    """Who the link signs in; the link is used up. The conditional update lets only one of two clicks through."""
+    claimed = SignInLink.objects.filter(
+        digest=_digest(secret), used_at=None, expires_at__gt=now(), user__is_active=True
+    ).update(used_at=now())
+    if not claimed:
+        raise Unauthenticated("This sign-in link was used already or has expired. Ask an administrator for a new one.")
+    return SignInLink.objects.select_related("user").get(digest=_digest(secret)).user
+
+
+# -- Teams and grants --------------------------------------------------------------------------------------------------
+
+
+def find_team(name: str) -> Team:
+    team = Team.objects.filter(name=name).first()
+    if team is None:
+        raise NotFound(f"There is no team {name}. Create one with: manage.py team {name} --add USER")
+    return team
+
+
+@transaction.atomic
+def create_team(*, actor: User | None, name: str) -> Team:
+    require(_administers(actor))
+    try:
+        Team(name=name).clean_fields()
+    except ValidationError as error:
+        raise Invalid("A team name has 1 to 100 letters, digits, - and _.", field="name") from error
+    if Team.objects.filter(name=name).exists():
+        raise AlreadyExists(f"There is a team {name} already.")
+    return Team.objects.create(name=name)
+
+
+@transaction.atomic
+def add_to_team(*, actor: User | None, team: Team, users: Iterable[User]) -> None:
+    require(_administers(actor))
+    for user in users:
+        if user.is_service:
+            raise Conflict(f"{user.username} is a service account: reviews are for people, so are teams.")
+        Membership.objects.get_or_create(team=team, user=user)
+
+
+@transaction.atomic
+def remove_from_team(*, actor: User | None, team: Team, users: Iterable[User]) -> None:
+    require(_administers(actor))
+    Membership.objects.filter(team=team, user__in=list(users)).delete()
+
+
+@transaction.atomic
+def grant(
+    *,
+    actor: User | None,
+    level: Level,
+    user: User | None = None,
+    team: Team | None = None,
+    pattern: str = "",
+    model_id: int | None = None,
+) -> Grant:
+    """Give a level; granting again on the same object replaces. The caller answers for the right on ``model_id``."""
+    if model_id is None:
+        require(_administers(actor))
+    if (user is None) == (team is None):
+        raise Invalid("A grant goes to one user or to one team.")
+    if (not pattern) == (model_id is None):
+        raise Invalid("A grant is on one model or on a pattern of names.", field="pattern")
+    if len(pattern) > 256:
+        raise Invalid("A pattern has at most 256 characters.", field="pattern")
+    row, _ = Grant.objects.update_or_create(
+        user=user, team=team, pattern=pattern, model_id=model_id, defaults={"level": level}
+    )
+    return row
+
+
+def revoke_grant(*, actor: User | None, grant: Grant) -> None:
+    require(_administers(actor))
+    grant.delete()

@@ -1,0 +1,92 @@
+"""Who is asking: one answer for all doors, from a session, a bearer token, or basic with a token or a password."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+
+from allauth.account.adapter import DefaultAccountAdapter
+from django.contrib.auth import authenticate
+from django.core.cache import cache
+from django.http import HttpRequest
+from drf_spectacular.extensions import OpenApiAuthenticationExtension
+from rest_framework.authentication import BaseAuthentication
+from rest_framework.request import Request
+
+from accounts.models import Token, User
+from accounts.services import token_user
+from core.errors import Unauthenticated
+
+BAD_CREDENTIALS = "The token or password is wrong, has expired or was revoked. Make a new token on the account page."
+FAILURES_ALLOWED = 10
+FAILURES_WINDOW = 300  # seconds
+
+
+def user_of_header(request: HttpRequest, header: str) -> tuple[User, Token | None]:
+    """The user whom an Authorization header names. Raises Unauthenticated; never falls back to a session."""
+    scheme, _, value = header.partition(" ")
+    if scheme.lower() == "bearer":
+        return _by_token(value.strip())
+    if scheme.lower() == "basic":
+        return _by_basic(request, value.strip())
+    raise Unauthenticated("The Authorization header must be Bearer <token> or Basic <user:token>.")
+
+
+def _by_token(secret: str) -> tuple[User, Token]:
+    token = token_user(secret)
+    if token is None:
+        raise Unauthenticated(BAD_CREDENTIALS)
+    return token.user, token
+
+
+def _by_basic(request: HttpRequest, encoded: str) -> tuple[User, Token | None]:
+    try:
+        username, _, password = base64.b64decode(encoded, validate=True).decode().partition(":")
+    except (binascii.Error, UnicodeDecodeError) as error:
+        raise Unauthenticated("The Authorization header cannot be read.") from error
+    token = token_user(password)
+    if token is not None:
+        return token.user, token
+    return _by_password(request, username, password), None
+
+
+def _by_password(request: HttpRequest, username: str, password: str) -> User:
+    """Guessing is limited per name and address; argon2 is slow by design, so scripts do better with a token."""
+    source = f"{username}|{request.META.get('REMOTE_ADDR', '')}"
+    key = "basic-failures:" + hashlib.sha256(source.encode()).hexdigest()
+    if (cache.get(key) or 0) >= FAILURES_ALLOWED:
+        raise Unauthenticated("Too many wrong passwords. Wait five minutes, or use a token.")
+    user = authenticate(request, username=username, password=password)
+    if user is None:
+        cache.add(key, 0, FAILURES_WINDOW)
+        cache.incr(key)
+        raise Unauthenticated(BAD_CREDENTIALS)
+    assert isinstance(user, User)
+    return user
+
+
+class FromMiddleware(BaseAuthentication):
+    """Hands DRF the user that the middleware found."""
+
+    def authenticate(self, request: Request) -> tuple[User, Token | None] | None:
+        user = request._request.user
+        return (user, getattr(request._request, "token", None)) if user.is_authenticated else None
+
+    def authenticate_header(self, request: Request) -> str:
+        return 'Bearer realm="countersign"'
+
+
+class FromMiddlewareScheme(OpenApiAuthenticationExtension):
+    target_class = FromMiddleware
+    name = "token"
+
+    def get_security_definition(self, auto_schema: object) -> dict[str, str]:
+        return {"type": "http", "scheme": "bearer"}
+
+
+class ClosedSignup(DefaultAccountAdapter):
+    """Accounts are made by administrators."""
+
+    def is_open_for_signup(self, request: HttpRequest) -> bool:
+        return False

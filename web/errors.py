@@ -1,0 +1,150 @@
+"""From an error of ours to the shape each door speaks: MLflow's JSON, our API's JSON, or a page."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import structlog
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import render
+from rest_framework import exceptions as drf
+from rest_framework.response import Response
+from rest_framework.views import exception_handler as drf_exception_handler
+
+from core.errors import (
+    AlreadyExists,
+    Conflict,
+    CountersignError,
+    Invalid,
+    NotFound,
+    NotPermitted,
+    TooLarge,
+    Unauthenticated,
+)
+
+log = structlog.get_logger(__name__)
+
+# type -> (HTTP status, MLflow's error_code, status in our own API, our code)
+SHAPES: dict[type[CountersignError], tuple[int, str, int, str]] = {
+    Invalid: (400, "INVALID_PARAMETER_VALUE", 400, "invalid"),
+    NotFound: (404, "RESOURCE_DOES_NOT_EXIST", 404, "not_found"),
+    AlreadyExists: (400, "RESOURCE_ALREADY_EXISTS", 409, "already_exists"),
+    Conflict: (409, "RESOURCE_CONFLICT", 409, "conflict"),
+    NotPermitted: (403, "PERMISSION_DENIED", 403, "not_permitted"),
+    Unauthenticated: (401, "UNAUTHENTICATED", 401, "unauthenticated"),
+    TooLarge: (413, "INVALID_PARAMETER_VALUE", 413, "too_large"),
+}
+
+
+def _shape(error: CountersignError) -> tuple[int, str, int, str]:
+    return next(shape for kind, shape in SHAPES.items() if isinstance(error, kind))
+
+
+def is_api(path: str) -> bool:
+    return path.startswith(("/api/", "/ajax-api/"))
+
+
+def is_own_api(path: str) -> bool:
+    return path.startswith("/api/v1/")
+
+
+def response(request: HttpRequest, error: CountersignError) -> HttpResponse:
+    """The answer of the door that the request came through."""
+    if is_own_api(request.path):
+        answer: HttpResponse = JsonResponse(own_body(error), status=_shape(error)[2])
+    elif is_api(request.path):
+        answer = mlflow_error(error)
+    else:
+        answer = page(request, _shape(error)[2], error.message)
+    if isinstance(error, Unauthenticated):
+        answer["WWW-Authenticate"] = 'Basic realm="mlflow"'
+    return answer
+
+
+def mlflow_error(error: CountersignError) -> JsonResponse:
+    status, code, _, _ = _shape(error)
+    return mlflow_body(status, getattr(error, "error_code", code), error.message)
+
+
+def mlflow_body(status: int, error_code: str, message: str) -> JsonResponse:
+    return JsonResponse({"error_code": error_code, "message": message}, status=status)
+
+
+def own_body(error: CountersignError) -> dict[str, Any]:
+    body: dict[str, Any] = {"code": _shape(error)[3], "message": error.message}
+    if getattr(error, "field", ""):
+        body["field"] = error.field  # type: ignore[attr-defined]
+    for extra in ("unmet", "ask_url", "problems"):
+        if getattr(error, extra, None):
+            body[extra] = getattr(error, extra)
+    return {"error": body}
+
+
+def page(request: HttpRequest, status: int, message: str) -> HttpResponse:
+    """A whole error page, or for HTMX the fragment of one."""
+    template = "errors/fragment.html" if request.headers.get("HX-Request") else "errors/page.html"
+    return render(request, template, {"status": status, "message": message}, status=status)
+
+
+# -- What Django itself raises ------------------------------------------------------------------------------------------
+
+
+def _plain(request: HttpRequest, status: int, mlflow_code: str, own_code: str, message: str) -> HttpResponse:
+    if is_own_api(request.path):
+        return JsonResponse({"error": {"code": own_code, "message": message}}, status=status)
+    if is_api(request.path):
+        return mlflow_body(status, mlflow_code, message)
+    return page(request, status, message)
+
+
+def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
+    if is_api(request.path):
+        return _plain(request, 404, "ENDPOINT_NOT_FOUND", "not_found", f"There is no endpoint {request.path}.")
+    return _plain(request, 404, "", "", "There is no such page, or it is not for you to see.")
+
+
+def forbidden(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
+    return _plain(request, 403, "PERMISSION_DENIED", "not_permitted", "You may not do this.")
+
+
+def bad_request(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
+    return _plain(request, 400, "BAD_REQUEST", "invalid", "This request cannot be read.")
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    message = "Something went wrong on our side. It was logged; nothing was changed by this request."
+    return _plain(request, 500, "INTERNAL_ERROR", "internal", message)
+
+
+def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
+    message = "This form has expired. Go back, reload the page and try again; nothing was changed."
+    return _plain(request, 403, "PERMISSION_DENIED", "not_permitted", message)
+
+
+def api_exception_handler(exception: Exception, context: dict[str, Any]) -> Response | None:
+    """DRF's errors and ours in the one shape of /api/v1."""
+    if isinstance(exception, CountersignError):
+        return Response(own_body(exception), status=_shape(exception)[2])
+    answer = drf_exception_handler(exception, context)
+    if answer is None:
+        return None
+    if isinstance(exception, drf.ValidationError):
+        answer.data = {"error": {"code": "invalid", "message": _first_message(answer.data), "details": answer.data}}
+    elif isinstance(exception, Http404 | drf.NotFound):
+        answer.data = {"error": {"code": "not_found", "message": "There is no such thing, or it is not for you to see."}}
+    elif isinstance(exception, PermissionDenied):
+        answer.data = {"error": {"code": "not_permitted", "message": "You may not do this."}}
+    else:
+        code = getattr(exception, "default_code", "invalid")
+        answer.data = {"error": {"code": code, "message": str(getattr(exception, "detail", exception))}}
+    return answer
+
+
+def _first_message(data: Any, field: str = "") -> str:
+    if isinstance(data, dict):
+        key, value = next(iter(data.items()))
+        return _first_message(value, field if key == "non_field_errors" else key)
+    if isinstance(data, list):
+        return _first_message(data[0], field)
+    return f"{field}: {data}" if field else str(data)
