@@ -19,7 +19,7 @@ def _like_to_glob(pattern: str) -> str:
     return "".join(signs.get(sign, sign) for sign in pattern)
 
 
-class _Pattern(Lookup[Any]):
+class _Pattern(Lookup):
     prepare_rhs = False
 
     def sql_pattern(self, operator: str, pattern: str, compiler: SQLCompiler, connection: BaseDatabaseWrapper) -> Any:
