@@ -7,8 +7,16 @@ from django.db import models
 from django.db.models import Q
 from django.urls import reverse
 
+from accounts.models import User
 from core.clock import now
+from registry.gate import Target
 from registry.models import Evidence, ModelVersion, RegisteredModel, Stage, TargetKind
+
+
+class PolicyQuerySet(models.QuerySet["Policy"]):
+    def in_force(self) -> PolicyQuerySet:
+        """Those that guard something today, each with its current text."""
+        return self.filter(archived_at=None, current__isnull=False).select_related("current").order_by("name")
 
 
 class Policy(models.Model):
@@ -18,6 +26,8 @@ class Policy(models.Model):
     current = models.ForeignKey("PolicyRevision", null=True, on_delete=models.PROTECT, related_name="+")
     created_at = models.DateTimeField(default=now)
     archived_at = models.DateTimeField(null=True, blank=True)
+
+    objects = PolicyQuerySet.as_manager()
 
     class Meta:
         ordering = ["name"]
@@ -45,6 +55,28 @@ class PolicyRevision(models.Model):
 
     def __str__(self) -> str:
         return f"{self.policy} revision {self.number}"
+
+
+class TransitionRequestQuerySet(models.QuerySet["TransitionRequest"]):
+    def visible_to(self, user: User) -> TransitionRequestQuerySet:
+        """Those about models that ``user`` may read."""
+        return self.filter(model__in=RegisteredModel.objects.visible_to(user))
+
+    def pending(self) -> TransitionRequestQuerySet:
+        return self.filter(state__in=TransitionRequest.PENDING)
+
+    def decided(self) -> TransitionRequestQuerySet:
+        return self.filter(closed_at__isnull=False)
+
+    def for_target(self, target: Target) -> TransitionRequestQuerySet:
+        return self.filter(target_kind=target.kind, target=target.name)
+
+    def with_rows(self) -> TransitionRequestQuerySet:
+        """Everything that one line of a list, or the review page, says about a request, in one statement."""
+        return self.select_related(
+            "model", "version__model", "version__evidence", "version__user", "requester", "closed_by", "evidence",
+            "baseline__model",
+        )
 
 
 class TransitionRequest(models.Model):
@@ -88,6 +120,8 @@ class TransitionRequest(models.Model):
     # The verdict tree that the decision was made on, once closed.
     verdict = models.JSONField(null=True)
 
+    objects = TransitionRequestQuerySet.as_manager()
+
     class Meta:
         constraints = [
             # One open request per version, target and requester.
@@ -114,6 +148,19 @@ class TransitionRequest(models.Model):
     def is_pending(self) -> bool:
         return self.state in self.PENDING
 
+    @property
+    def asks_for(self) -> Target:
+        return Target(TargetKind(self.target_kind), self.target)
+
+
+class ReviewQuerySet(models.QuerySet["Review"]):
+    def current(self) -> ReviewQuerySet:
+        """Each person's newest verdict, unless something moved under it since."""
+        return self.filter(is_current=True, dismissed_at=None)
+
+    def approvals(self) -> ReviewQuerySet:
+        return self.filter(decision=Review.Decision.APPROVE)
+
 
 class Review(models.Model):
     """One person's verdict and what they saw. Never edited: a newer one of the same person replaces it in the count."""
@@ -138,6 +185,8 @@ class Review(models.Model):
     is_current = models.BooleanField(default=True)  # the person's newest verdict on this request
     dismissed_at = models.DateTimeField(null=True)
     dismissed_reason = models.CharField(max_length=300, blank=True)
+
+    objects = ReviewQuerySet.as_manager()
 
     class Meta:
         ordering = ["id"]

@@ -1,0 +1,21 @@
+"""Who is told personally: people who took part, and people who can clear what is unmet."""
+
+from __future__ import annotations
+
+from approvals.models import Comment, Review, TransitionRequest
+from registry.models import ModelVersion
+
+
+def participants(version: ModelVersion, review_request: TransitionRequest | None = None) -> set[int]:
+    """Those who asked, judged or spoke about this request; without one, about this version."""
+    if review_request is None:
+        spoke = Comment.objects.filter(version=version, request=None).values_list("author_id", flat=True)
+        return {*spoke, *({version.user_id} if version.user_id else ())}
+    spoke = Comment.objects.filter(request=review_request).values_list("author_id", flat=True)
+    judged = Review.objects.filter(request=review_request).values_list("reviewer_id", "person_id")
+    return {*askers(review_request), *spoke, *(account for row in judged for account in row)}
+
+
+def askers(review_request: TransitionRequest) -> set[int]:
+    """The account that asked and, for a service account, the person behind it."""
+    return {review_request.requester_id, review_request.requester.person_id}

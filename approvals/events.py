@@ -1,0 +1,276 @@
+"""What happens to requests, reviews, comments and policies, in the words that people and receivers get."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from django.urls import reverse
+
+from approvals.models import TransitionRequest
+from notifications.events import Announcement
+from registry.models import TargetKind
+
+
+def about(review_request: TransitionRequest) -> dict[str, Any]:
+    """The fields that every announcement about this request starts from."""
+    return {
+        "model_name": review_request.model.name,
+        "version": review_request.version.version,
+        "request_id": review_request.pk,
+        "target_kind": review_request.target_kind,
+        "target": review_request.target,
+        "from_stage": review_request.from_stage,
+        "requester": review_request.requester.username,
+    }
+
+
+@dataclass(frozen=True, kw_only=True)
+class RequestAnnouncement(Announcement):
+    target_kind: str
+    target: str
+    from_stage: str
+    requester: str
+    comment: str = ""
+
+    @property
+    def where(self) -> str:
+        return self.target if self.target_kind == TargetKind.STAGE else f"@{self.target}"
+
+    @property
+    def what(self) -> str:
+        return f"version {self.version} of {self.model_name}"
+
+    @property
+    def path(self) -> str:
+        return reverse("request", args=[self.request_id])
+
+    def data(self) -> dict[str, Any]:
+        return {
+            "target_kind": self.target_kind,
+            "target": self.target,
+            "from_stage": self.from_stage,
+            "requester": self.requester,
+            "comment": self.comment,
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class RequestOpened(RequestAnnouncement):
+    kind: ClassVar[str] = "request.opened"
+
+    waiting_for: tuple[str, ...] = ()
+
+    def summary(self, actor: str) -> str:
+        return f"{actor} asks to move {self.what} to {self.where}."
+
+    def data(self) -> dict[str, Any]:
+        return super().data() | {"waiting_for": list(self.waiting_for)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class RequestUpdated(RequestAnnouncement):
+    """What the request is judged on has moved; ``before`` and ``after`` are the pins."""
+
+    kind: ClassVar[str] = "request.updated"
+
+    moved: tuple[str, ...]
+    before: dict[str, Any]
+    after: dict[str, Any]
+
+    def summary(self, actor: str) -> str:
+        return f"Request {self.request_id} ({self.what} to {self.where}) is judged anew: {'; '.join(self.moved)}."
+
+    def data(self) -> dict[str, Any]:
+        return super().data() | {"moved": list(self.moved), "before": self.before, "after": self.after}
+
+
+@dataclass(frozen=True, kw_only=True)
+class RequestNeedsChanges(RequestAnnouncement):
+    kind: ClassVar[str] = "request.needs_changes"
+
+    def summary(self, actor: str) -> str:
+        return f"Request {self.request_id} ({self.what} to {self.where}) waits for {self.requester}: {actor} asked for changes."
+
+
+@dataclass(frozen=True, kw_only=True)
+class RequestReady(RequestAnnouncement):
+    kind: ClassVar[str] = "request.ready"
+
+    def summary(self, actor: str) -> str:
+        return f"{actor} says that {self.what} is ready to be looked at again for {self.where}."
+
+
+@dataclass(frozen=True, kw_only=True)
+class RequestRejected(RequestAnnouncement):
+    kind: ClassVar[str] = "request.rejected"
+
+    def summary(self, actor: str) -> str:
+        return f"{actor} rejected the request to move {self.what} to {self.where}: {self.comment}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RequestWithdrawn(RequestAnnouncement):
+    kind: ClassVar[str] = "request.withdrawn"
+
+    def summary(self, actor: str) -> str:
+        return f"{actor} withdrew the request to move {self.what} to {self.where}."
+
+
+@dataclass(frozen=True, kw_only=True)
+class RequestSuperseded(RequestAnnouncement):
+    kind: ClassVar[str] = "request.superseded"
+
+    def summary(self, actor: str) -> str:
+        return f"Request {self.request_id} to move {self.what} to {self.where} is closed: {self.comment}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReviewApproved(RequestAnnouncement):
+    kind: ClassVar[str] = "review.approved"
+
+    teams: tuple[str, ...] = ()
+
+    def summary(self, actor: str) -> str:
+        return f"{actor} approved {self.what} for {self.where}."
+
+    def data(self) -> dict[str, Any]:
+        return super().data() | {"teams": list(self.teams)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReviewChangesRequested(RequestAnnouncement):
+    kind: ClassVar[str] = "review.changes_requested"
+
+    def summary(self, actor: str) -> str:
+        return f"{actor} asked for changes before {self.what} goes to {self.where}: {self.comment}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReviewDismissed(RequestAnnouncement):
+    """A verdict no longer counts; ``comment`` is why."""
+
+    kind: ClassVar[str] = "review.dismissed"
+
+    reviewer: str
+
+    def summary(self, actor: str) -> str:
+        return f"The verdict of {self.reviewer} on {self.what} for {self.where} no longer counts: {self.comment}."
+
+    def data(self) -> dict[str, Any]:
+        return super().data() | {"reviewer": self.reviewer}
+
+
+@dataclass(frozen=True, kw_only=True)
+class TransitionApplied(RequestAnnouncement):
+    """A request was carried out: what pipelines deploy on."""
+
+    kind: ClassVar[str] = "transition.applied"
+
+    digest: str = ""
+    source: str = ""
+    run_id: str = ""
+    previous_version: int | None = None
+    archived_versions: tuple[int, ...] = ()
+    approved_by: tuple[str, ...] = ()
+    policies: tuple[str, ...] = ()
+
+    def summary(self, actor: str) -> str:
+        approved = f", approved by {_listed(self.approved_by)}" if self.approved_by else ""
+        sentence = f"Version {self.version} of {self.model_name} is now {self.where}{approved}."
+        if not self.archived_versions:
+            return sentence
+        numbers = _listed(tuple(map(str, self.archived_versions)))
+        return f"{sentence} It replaces version {numbers}, now archived."
+
+    def data(self) -> dict[str, Any]:
+        return super().data() | {
+            "digest": self.digest,
+            "source": self.source,
+            "run_id": self.run_id,
+            "previous_version": self.previous_version,
+            "archived_versions": list(self.archived_versions),
+            "approved_by": list(self.approved_by),
+            "policies": list(self.policies),
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class PolicyWarned(Announcement):
+    """A direct change went through although a policy with ``enforcement: warn`` was not satisfied."""
+
+    kind: ClassVar[str] = "policy.warned"
+
+    policy: str
+    change: str
+    unmet: tuple[str, ...]
+
+    def summary(self, actor: str) -> str:
+        return f"{actor} changed {self.change} past the policy {self.policy}, which only warns: {'; '.join(self.unmet)}."
+
+    @property
+    def path(self) -> str:
+        return reverse("version", args=[self.model_name, self.version]) if self.version else reverse("model", args=[self.model_name])
+
+    def data(self) -> dict[str, Any]:
+        return {"policy": self.policy, "unmet": list(self.unmet)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class CommentCreated(Announcement):
+    kind: ClassVar[str] = "comment.created"
+
+    comment_id: int
+    text: str
+
+    def summary(self, actor: str) -> str:
+        return f"{actor} commented on version {self.version} of {self.model_name}."
+
+    @property
+    def path(self) -> str:
+        if self.request_id:
+            return reverse("request", args=[self.request_id])
+        return reverse("version", args=[self.model_name, self.version])
+
+    def data(self) -> dict[str, Any]:
+        return {"comment_id": self.comment_id, "comment": self.text}
+
+
+@dataclass(frozen=True, kw_only=True)
+class PolicyPublished(Announcement):
+    kind: ClassVar[str] = "policy.published"
+
+    policy: str
+    revision: int
+    guards: tuple[str, ...] = field(default=())
+
+    def summary(self, actor: str) -> str:
+        return f"{actor} published revision {self.revision} of the policy {self.policy}."
+
+    @property
+    def path(self) -> str:
+        return reverse("policy", args=[self.policy])
+
+    def data(self) -> dict[str, Any]:
+        return {"policy": self.policy, "revision": self.revision, "guards": list(self.guards)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class PolicyArchived(Announcement):
+    kind: ClassVar[str] = "policy.archived"
+
+    policy: str
+
+    def summary(self, actor: str) -> str:
+        return f"{actor} took the policy {self.policy} out of force."
+
+    @property
+    def path(self) -> str:
+        return reverse("policy", args=[self.policy])
+
+    def data(self) -> dict[str, Any]:
+        return {"policy": self.policy}
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

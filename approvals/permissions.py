@@ -1,0 +1,73 @@
+"""May this person ask, judge, withdraw, comment, publish? Each answer carries its reason."""
+
+from __future__ import annotations
+
+from accounts.models import User
+from approvals.models import Review, TransitionRequest
+from approvals.standing import Standing, standing_of
+from core.answers import YES, Answer, no
+from registry.gate import Target
+from registry.models import ModelVersion
+from registry.permissions import can_manage, can_move, can_read
+
+Decision = Review.Decision
+
+
+def can_request(user: User, version: ModelVersion, target: Target) -> Answer:
+    """Who can see a version may ask for anything."""
+    return can_read(user, version.model)
+
+
+def can_comment(user: User, version: ModelVersion) -> Answer:
+    return can_read(user, version.model)
+
+
+def can_review(user: User, review_request: TransitionRequest, decision: str) -> Answer:
+    """May ``user`` say this now? For a page with several buttons, take one Standing and ask ``can_review_standing``."""
+    return can_review_standing(user, review_request, decision, standing_of(review_request))
+
+
+def can_review_standing(user: User, review_request: TransitionRequest, decision: str, standing: Standing) -> Answer:
+    """The same, with the standing at hand: one statement more at most.
+
+    To approve is to count: whoever no requirement would count is told why. To object, it is enough to be one who
+    could count, or who may move the version.
+    """
+    if not (answer := can_read(user, review_request.model)):
+        return answer
+    if not review_request.is_pending:
+        return no(f"The request is closed: {review_request.get_state_display().lower()}.")
+    counting = standing.would_count(user)
+    if decision == Decision.APPROVE or counting:
+        return counting
+    if can_move(user, review_request.version, review_request.asks_for):
+        return YES
+    return no(standing.who_may_object)
+
+
+def can_withdraw(user: User, review_request: TransitionRequest) -> Answer:
+    if not review_request.is_pending:
+        return no(f"The request is closed: {review_request.get_state_display().lower()}.")
+    if _asked(user, review_request) or can_manage(user, review_request.model):
+        return YES
+    return no("Only the person who asked, or who manages the model, may withdraw it.")
+
+
+def can_mark_ready(user: User, review_request: TransitionRequest) -> Answer:
+    if not review_request.is_pending:
+        return no(f"The request is closed: {review_request.get_state_display().lower()}.")
+    if review_request.state != TransitionRequest.State.NEEDS_CHANGES:
+        return no("Nobody has asked for changes.")
+    if _asked(user, review_request):
+        return YES
+    return no("Only the person who asked says that it is ready again.")
+
+
+def can_publish_policies(user: User) -> Answer:
+    if user.is_active and user.is_superuser:
+        return YES
+    return no("Only an administrator publishes policies.")
+
+
+def _asked(user: User, review_request: TransitionRequest) -> bool:
+    return user.person_id == review_request.requester.person_id

@@ -1,0 +1,172 @@
+"""How a request moves from state to state: lock, take stock, apply, close. The public services are built from these."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from accounts.models import User
+from approvals.audience import askers, participants
+from approvals.events import RequestReady, RequestSuperseded, RequestUpdated, ReviewDismissed, TransitionApplied, about
+from approvals.models import Review, TransitionRequest
+from approvals.pins import EVIDENCE, Pins, in_words
+from approvals.standing import Standing, standing_of
+from core.clock import now
+from core.errors import Conflict
+from notifications.events import record
+from registry import evidence, services as registry
+from registry.gate import Permit
+from registry.models import ModelVersion, RegisteredModel, Stage, TargetKind
+
+State = TransitionRequest.State
+
+
+def lock(review_request: TransitionRequest) -> TransitionRequest:
+    """The request as it is now, with its model row and its own row locked, in that order."""
+    RegisteredModel.objects.select_for_update().get(pk=review_request.model_id)
+    return TransitionRequest.objects.with_rows().select_for_update(of=("self",)).get(pk=review_request.pk)
+
+
+def lock_pending(review_request: TransitionRequest) -> TransitionRequest:
+    """``lock``, and Conflict with who decided and when if the request is closed."""
+    locked = lock(review_request)
+    if not locked.is_pending:
+        raise Conflict(already(locked))
+    return locked
+
+
+def already(review_request: TransitionRequest) -> str:
+    """Who closed this request and when, as a sentence."""
+    by = f" by {review_request.closed_by.display_name}" if review_request.closed_by else ""
+    at = f" on {review_request.closed_at:%Y-%m-%d at %H:%M} UTC" if review_request.closed_at else ""
+    return f"Request {review_request.pk} was already {review_request.get_state_display().lower()}{by}{at}; nothing was changed."
+
+
+def take_stock(review_request: TransitionRequest) -> Standing:
+    """Look at everything anew, under the lock: what moved since the pins is put on record and pinned, and the approvals
+    that it voids are dismissed. New evidence answers a call for changes."""
+    version = review_request.version
+    version.evidence = evidence.refresh(version)
+    standing = standing_of(review_request)
+    pinned = Pins.of_request(review_request)
+    moved = standing.pins.moved(pinned)
+    for review, reason in standing.void:
+        _dismiss(review_request, review, reason)
+    if not moved:
+        return standing
+
+    review_request.digest = standing.pins.digest
+    review_request.evidence = version.evidence
+    review_request.policy_revisions = list(standing.pins.policy_revisions)
+    review_request.baseline_id = standing.pins.baseline_id
+    review_request.updated_at = now()
+    review_request.save(update_fields=["digest", "evidence", "policy_revisions", "baseline", "updated_at"])
+    record(
+        RequestUpdated(
+            **about(review_request), moved=standing.drift, before=pinned.as_json(), after=standing.pins.as_json()
+        ),
+        actor=None,
+        audience=askers(review_request),
+    )
+    if EVIDENCE in moved and review_request.state == State.NEEDS_CHANGES:
+        reopen(review_request, actor=review_request.requester, reason="there is new evidence")
+        return standing_of(review_request)
+    return standing
+
+
+def reopen(review_request: TransitionRequest, *, actor: User, reason: str, comment: str = "") -> None:
+    """From "changes asked for" back to open: the calls for changes are answered, and those who made them are asked again."""
+    enter(review_request, State.OPEN)
+    calls = review_request.reviews.current().filter(decision=Review.Decision.REQUEST_CHANGES).select_related("reviewer")
+    asked = {call.reviewer_id for call in calls}
+    calls.update(dismissed_at=now(), dismissed_reason=f"answered: {reason}"[:300])
+    record(RequestReady(**about(review_request), comment=comment), actor=actor, audience=asked | participants(review_request.version, review_request))
+
+
+def apply(review_request: TransitionRequest, *, actor: User, standing: Standing) -> None:
+    """Carry a satisfied request out: move the stage or the alias through the gate, close the request, tell everybody.
+
+    The gate reads everything again with this very permit, so this function cannot be the hole.
+    """
+    version = review_request.version
+    permit = Permit(review_request.pk)
+    archived: list[int] = []
+    if review_request.target_kind == TargetKind.STAGE:
+        archive = review_request.target in (Stage.STAGING, Stage.PRODUCTION) and (
+            review_request.archive_existing or standing.archives_replaced
+        )
+        if archive:
+            others = version.model.versions.filter(current_stage=review_request.target, deleted_at=None)
+            archived = list(others.exclude(pk=version.pk).order_by("version").values_list("version", flat=True))
+        registry.move_to_stage(
+            actor=actor, version=version, stage=review_request.target, archive_existing=archive, permit=permit
+        )
+    else:
+        registry.set_alias(actor=actor, version=version, alias=review_request.target, permit=permit)
+
+    close(review_request, State.APPLIED, actor=actor, standing=standing)
+    baseline = review_request.baseline
+    record(
+        TransitionApplied(
+            **about(review_request),
+            comment=review_request.comment,
+            digest=version.digest,
+            source=version.source,
+            run_id=version.run_id,
+            previous_version=baseline.version if baseline else None,
+            archived_versions=tuple(archived),
+            approved_by=tuple(review.reviewer.display_name for review in standing.approvals),
+            policies=tuple(rule.name for rule in standing.rules),
+        ),
+        actor=actor,
+        audience=participants(version, review_request),
+    )
+    reconsider_others(review_request)
+
+
+def reconsider_others(applied: TransitionRequest) -> None:
+    """The target has a new holder: approvals of other versions for it were given against the old one."""
+    others = TransitionRequest.objects.pending().for_target(applied.asks_for).filter(model_id=applied.model_id)
+    for other in others.with_rows().select_for_update(of=("self",)).order_by("pk"):
+        take_stock(other)
+
+
+def supersede(requests: Iterable[TransitionRequest], *, actor: User | None, reason: str) -> None:
+    """Close requests whose question is settled: their version got there another way, or is gone."""
+    for review_request in requests:
+        close(review_request, State.SUPERSEDED, actor=actor, reason=reason)
+        record(
+            RequestSuperseded(**about(review_request), comment=reason),
+            actor=actor,
+            audience=participants(review_request.version, review_request),
+        )
+
+
+def close(
+    review_request: TransitionRequest, state: State, *, actor: User | None, reason: str = "", standing: Standing | None = None
+) -> None:
+    """Enter a final state, with who, when, why, and the verdict that stood at that moment."""
+    enter(review_request, state)
+    review_request.closed_at = review_request.updated_at
+    review_request.closed_by = actor
+    review_request.closed_reason = reason
+    review_request.verdict = standing.as_json() if standing else None
+    review_request.save(update_fields=["closed_at", "closed_by", "closed_reason", "verdict"])
+
+
+def enter(review_request: TransitionRequest, state: State) -> None:
+    """Change the state as the table of moves allows; the row must be locked."""
+    if state not in TransitionRequest.MOVES.get(review_request.state, ()):
+        raise Conflict(already(review_request))
+    review_request.state = state
+    review_request.updated_at = now()
+    review_request.save(update_fields=["state", "updated_at"])
+
+
+def _dismiss(review_request: TransitionRequest, review: Review, parts: tuple[str, ...]) -> None:
+    reason = f"since then {in_words(parts)}"
+    Review.objects.filter(pk=review.pk).update(dismissed_at=now(), dismissed_reason=reason[:300])
+    record(
+        ReviewDismissed(**about(review_request), reviewer=review.reviewer.username, comment=reason),
+        actor=None,
+        audience={review.reviewer_id, *askers(review_request)},
+    )

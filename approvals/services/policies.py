@@ -1,0 +1,69 @@
+"""Publishing policies: the page, the API and the command line write the same text through here."""
+
+from __future__ import annotations
+
+from django.db import transaction
+
+from accounts.models import User
+from approvals.events import PolicyArchived, PolicyPublished
+from approvals.models import Policy, PolicyRevision
+from approvals.permissions import can_publish_policies
+from approvals.policy import PolicyError, parse
+from core import jobs
+from core.answers import require
+from core.clock import now
+from core.errors import Conflict, Invalid
+from notifications.events import record
+
+LONGEST_TEXT = 65_536
+RECONSIDER = "approvals.tasks.reconsider_pending"
+
+
+@transaction.atomic
+def publish_policy(*, actor: User, text: str) -> PolicyRevision:
+    """Put a text in force under the name it gives itself; the same text again changes nothing.
+
+    Pending requests are judged by it from the next look on; a task dismisses the approvals given under the older one.
+    """
+    require(can_publish_policies(actor))
+    if len(text) > LONGEST_TEXT:
+        raise Invalid(f"A policy has at most {LONGEST_TEXT} characters, this one has {len(text)}.", field="text")
+    text = text.replace("\r\n", "\n")
+    try:
+        read = parse(text)
+    except PolicyError as error:
+        raise Invalid(str(error), field="text") from error
+
+    Policy.objects.get_or_create(name=read.name)
+    policy = Policy.objects.select_for_update(of=("self",)).select_related("current").get(name=read.name)
+    current = policy.current
+    if current and current.text == text and policy.archived_at is None:
+        return current
+
+    last = policy.revisions.first()
+    revision = PolicyRevision.objects.create(
+        policy=policy, number=last.number + 1 if last else 1, text=text, author=actor
+    )
+    policy.current = revision
+    policy.archived_at = None
+    policy.save(update_fields=["current", "archived_at"])
+    record(
+        PolicyPublished(policy=policy.name, revision=revision.number, guards=tuple(map(str, read.guards))), actor=actor
+    )
+    jobs.after_commit(RECONSIDER)
+    return revision
+
+
+@transaction.atomic
+def archive_policy(*, actor: User, policy: Policy) -> Policy:
+    """Take a policy out of force; its revisions stay, and publishing its text again brings it back."""
+    require(can_publish_policies(actor))
+    locked = Policy.objects.select_for_update().get(pk=policy.pk)
+    if locked.archived_at is not None:
+        raise Conflict(f"The policy {locked.name} is out of force already.")
+
+    locked.archived_at = now()
+    locked.save(update_fields=["archived_at"])
+    record(PolicyArchived(policy=locked.name), actor=actor)
+    jobs.after_commit(RECONSIDER)
+    return locked

@@ -1,0 +1,133 @@
+"""Opening, withdrawing and readying requests."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.db import transaction
+
+from accounts.models import User
+from approvals.audience import participants
+from approvals.events import RequestOpened, RequestWithdrawn, about
+from approvals.models import TransitionRequest
+from approvals.permissions import can_mark_ready, can_request, can_withdraw
+from approvals.services.comments import checked_comment
+from approvals.services.decisions import apply, close, lock_pending, reopen, take_stock
+from approvals.standing import standing_of
+from core.answers import require
+from core.errors import AlreadyExists, Conflict, Invalid
+from notifications.events import record
+from registry import evidence
+from registry.gate import Change, Target
+from registry.models import ModelVersion, RegisteredModel, Stage, TargetKind
+
+State = TransitionRequest.State
+
+
+@transaction.atomic
+def open_request(
+    *, actor: User, version: ModelVersion, target: Target, comment: str = "", archive_existing: bool = True
+) -> TransitionRequest:
+    """Ask that a version gets a stage or an alias. Whoever can see the version may ask.
+
+    Pins what it is judged on, tells the people who can clear what is unmet, and is applied at once when nothing is.
+    """
+    require(can_request(actor, version, target))
+    comment = checked_comment(comment)
+    model = RegisteredModel.objects.select_for_update().get(pk=version.model_id)
+    version = ModelVersion.objects.select_related("user").get(pk=version.pk)
+    version.model = model
+    _check_target(version, target)
+    pending = TransitionRequest.objects.pending().for_target(target).filter(version=version, requester=actor).first()
+    if pending:
+        raise AlreadyExists(
+            f"You have asked for this already: request {pending.pk}, {settings.BASE_URL}{pending.get_absolute_url()}"
+        )
+
+    version.evidence = evidence.refresh(version)
+    review_request = TransitionRequest(
+        model=model,
+        version=version,
+        target_kind=target.kind,
+        target=target.name,
+        from_stage=version.current_stage,
+        requester=actor,
+        comment=comment,
+        archive_existing=archive_existing,
+        digest=version.digest,
+        evidence=version.evidence,
+    )
+    standing = standing_of(review_request)
+    review_request.policy_revisions = list(standing.pins.policy_revisions)
+    review_request.baseline_id = standing.pins.baseline_id
+    review_request.save()
+    record(
+        RequestOpened(**about(review_request), comment=comment, waiting_for=standing.waiting_for),
+        actor=actor,
+        audience=standing.people_who_can_clear,
+    )
+    if standing.is_satisfied:
+        apply(review_request, actor=actor, standing=standing)
+    return review_request
+
+
+def request_after_refusal(change: Change) -> TransitionRequest:
+    """The request for a direct move that the gate refused with ``open_request``; the one that is pending, if there is one.
+
+    For the door, after the rollback: the request has a transaction of its own.
+    """
+    if change.version is None or change.entering is None:
+        raise Conflict("There is nothing to ask for: this change puts no version anywhere.")
+    mine = TransitionRequest.objects.pending().for_target(change.entering)
+    pending = mine.filter(version=change.version, requester=change.actor).first()
+    if pending:
+        return pending
+    return open_request(
+        actor=change.actor,
+        version=change.version,
+        target=change.entering,
+        comment="Opened by a direct move that the policy refused.",
+        archive_existing=bool(change.replaces) or change.entering.kind == TargetKind.ALIAS,
+    )
+
+
+@transaction.atomic
+def withdraw_request(*, actor: User, review_request: TransitionRequest, comment: str = "") -> TransitionRequest:
+    """Take a request back: its requester, or who manages the model."""
+    comment = checked_comment(comment)
+    locked = lock_pending(review_request)
+    require(can_withdraw(actor, locked))
+
+    close(locked, State.WITHDRAWN, actor=actor, reason=comment, standing=standing_of(locked))
+    record(
+        RequestWithdrawn(**about(locked), comment=comment), actor=actor, audience=participants(locked.version, locked)
+    )
+    return locked
+
+
+@transaction.atomic
+def mark_ready(*, actor: User, review_request: TransitionRequest, comment: str = "") -> TransitionRequest:
+    """The requester's answer to a call for changes: look again. Those who called are asked anew."""
+    comment = checked_comment(comment)
+    locked = lock_pending(review_request)
+    if locked.state != State.NEEDS_CHANGES:
+        raise Conflict(f"Nobody has asked for changes to request {locked.pk}; nothing was changed.")
+    require(can_mark_ready(actor, locked))
+    take_stock(locked)
+    if locked.state == State.NEEDS_CHANGES:
+        reopen(locked, actor=actor, reason=f"{actor.display_name} says it is ready", comment=comment)
+    standing = standing_of(locked)
+    if standing.is_satisfied:
+        apply(locked, actor=actor, standing=standing)
+    return locked
+
+
+def _check_target(version: ModelVersion, target: Target) -> None:
+    if version.deleted_at is not None:
+        raise Conflict(f"{version} is deleted.")
+    if target.kind == TargetKind.STAGE:
+        if target.name not in Stage.values:
+            raise Invalid(f"There is no stage {target.name}: choose one of {', '.join(Stage.values)}.", field="stage")
+        if target.name == version.current_stage:
+            raise Invalid(f"{version} is in {target.name} already.", field="stage")
+    elif version.model.aliases.get(target.name) == version.version:
+        raise Invalid(f"{version} is {target} already.", field="alias")
