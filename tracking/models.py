@@ -22,6 +22,7 @@ class Experiment(models.Model):
 
     id = models.BigAutoField(primary_key=True)
     name = models.CharField(max_length=500, unique=True)
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+")
     artifact_location = models.CharField(max_length=500)
     lifecycle_stage = models.CharField(max_length=10, choices=Lifecycle.choices, default=Lifecycle.ACTIVE)
     creation_time = models.BigIntegerField(default=now_ms)
