@@ -13,6 +13,8 @@ from django.db import models
 from django.db.models import Q
 from django.urls import reverse
 
+from accounts.models import Level, User
+from accounts.permissions import default_level, grants_of
 from core.clock import from_ms, now, now_ms
 
 PROMPT_TAG = "mlflow.prompt.is_prompt"
@@ -30,6 +32,37 @@ class TargetKind(models.TextChoices):
     ALIAS = "alias", "Alias"
 
 
+def _visible(user: User, prefix: str = "") -> Q:
+    """The condition under which ``user`` may read a model; ``prefix`` leads from the queried table to it."""
+    if user.is_superuser or user.is_auditor or default_level() >= Level.READ:
+        return Q()
+    condition = Q(pk__in=[])
+    for grant in grants_of(user):
+        if grant.level < Level.READ:
+            continue
+        if grant.model_id is not None:
+            condition |= Q(**{f"{prefix}id": grant.model_id})
+        else:
+            condition |= Q(**{f"{prefix}name__glob": grant.pattern})
+    return condition
+
+
+class RegisteredModelQuerySet(models.QuerySet["RegisteredModel"]):
+    def live(self) -> RegisteredModelQuerySet:
+        return self.filter(deleted_at=None)
+
+    def visible_to(self, user: User) -> RegisteredModelQuerySet:
+        return self.filter(_visible(user))
+
+
+class ModelVersionQuerySet(models.QuerySet["ModelVersion"]):
+    def live(self) -> ModelVersionQuerySet:
+        return self.filter(deleted_at=None)
+
+    def visible_to(self, user: User) -> ModelVersionQuerySet:
+        return self.filter(_visible(user, "model__"))
+
+
 class RegisteredModel(models.Model):
     """A name with versions. ``tags`` and ``aliases`` (alias -> version number) stand beside the row for the hot
     reads; ModelTag and Alias serve searching and history. The services write both in one transaction."""
@@ -45,6 +78,8 @@ class RegisteredModel(models.Model):
     aliases = models.JSONField(default=dict, blank=True)
     is_prompt = models.BooleanField(default=False)  # from PROMPT_TAG; prompts are left out of ordinary searches
     deleted_at = models.DateTimeField(null=True, blank=True)
+
+    objects = RegisteredModelQuerySet.as_manager()
 
     class Meta:
         constraints = [
@@ -100,6 +135,8 @@ class ModelVersion(models.Model):
     total_size = models.BigIntegerField(default=0)
     evidence = models.ForeignKey("Evidence", null=True, on_delete=models.PROTECT, related_name="+")
     deleted_at = models.DateTimeField(null=True, blank=True)
+
+    objects = ModelVersionQuerySet.as_manager()
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["model", "version"], name="one_number_per_model")]

@@ -1,0 +1,234 @@
+"""What happens to models and versions, in the words that people and receivers get."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from django.urls import reverse
+
+from notifications.events import Announcement
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelAnnouncement(Announcement):
+    @property
+    def path(self) -> str:
+        return reverse("model", args=[self.model_name])
+
+
+@dataclass(frozen=True, kw_only=True)
+class VersionAnnouncement(Announcement):
+    @property
+    def path(self) -> str:
+        return reverse("version", args=[self.model_name, self.version])
+
+    @property
+    def what(self) -> str:
+        return f"version {self.version} of {self.model_name}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelCreated(ModelAnnouncement):
+    kind: ClassVar[str] = "registered_model.created"
+
+    description: str = ""
+    tags: dict[str, str]
+
+    def summary(self, actor: str) -> str:
+        return f"{actor} created the model {self.model_name}."
+
+    def data(self) -> dict[str, Any]:
+        return {"description": self.description, "tags": self.tags}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelUpdated(ModelAnnouncement):
+    kind: ClassVar[str] = "registered_model.updated"
+
+    description: str
+
+    def summary(self, actor: str) -> str:
+        return f"{actor} changed the description of {self.model_name}."
+
+    def data(self) -> dict[str, Any]:
+        return {"description": self.description}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelRenamed(ModelAnnouncement):
+    kind: ClassVar[str] = "registered_model.renamed"
+
+    old_name: str
+
+    def summary(self, actor: str) -> str:
+        return f"{actor} renamed the model {self.old_name} to {self.model_name}."
+
+    def data(self) -> dict[str, Any]:
+        return {"old_name": self.old_name}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelDeleted(Announcement):
+    kind: ClassVar[str] = "registered_model.deleted"
+
+    versions: int
+
+    def summary(self, actor: str) -> str:
+        return f"{actor} deleted the model {self.model_name} with {self.versions} versions."
+
+    @property
+    def path(self) -> str:
+        return reverse("models")
+
+    def data(self) -> dict[str, Any]:
+        return {"versions": self.versions}
+
+
+@dataclass(frozen=True, kw_only=True)
+class VersionCreated(VersionAnnouncement):
+    kind: ClassVar[str] = "model_version.created"
+
+    source: str
+    run_id: str
+    digest: str
+    description: str
+    tags: dict[str, str]
+
+    def summary(self, actor: str) -> str:
+        return f"{actor} registered {self.what}."
+
+    def data(self) -> dict[str, Any]:
+        return {
+            "source": self.source,
+            "run_id": self.run_id,
+            "digest": self.digest,
+            "description": self.description,
+            "tags": self.tags,
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class VersionUpdated(VersionAnnouncement):
+    kind: ClassVar[str] = "model_version.updated"
+
+    description: str
+
+    def summary(self, actor: str) -> str:
+        return f"{actor} changed the description of {self.what}."
+
+    def data(self) -> dict[str, Any]:
+        return {"description": self.description}
+
+
+@dataclass(frozen=True, kw_only=True)
+class VersionDeleted(ModelAnnouncement):
+    kind: ClassVar[str] = "model_version.deleted"
+
+    def summary(self, actor: str) -> str:
+        return f"{actor} deleted version {self.version} of {self.model_name}."
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageMoved(VersionAnnouncement):
+    """A version changed its stage without a request; requests announce their own ``transition.applied``."""
+
+    kind: ClassVar[str] = "transition.applied"
+
+    from_stage: str
+    to_stage: str
+    digest: str
+    source: str
+    run_id: str
+    archived_versions: tuple[int, ...] = ()
+
+    def summary(self, actor: str) -> str:
+        sentence = f"{actor} moved {self.what} from {self.from_stage} to {self.to_stage}."
+        if self.archived_versions:
+            sentence += f" Archived: version {', '.join(map(str, self.archived_versions))}."
+        return sentence
+
+    def data(self) -> dict[str, Any]:
+        return {
+            "target_kind": "stage",
+            "target": self.to_stage,
+            "from_stage": self.from_stage,
+            "digest": self.digest,
+            "source": self.source,
+            "run_id": self.run_id,
+            "archived_versions": list(self.archived_versions),
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class AliasMoved(VersionAnnouncement):
+    kind: ClassVar[str] = "alias.moved"
+
+    alias: str
+    previous_version: int | None
+
+    def summary(self, actor: str) -> str:
+        came = f" from version {self.previous_version}" if self.previous_version else ""
+        return f"{actor} moved the alias {self.alias} of {self.model_name}{came} to version {self.version}."
+
+    def data(self) -> dict[str, Any]:
+        return {"alias": self.alias, "previous_version": self.previous_version}
+
+
+@dataclass(frozen=True, kw_only=True)
+class AliasDeleted(ModelAnnouncement):
+    kind: ClassVar[str] = "alias.deleted"
+
+    alias: str
+
+    def summary(self, actor: str) -> str:
+        return f"{actor} deleted the alias {self.alias} of {self.model_name}."
+
+    def data(self) -> dict[str, Any]:
+        return {"alias": self.alias}
+
+
+@dataclass(frozen=True, kw_only=True)
+class TagSet(Announcement):
+    kind: ClassVar[str] = "tag.set"
+
+    key: str
+    value: str
+
+    def summary(self, actor: str) -> str:
+        shown = self.value if len(self.value) <= 80 else self.value[:80] + "…"
+        return f"{actor} set the tag {self.key} = {shown} on {_tagged(self)}."
+
+    @property
+    def path(self) -> str:
+        return _tagged_path(self)
+
+    def data(self) -> dict[str, Any]:
+        return {"key": self.key, "value": self.value[:1000]}
+
+
+@dataclass(frozen=True, kw_only=True)
+class TagDeleted(Announcement):
+    kind: ClassVar[str] = "tag.deleted"
+
+    key: str
+
+    def summary(self, actor: str) -> str:
+        return f"{actor} removed the tag {self.key} from {_tagged(self)}."
+
+    @property
+    def path(self) -> str:
+        return _tagged_path(self)
+
+    def data(self) -> dict[str, Any]:
+        return {"key": self.key}
+
+
+def _tagged(event: Announcement) -> str:
+    return f"version {event.version} of {event.model_name}" if event.version else event.model_name
+
+
+def _tagged_path(event: Announcement) -> str:
+    if event.version:
+        return reverse("version", args=[event.model_name, event.version])
+    return reverse("model", args=[event.model_name])

@@ -1,0 +1,67 @@
+"""Who may do what with a model: levels as in the Databricks workspace registry (its documentation, "Share MLflow Models").
+
+The gate comes after this: a level opens a door, a policy may still guard what is behind it.
+"""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.db.models import Q, QuerySet
+
+from accounts.models import Grant, Level, User
+from accounts.permissions import default_level, level_on, reaches
+from core.answers import YES, Answer, no
+from registry.gate import Target
+from registry.models import ModelVersion, RegisteredModel, Stage, TargetKind
+
+
+def level_of(user: User, model: RegisteredModel) -> Level:
+    return level_on(user, model_id=model.pk, model_name=model.name)
+
+
+def _at_least(user: User, model: RegisteredModel, level: Level, what: str) -> Answer:
+    if level_of(user, model) >= level:
+        return YES
+    return no(f"{what} needs the level {level.name} on {model.name}. Who manages the model can grant it.")
+
+
+def can_create_models(user: User) -> Answer:
+    if settings.ANYONE_MAY_CREATE_MODELS or user.is_superuser:
+        return YES
+    return no("Only administrators create models here. Ask one to create it and to grant you EDIT.")
+
+
+def can_read(user: User, model: RegisteredModel) -> Answer:
+    return _at_least(user, model, Level.READ, "Reading")
+
+
+def can_edit(user: User, model: RegisteredModel) -> Answer:
+    """Add versions, write descriptions and tags."""
+    return _at_least(user, model, Level.EDIT, "This")
+
+
+def can_manage(user: User, model: RegisteredModel) -> Answer:
+    """Rename, delete, grant."""
+    return _at_least(user, model, Level.MANAGE, "This")
+
+
+def can_move(user: User, version: ModelVersion, target: Target) -> Answer:
+    """Move at once, without a request. An alias is a pointer that services load by: like a stage other than Production,
+    unless the version it would leave or enter is in Production."""
+    stages = {version.current_stage, target.name if target.kind == TargetKind.STAGE else version.current_stage}
+    level = Level.MANAGE_PRODUCTION_VERSIONS if Stage.PRODUCTION in stages else Level.MANAGE_STAGING_VERSIONS
+    return _at_least(user, version.model, level, f"Moving version {version.version} to {target} without a request")
+
+
+def people_at_least(model: RegisteredModel, level: Level) -> QuerySet[User]:
+    """The active people who have this level on the model by a grant, their team's grant or as administrators."""
+    active = User.objects.filter(is_active=True, is_service=False)
+    if default_level() >= level:
+        return active
+    candidates = Grant.objects.filter(Q(model_id=model.pk) | Q(model_id=None), level__gte=level)
+    reaching = [grant for grant in candidates if reaches(grant, model_id=model.pk, model_name=model.name)]
+    return active.filter(
+        Q(is_superuser=True)
+        | Q(pk__in=[grant.user_id for grant in reaching if grant.user_id])
+        | Q(memberships__team__in=[grant.team_id for grant in reaching if grant.team_id])
+    ).distinct()
