@@ -45,11 +45,16 @@ def can_manage(user: User, model: RegisteredModel) -> Answer:
     return _at_least(user, model, Level.MANAGE, "This")
 
 
-def can_move(user: User, version: ModelVersion, target: Target) -> Answer:
-    """Move at once, without a request. An alias is a pointer that services load by: like a stage other than Production,
-    unless the version it would leave or enter is in Production."""
+def level_to_move(version: ModelVersion, target: Target) -> Level:
+    """An alias is a pointer that services load by: like a stage other than Production, unless the version it would leave
+    or enter is in Production."""
     stages = {version.current_stage, target.name if target.kind == TargetKind.STAGE else version.current_stage}
-    level = Level.MANAGE_PRODUCTION_VERSIONS if Stage.PRODUCTION in stages else Level.MANAGE_STAGING_VERSIONS
+    return Level.MANAGE_PRODUCTION_VERSIONS if Stage.PRODUCTION in stages else Level.MANAGE_STAGING_VERSIONS
+
+
+def can_move(user: User, version: ModelVersion, target: Target) -> Answer:
+    """Move at once, without a request."""
+    level = level_to_move(version, target)
     return _at_least(user, version.model, level, f"Moving version {version.version} to {target} without a request")
 
 
