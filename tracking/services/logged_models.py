@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 
 from django.db import transaction
@@ -107,3 +108,19 @@ def delete_logged_model(*, actor: User, model_id: str) -> None:
         model = get_logged_model(model_id, allow_deleted=True)
         require(can_write(actor, model))
         LoggedModel.objects.filter(pk=model.pk, deleted_at=None).update(deleted_at=now())
+
+
+VERSIONS_TAG = "mlflow.modelVersions"
+
+
+def note_version(*, model_id: str, name: str, version: int) -> None:
+    """Note on the logged model that a version was registered from it, as MLflow's server does. In a transaction."""
+    model = LoggedModel.objects.select_for_update().filter(model_id=model_id).first()
+    if model is None:
+        return
+    try:
+        noted = json.loads(model.tags.get(VERSIONS_TAG) or "[]")
+    except ValueError:
+        noted = []  # a client wrote something else there: start the list anew
+    model.tags[VERSIONS_TAG] = json.dumps([*(noted if isinstance(noted, list) else []), {"name": name, "version": version}])
+    model.save(update_fields=["tags"])

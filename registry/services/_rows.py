@@ -1,0 +1,141 @@
+"""What the services share: locks, the rows kept beside others, and the rules for names and tags."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from typing import Any
+
+from accounts.models import User
+from core.clock import now
+from core.errors import Invalid, NotFound
+from core.keys import check_key
+from registry.gate import Permit, Target
+from registry.models import (
+    LatestVersion,
+    ModelTag,
+    ModelVersion,
+    RegisteredModel,
+    Stage,
+    StageHolding,
+    TargetKind,
+    VersionTag,
+)
+
+MAX_NAME = 256
+MAX_DESCRIPTION = 5000
+MAX_TAG_VALUE = 100_000
+HELD_STAGES = (Stage.STAGING, Stage.PRODUCTION)
+# Control, bidi and zero-width signs let one name look like another.
+_DECEIVING = re.compile("[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
+
+
+def lock_model(model: RegisteredModel) -> RegisteredModel:
+    """The live model row, locked until the transaction ends. Every service starts here, so locks have one order."""
+    locked = RegisteredModel.objects.select_for_update().filter(pk=model.pk, deleted_at=None).first()
+    if locked is None:
+        raise NotFound(f"Registered Model with name={model.name} not found")
+    return locked
+
+
+def lock_version(version: ModelVersion) -> ModelVersion:
+    """The live version, its model locked first; read anew, because it may have moved since the caller looked."""
+    model = lock_model(version.model)
+    fresh = ModelVersion.objects.live().select_related("evidence", "user").filter(pk=version.pk).first()
+    if fresh is None:
+        raise NotFound(f"Model Version (name={model.name}, version={version.version}) not found")
+    fresh.model = model
+    return fresh
+
+
+def check_name(name: str) -> str:
+    if not name or not name.strip():
+        raise Invalid("Registered model name cannot be empty.", field="name")
+    if "/" in name or ":" in name or name in (".", ".."):
+        raise Invalid(
+            f"Invalid model name: '{name[:100]}'. Registered model names cannot contain '/' or ':', nor be '.' or '..'.", field="name"
+        )
+    if len(name) > MAX_NAME:
+        raise Invalid(f"A model name has at most {MAX_NAME} characters, this one {len(name)}.", field="name")
+    if _DECEIVING.search(name):
+        raise Invalid("A model name may not hold control, direction or zero-width characters.", field="name")
+    return name
+
+
+def check_description(text: str) -> str:
+    if len(text) > MAX_DESCRIPTION:
+        raise Invalid(f"A description has at most {MAX_DESCRIPTION} characters, this one {len(text)}.", field="description")
+    return text
+
+
+def check_tag(key: str, value: str) -> None:
+    check_key(key, "tag")
+    if len(value) > MAX_TAG_VALUE:
+        raise Invalid(f"The value of tag '{key}' has more than {MAX_TAG_VALUE} characters.", field="value")
+
+
+def value_hash(value: str) -> int:
+    """The first 8 bytes of the value's SHA-256, signed: what the tag indexes hold in the value's place."""
+    return int.from_bytes(hashlib.sha256(value.encode()).digest()[:8], "big", signed=True)
+
+
+def put_model_tags(model: RegisteredModel, tags: dict[str, str]) -> None:
+    """Set tags on the row and in the search table. The caller saves the row."""
+    model.tags.update(tags)
+    ModelTag.objects.bulk_create(
+        [ModelTag(model=model, key=key, value=value, value_hash=value_hash(value)) for key, value in tags.items()],
+        update_conflicts=True,
+        unique_fields=["model", "key"],
+        update_fields=["value", "value_hash"],
+    )
+
+
+def put_version_tags(version: ModelVersion, tags: dict[str, str]) -> None:
+    version.tags.update(tags)
+    VersionTag.objects.bulk_create(
+        [VersionTag(version=version, key=key, value=value, value_hash=value_hash(value)) for key, value in tags.items()],
+        update_conflicts=True,
+        unique_fields=["version", "key"],
+        update_fields=["value", "value_hash"],
+    )
+
+
+def refresh_latest(model: RegisteredModel, stages: set[str]) -> None:
+    """Recompute which version is the latest of these stages, after versions entered or left them."""
+    for stage in sorted(stages):
+        newest = ModelVersion.objects.live().filter(model=model, current_stage=stage).order_by("-version").first()
+        if newest is None:
+            LatestVersion.objects.filter(model=model, stage=stage).delete()
+        else:
+            LatestVersion.objects.update_or_create(model=model, stage=stage, defaults={"version": newest})
+
+
+def begin_holding(version: ModelVersion, target: Target, actor: User, permit: Permit | None) -> None:
+    if target.kind == TargetKind.STAGE and target.name not in HELD_STAGES:
+        return
+    StageHolding.objects.get_or_create(
+        version=version,
+        target_kind=target.kind,
+        target=target.name,
+        until=None,
+        defaults={"model": version.model, "set_by": actor, "request_id": permit.request_id if permit else None},
+    )
+
+
+def end_holdings(**which: Any) -> None:
+    """Close the open holdings of these versions or targets."""
+    StageHolding.objects.filter(until=None, **which).update(until=now())
+
+
+def stage_target(stage: str) -> Target:
+    return Target(TargetKind.STAGE, stage)
+
+
+def alias_target(alias: str) -> Target:
+    return Target(TargetKind.ALIAS, alias)
+
+
+def held_targets(version: ModelVersion) -> tuple[Target, ...]:
+    """Every stage and alias that a version holds now."""
+    stages = (stage_target(version.current_stage),) if version.current_stage in HELD_STAGES else ()
+    return stages + tuple(alias_target(alias) for alias in version.aliases)

@@ -1,0 +1,85 @@
+"""Aliases: names that services load a version by, guarded like stages."""
+
+from __future__ import annotations
+
+import re
+
+from django.db import transaction
+
+from accounts.models import User
+from core.answers import require
+from core.errors import Invalid
+from notifications.events import record
+from registry import gate
+from registry.events import AliasDeleted, AliasMoved
+from registry.gate import Change, ChangeKind, Permit
+from registry.models import Alias, ModelVersion, RegisteredModel
+from registry.permissions import can_move
+from registry.services._rows import alias_target, begin_holding, end_holdings, lock_model, lock_version
+
+_ALLOWED = re.compile(r"[\w-]{1,255}")
+_RESERVED = re.compile(r"v\d+", re.IGNORECASE)
+
+
+def check_alias(alias: str) -> str:
+    if not _ALLOWED.fullmatch(alias):
+        raise Invalid(
+            f"Invalid alias name: '{alias[:100]}'. 1 to 255 alphanumerics, underscores (_) and dashes (-) are allowed.", field="alias"
+        )
+    if alias.lower() == "latest":
+        raise Invalid(f"'{alias}' alias name (case insensitive) is reserved.", field="alias")
+    if _RESERVED.fullmatch(alias):
+        raise Invalid(f"Version alias name '{alias[:60]}' is reserved: it looks like a version number.", field="alias")
+    return alias
+
+
+@transaction.atomic
+def set_alias(*, actor: User, version: ModelVersion, alias: str, permit: Permit | None = None) -> ModelVersion:
+    """Point an alias at a version, taking it from the one that has it. With a permit the gate answers for the right."""
+    check_alias(alias)
+    version = lock_version(version)
+    model, target = version.model, alias_target(alias)
+    row = Alias.objects.select_related("version").filter(model=model, name=alias).first()
+    previous = row.version if row and row.version_id != version.pk else None
+    if permit is None:
+        require(can_move(actor, version, target))
+        if previous:
+            previous.model = model
+            require(can_move(actor, previous, target))
+    gate.enforce(
+        Change(
+            ChangeKind.SET_ALIAS, actor, model, version, entering=target, replaces=(previous,) if previous else (), permit=permit
+        )
+    )
+    if row and previous is None:
+        return version  # it points there already
+    Alias.objects.update_or_create(model=model, name=alias, defaults={"version": version, "set_by": actor})
+    model.aliases[alias] = version.version
+    model.save(update_fields=["aliases"])
+    end_holdings(model=model, target_kind=target.kind, target=alias)
+    begin_holding(version, target, actor, permit)
+    number = previous.version if previous else None
+    record(AliasMoved(model_name=model.name, version=version.version, alias=alias, previous_version=number), actor=actor)
+    return version
+
+
+@transaction.atomic
+def delete_alias(*, actor: User, model: RegisteredModel, alias: str, permit: Permit | None = None) -> None:
+    """An absent alias is fine."""
+    model = lock_model(model)
+    row = Alias.objects.select_related("version").filter(model=model, name=alias).first()
+    version = row.version if row else None
+    if version:
+        version.model = model
+        if permit is None:
+            require(can_move(actor, version, alias_target(alias)))
+    gate.enforce(
+        Change(ChangeKind.DELETE_ALIAS, actor, model, version, leaving=(alias_target(alias),) if row else (), permit=permit)
+    )
+    if row is None:
+        return
+    row.delete()
+    model.aliases.pop(alias, None)
+    model.save(update_fields=["aliases"])
+    end_holdings(model=model, target_kind=alias_target(alias).kind, target=alias)
+    record(AliasDeleted(model_name=model.name, alias=alias), actor=actor)

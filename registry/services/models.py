@@ -1,0 +1,106 @@
+"""Registered models: create, describe, rename, delete."""
+
+from __future__ import annotations
+
+from django.db import IntegrityError, transaction
+
+from accounts import services as accounts
+from accounts.models import Level, User
+from core.answers import require
+from core.clock import now, now_ms
+from core.errors import AlreadyExists
+from notifications.events import record
+from registry import gate
+from registry.events import ModelCreated, ModelDeleted, ModelRenamed, ModelUpdated
+from registry.gate import Change, ChangeKind
+from registry.models import PROMPT_TAG, Alias, LatestVersion, ModelVersion, RegisteredModel
+from registry.permissions import can_create_models, can_edit, can_manage
+from registry.services._rows import (
+    alias_target,
+    check_description,
+    check_name,
+    check_tag,
+    end_holdings,
+    lock_model,
+    put_model_tags,
+    stage_target,
+)
+
+EXISTS = "Registered Model (name={}) already exists."
+
+
+@transaction.atomic
+def create_model(*, actor: User, name: str, description: str = "", tags: dict[str, str] | None = None) -> RegisteredModel:
+    """A new model; its creator may do everything with it."""
+    require(can_create_models(actor))
+    check_name(name)
+    check_description(description)
+    for key, value in (tags or {}).items():
+        check_tag(key, value)
+    model = RegisteredModel(name=name, description=description, user=actor, is_prompt=(tags or {}).get(PROMPT_TAG) == "true")
+    gate.enforce(Change(ChangeKind.CREATE_MODEL, actor, model))
+    if RegisteredModel.objects.live().filter(name=name).exists():
+        raise AlreadyExists(EXISTS.format(name))
+    try:
+        with transaction.atomic():  # somebody else may have taken the name meanwhile
+            model.save()
+    except IntegrityError as error:
+        raise AlreadyExists(EXISTS.format(name)) from error
+    if tags:
+        put_model_tags(model, tags)
+        model.save(update_fields=["tags"])
+    if not actor.is_superuser:
+        accounts.grant(actor=actor, level=Level.MANAGE, user=actor, model_id=model.pk)
+        actor.__dict__.pop("_grants", None)
+    record(ModelCreated(model_name=name, description=description, tags=model.tags), actor=actor)
+    return model
+
+
+@transaction.atomic
+def update_model(*, actor: User, model: RegisteredModel, description: str) -> RegisteredModel:
+    model = lock_model(model)
+    require(can_edit(actor, model))
+    gate.enforce(Change(ChangeKind.UPDATE_MODEL, actor, model))
+    model.description, model.last_updated_timestamp = check_description(description), now_ms()
+    model.save(update_fields=["description", "last_updated_timestamp"])
+    record(ModelUpdated(model_name=model.name, description=description), actor=actor)
+    return model
+
+
+@transaction.atomic
+def rename_model(*, actor: User, model: RegisteredModel, new_name: str) -> RegisteredModel:
+    """Versions, tags, aliases and grants on the model follow; every version's clock moves."""
+    model = lock_model(model)
+    require(can_manage(actor, model))
+    check_name(new_name)
+    gate.enforce(Change(ChangeKind.RENAME_MODEL, actor, model, new_name=new_name))
+    old_name, moment = model.name, now_ms()
+    if RegisteredModel.objects.live().filter(name=new_name).exclude(pk=model.pk).exists():
+        raise AlreadyExists(EXISTS.format(new_name))
+    model.name, model.last_updated_timestamp = new_name, moment
+    try:
+        with transaction.atomic():
+            model.save(update_fields=["name", "last_updated_timestamp"])
+    except IntegrityError as error:
+        raise AlreadyExists(EXISTS.format(new_name)) from error
+    ModelVersion.objects.live().filter(model=model).update(last_updated_timestamp=moment)
+    record(ModelRenamed(model_name=new_name, old_name=old_name), actor=actor)
+    return model
+
+
+@transaction.atomic
+def delete_model(*, actor: User, model: RegisteredModel) -> None:
+    """Hide the model with all that hangs on it; decisions about it stay readable."""
+    model = lock_model(model)
+    require(can_manage(actor, model))
+    held = LatestVersion.objects.filter(model=model).values_list("stage", flat=True)
+    leaving = tuple(stage_target(stage) for stage in sorted(held)) + tuple(alias_target(a) for a in sorted(model.aliases))
+    gate.enforce(Change(ChangeKind.DELETE_MODEL, actor, model, leaving=leaving))
+    moment = now()
+    count = ModelVersion.objects.live().filter(model=model).update(deleted_at=moment)
+    LatestVersion.objects.filter(model=model).delete()
+    Alias.objects.filter(model=model).delete()
+    end_holdings(model=model)
+    model.deleted_at, model.aliases = moment, {}
+    model.save(update_fields=["deleted_at", "aliases"])
+    record(ModelDeleted(model_name=model.name, versions=count), actor=actor)

@@ -1,0 +1,81 @@
+"""Moving a version to a stage: the one function that every door and every applied request goes through."""
+
+from __future__ import annotations
+
+from django.db import transaction
+
+from accounts.models import User
+from core.answers import require
+from core.clock import now_ms
+from core.errors import Invalid
+from notifications.events import record
+from registry import gate
+from registry.events import StageMoved
+from registry.gate import Change, ChangeKind, Permit
+from registry.models import ModelVersion, Stage
+from registry.permissions import can_move
+from registry.services._rows import HELD_STAGES, begin_holding, end_holdings, lock_version, refresh_latest, stage_target
+
+
+@transaction.atomic
+def move_to_stage(
+    *, actor: User, version: ModelVersion, stage: Stage, archive_existing: bool = False, permit: Permit | None = None
+) -> ModelVersion:
+    """Move a version; with ``archive_existing`` the other holders of the stage become Archived in the same moment.
+
+    Without a permit the actor's level is asked; with one the gate verifies the request that it names, and who holds
+    the permit announces the result.
+    """
+    if archive_existing and stage not in HELD_STAGES:
+        raise Invalid(
+            f"Model version transition cannot archive existing model versions because '{stage}' is not an Active stage. "
+            "Valid stages are ['Staging', 'Production']",
+            field="archive_existing_versions",
+        )
+    version = lock_version(version)
+    model, target, origin = version.model, stage_target(stage), version.current_stage
+    if permit is None:
+        require(can_move(actor, version, target))
+    replaced = _others_in(version, stage) if archive_existing else []
+    leaving = (stage_target(origin),) if origin != stage and origin != Stage.NONE else ()
+    entering = target if origin != stage or replaced else None
+    gate.enforce(
+        Change(
+            ChangeKind.MOVE_STAGE, actor, model, version,
+            entering=entering, leaving=leaving, replaces=tuple(replaced), permit=permit,
+        )
+    )  # fmt: skip
+    moment = now_ms()
+    if replaced:
+        ids = [other.pk for other in replaced]
+        ModelVersion.objects.filter(pk__in=ids).update(current_stage=Stage.ARCHIVED, last_updated_timestamp=moment)
+        end_holdings(version__in=ids, target_kind=target.kind, target=stage)
+    if origin in HELD_STAGES and origin != stage:
+        end_holdings(version=version, target_kind=target.kind, target=origin)
+    version.current_stage, version.last_updated_timestamp = stage, moment
+    version.save(update_fields=["current_stage", "last_updated_timestamp"])
+    begin_holding(version, target, actor, permit)
+    refresh_latest(model, {origin, stage} | ({Stage.ARCHIVED} if replaced else set()))
+    model.last_updated_timestamp = moment
+    model.save(update_fields=["last_updated_timestamp"])
+    if permit is None and entering is not None:
+        record(_moved(version, origin, replaced), actor=actor)
+    return version
+
+
+def _others_in(version: ModelVersion, stage: Stage) -> list[ModelVersion]:
+    others = ModelVersion.objects.live().filter(model=version.model, current_stage=stage).exclude(pk=version.pk)
+    return list(others.order_by("-version"))
+
+
+def _moved(version: ModelVersion, origin: str, replaced: list[ModelVersion]) -> StageMoved:
+    return StageMoved(
+        model_name=version.model.name,
+        version=version.version,
+        from_stage=origin,
+        to_stage=version.current_stage,
+        digest=version.digest,
+        source=version.source,
+        run_id=version.run_id,
+        archived_versions=tuple(other.version for other in replaced),
+    )

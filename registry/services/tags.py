@@ -1,0 +1,65 @@
+"""Tags of models and versions."""
+
+from __future__ import annotations
+
+from django.db import transaction
+
+from accounts.models import User
+from core.answers import require
+from notifications.events import record
+from registry import gate
+from registry.events import TagDeleted, TagSet
+from registry.gate import Change, ChangeKind
+from registry.models import PROMPT_TAG, ModelTag, ModelVersion, RegisteredModel, VersionTag
+from registry.permissions import can_edit
+from registry.services._rows import check_tag, lock_model, lock_version, put_model_tags, put_version_tags
+
+
+@transaction.atomic
+def set_model_tag(*, actor: User, model: RegisteredModel, key: str, value: str) -> None:
+    check_tag(key, value)
+    model = lock_model(model)
+    require(can_edit(actor, model))
+    gate.enforce(Change(ChangeKind.SET_MODEL_TAG, actor, model, key=key))
+    put_model_tags(model, {key: value})
+    model.is_prompt = model.tags.get(PROMPT_TAG) == "true"
+    model.save(update_fields=["tags", "is_prompt"])
+    record(TagSet(model_name=model.name, key=key, value=value), actor=actor)
+
+
+@transaction.atomic
+def delete_model_tag(*, actor: User, model: RegisteredModel, key: str) -> None:
+    """An absent tag is fine."""
+    model = lock_model(model)
+    require(can_edit(actor, model))
+    gate.enforce(Change(ChangeKind.DELETE_MODEL_TAG, actor, model, key=key))
+    if model.tags.pop(key, None) is None:
+        return
+    ModelTag.objects.filter(model=model, key=key).delete()
+    model.is_prompt = model.tags.get(PROMPT_TAG) == "true"
+    model.save(update_fields=["tags", "is_prompt"])
+    record(TagDeleted(model_name=model.name, key=key), actor=actor)
+
+
+@transaction.atomic
+def set_version_tag(*, actor: User, version: ModelVersion, key: str, value: str) -> None:
+    check_tag(key, value)
+    version = lock_version(version)
+    require(can_edit(actor, version.model))
+    gate.enforce(Change(ChangeKind.SET_VERSION_TAG, actor, version.model, version=version, key=key))
+    put_version_tags(version, {key: value})
+    version.save(update_fields=["tags"])
+    record(TagSet(model_name=version.model.name, version=version.version, key=key, value=value), actor=actor)
+
+
+@transaction.atomic
+def delete_version_tag(*, actor: User, version: ModelVersion, key: str) -> None:
+    """An absent tag is fine."""
+    version = lock_version(version)
+    require(can_edit(actor, version.model))
+    gate.enforce(Change(ChangeKind.DELETE_VERSION_TAG, actor, version.model, version=version, key=key))
+    if version.tags.pop(key, None) is None:
+        return
+    VersionTag.objects.filter(version=version, key=key).delete()
+    version.save(update_fields=["tags"])
+    record(TagDeleted(model_name=version.model.name, version=version.version, key=key), actor=actor)

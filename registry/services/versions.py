@@ -1,0 +1,143 @@
+"""Model versions: register, describe, delete."""
+
+from __future__ import annotations
+
+from django.db import transaction
+
+from accounts.models import User
+from core.answers import require
+from core.clock import now, now_ms
+from core.digests import tree_digest
+from core.errors import Invalid
+from notifications.events import record
+from registry import gate
+from registry.events import VersionCreated, VersionDeleted, VersionUpdated
+from registry.evidence import folder_files, refresh, relative
+from registry.gate import Change, ChangeKind
+from registry.models import Alias, LatestVersion, ModelVersion, RegisteredModel, Stage
+from registry.permissions import can_edit, can_manage
+from registry.services._rows import (
+    check_description,
+    check_tag,
+    end_holdings,
+    held_targets,
+    lock_model,
+    lock_version,
+    put_version_tags,
+    refresh_latest,
+)
+from registry.sources import Source, resolve_source
+from tracking.models import LoggedModel, Run
+from tracking.services.logged_models import note_version
+
+@transaction.atomic
+def create_version(
+    *,
+    actor: User,
+    model: RegisteredModel,
+    source: str,
+    run_id: str = "",
+    model_id: str = "",
+    run_link: str = "",
+    description: str = "",
+    tags: dict[str, str] | None = None,
+) -> ModelVersion:
+    """Register a version: give it the next number, freeze its files, take its digest and its evidence."""
+    check_description(description)
+    for key, value in (tags or {}).items():
+        check_tag(key, value)
+    _check_lengths(source=source, run_link=run_link, run_id=run_id)
+    found = resolve_source(actor, source, run_id=run_id, model_id=model_id)
+    model = lock_model(model)
+    require(can_edit(actor, model))
+    gate.enforce(Change(ChangeKind.CREATE_VERSION, actor, model))
+    files = _locked_files(found)
+    moment = now_ms()
+    model.last_version += 1
+    model.last_updated_timestamp = moment
+    model.save(update_fields=["last_version", "last_updated_timestamp"])
+    version = ModelVersion.objects.create(
+        model=model,
+        version=model.last_version,
+        description=description,
+        user=actor,
+        creation_timestamp=moment,
+        last_updated_timestamp=moment,
+        source=found.source,
+        storage_location=found.storage_location,
+        run_id=found.run_id,
+        logged_model_id=found.logged_model_id,
+        run_link=run_link,
+        artifact_owner=found.owner,
+        artifact_folder=found.folder,
+        digest=tree_digest(files) if files else "",
+        file_count=len(files),
+        total_size=sum(size for _, size, _ in files),
+    )
+    if tags:
+        put_version_tags(version, tags)
+        version.save(update_fields=["tags"])
+    LatestVersion.objects.update_or_create(model=model, stage=Stage.NONE, defaults={"version": version})
+    if found.run_id:
+        Run.objects.filter(run_id=found.run_id, has_versions=False).update(has_versions=True)
+    if found.logged_model_id:
+        note_version(model_id=found.logged_model_id, name=model.name, version=version.version)
+    refresh(version)
+    record(
+        VersionCreated(
+            model_name=model.name,
+            version=version.version,
+            source=version.source,
+            run_id=version.run_id,
+            digest=version.digest,
+            description=description,
+            tags=version.tags,
+        ),
+        actor=actor,
+    )
+    return version
+
+
+def _check_lengths(**texts: str) -> None:
+    for field, limit in (("source", 500), ("run_link", 500), ("run_id", 32)):
+        if len(texts[field]) > limit:
+            raise Invalid(f"'{field}' has at most {limit} characters, this one {len(texts[field])}.", field=field)
+
+
+def _locked_files(found: Source) -> list[tuple[str, int, str]]:
+    """The files of the version as (path, size, SHA-256), with their run or logged model locked: an upload that is
+    under way lands before the digest is taken, or finds its folder frozen."""
+    if found.owner.startswith("m-"):
+        LoggedModel.objects.select_for_update().filter(model_id=found.owner).first()
+    elif found.owner:
+        Run.objects.select_for_update().filter(run_id=found.owner).first()
+    return [(relative(f, found.folder), f.size, f.sha256) for f in folder_files(found.owner, found.folder)]
+
+
+@transaction.atomic
+def update_version(*, actor: User, version: ModelVersion, description: str) -> ModelVersion:
+    version = lock_version(version)
+    require(can_edit(actor, version.model))
+    gate.enforce(Change(ChangeKind.UPDATE_VERSION, actor, version.model, version))
+    version.description, version.last_updated_timestamp = check_description(description), now_ms()
+    version.save(update_fields=["description", "last_updated_timestamp"])
+    record(VersionUpdated(model_name=version.model.name, version=version.version, description=description), actor=actor)
+    return version
+
+
+@transaction.atomic
+def delete_version(*, actor: User, version: ModelVersion) -> None:
+    """Hide a version; its aliases go, its number never returns."""
+    version = lock_version(version)
+    model = version.model
+    require(can_manage(actor, model))
+    gate.enforce(Change(ChangeKind.DELETE_VERSION, actor, model, version, leaving=held_targets(version)))
+    version.deleted_at = now()
+    version.save(update_fields=["deleted_at"])
+    Alias.objects.filter(version=version).delete()
+    end_holdings(version=version)
+    refresh_latest(model, {version.current_stage})
+    model.aliases = {alias: number for alias, number in model.aliases.items() if number != version.version}
+    model.last_updated_timestamp = now_ms()
+    model.save(update_fields=["aliases", "last_updated_timestamp"])
+    record(VersionDeleted(model_name=model.name, version=version.version), actor=actor)
