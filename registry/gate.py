@@ -79,8 +79,10 @@ class GateRefused(NotPermitted):
     """A guarded change without a satisfied request.
 
     ``unmet`` lists the requirements as sentences, ``ask_url`` is where to request or review. ``open_request`` asks the
-    door's caller to open a request after the rollback (policy: ``on_direct_change: open_request``).
+    door to open a request for ``change`` after the rollback (policy: ``on_direct_change: open_request``).
     """
+
+    change: Change | None = None  # what was refused; set by ``enforce``
 
     def __init__(self, message: str, *, unmet: tuple[str, ...] = (), ask_url: str = "", open_request: bool = False):
         super().__init__(message)
@@ -96,4 +98,8 @@ def _answerer() -> Callable[[Change], None]:
 
 def enforce(change: Change) -> None:
     """Return when the change may happen, raise GateRefused when not."""
-    _answerer()(change)
+    try:
+        _answerer()(change)
+    except GateRefused as refusal:
+        refusal.change = change
+        raise

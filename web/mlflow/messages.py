@@ -1,0 +1,168 @@
+"""What goes back over the MLflow protocol: plain functions from rows to the wire's objects (its specification, section 4).
+
+Empty lists and unset fields are left out; numbers are JSON numbers, version numbers are strings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from registry.models import LatestVersion, ModelVersion, RegisteredModel
+from tracking.models import Experiment, LoggedModel, MetricPoint, Run, RunDataset
+
+Message = dict[str, Any]
+
+
+def tags(pairs: dict[str, str]) -> list[Message]:
+    return [{"key": key, "value": value} for key, value in pairs.items()]
+
+
+# -- Registry ----------------------------------------------------------------------------------------------------------
+
+
+def registered_model(model: RegisteredModel, latest: Iterable[LatestVersion]) -> Message:
+    """``latest`` are the model's rows with their versions; entries carry tags but never aliases."""
+    message: Message = {
+        "name": model.name,
+        "creation_timestamp": model.creation_timestamp,
+        "last_updated_timestamp": model.last_updated_timestamp,
+    }
+    if model.description:
+        message["description"] = model.description
+    versions = [model_version(row.version, model, with_aliases=False) for row in latest]
+    if versions:
+        message["latest_versions"] = versions
+    if model.tags:
+        message["tags"] = tags(model.tags)
+    if model.aliases:
+        message["aliases"] = [{"alias": alias, "version": str(number)} for alias, number in model.aliases.items()]
+    return message
+
+
+def model_version(version: ModelVersion, model: RegisteredModel, *, with_aliases: bool = True) -> Message:
+    message: Message = {
+        "name": model.name,
+        "version": str(version.version),
+        "creation_timestamp": version.creation_timestamp,
+        "last_updated_timestamp": version.last_updated_timestamp,
+        "current_stage": version.current_stage,
+        "description": version.description,
+        "source": version.source,
+        "run_id": version.run_id,
+        "status": version.status,
+        "run_link": version.run_link,
+    }
+    if version.user_id:
+        message["user_id"] = version.user.username  # type: ignore[union-attr]
+    if version.status_message:
+        message["status_message"] = version.status_message
+    if version.logged_model_id:
+        message["model_id"] = version.logged_model_id
+    if version.tags:
+        message["tags"] = tags(version.tags)
+    if with_aliases and (aliases := [a for a, number in model.aliases.items() if number == version.version]):
+        message["aliases"] = aliases
+    return message
+
+
+# -- Tracking ----------------------------------------------------------------------------------------------------------
+
+
+def experiment(row: Experiment) -> Message:
+    message: Message = {
+        "experiment_id": str(row.pk),
+        "name": row.name,
+        "artifact_location": row.artifact_location,
+        "lifecycle_stage": row.lifecycle_stage,
+        "creation_time": row.creation_time,
+        "last_update_time": row.last_update_time,
+    }
+    if row.tags:
+        message["tags"] = tags(row.tags)
+    return message
+
+
+def artifact_uri(run: Run) -> str:
+    return f"mlflow-artifacts:/{run.experiment_id}/{run.run_id}/artifacts"
+
+
+def run_info(run: Run) -> Message:
+    info: Message = {
+        "run_id": run.run_id,
+        "run_uuid": run.run_id,
+        "run_name": run.run_name,
+        "experiment_id": str(run.experiment_id),
+        "user_id": run.user_id_sent,
+        "status": run.status,
+        "start_time": run.start_time,
+        "artifact_uri": artifact_uri(run),
+        "lifecycle_stage": run.lifecycle_stage,
+    }
+    if run.end_time is not None:
+        info["end_time"] = run.end_time
+    return info
+
+
+def run_message(run: Run, datasets: Iterable[RunDataset] = ()) -> Message:
+    data: Message = {}
+    if run.metrics:
+        data["metrics"] = [{"key": key, **entry, "run_id": run.run_id} for key, entry in run.metrics.items()]
+    if run.params:
+        data["params"] = tags(run.params)
+    if run.tags:
+        data["tags"] = tags(run.tags)
+    inputs: Message = {}
+    if dataset_inputs := [dataset_input(dataset) for dataset in datasets]:
+        inputs["dataset_inputs"] = dataset_inputs
+    if models := run.inputs.get("models"):
+        inputs["model_inputs"] = [{"model_id": model_id} for model_id in models]
+    outputs = {"model_outputs": run.outputs} if run.outputs else {}
+    return {"info": run_info(run), "data": data, "inputs": inputs, "outputs": outputs}
+
+
+def dataset_input(dataset: RunDataset) -> Message:
+    fields = {
+        "name": dataset.name,
+        "digest": dataset.digest,
+        "source_type": dataset.source_type,
+        "source": dataset.source,
+    }
+    if dataset.schema:
+        fields["schema"] = dataset.schema
+    if dataset.profile:
+        fields["profile"] = dataset.profile
+    return {"tags": tags(dataset.tags), "dataset": fields}
+
+
+def metric_point(point: MetricPoint) -> Message:
+    return {
+        "key": point.key,
+        "value": "NaN" if point.is_nan else point.value,
+        "timestamp": point.timestamp,
+        "step": point.step,
+    }
+
+
+def logged_model(model: LoggedModel) -> Message:
+    info: Message = {
+        "model_id": model.model_id,
+        "experiment_id": str(model.experiment_id),
+        "name": model.name,
+        "creation_timestamp_ms": model.creation_timestamp,
+        "last_updated_timestamp_ms": model.last_updated_timestamp,
+        "artifact_uri": f"mlflow-artifacts:/{model.experiment_id}/models/{model.model_id}/artifacts",
+        "status": model.status,
+        "model_type": model.model_type,
+        "source_run_id": model.source_run_id,
+    }
+    if model.status_message:
+        info["status_message"] = model.status_message
+    if model.tags:
+        info["tags"] = tags(dict(sorted(model.tags.items())))
+    data: Message = {}
+    if model.params:
+        data["params"] = tags(model.params)
+    if model.metrics:
+        data["metrics"] = [{"model_id": model.model_id, **entry} for entry in model.metrics]
+    return {"info": info, "data": data}

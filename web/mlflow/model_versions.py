@@ -1,0 +1,114 @@
+"""/api/2.0/mlflow/model-versions/…"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.http import HttpRequest
+
+from core.errors import Invalid
+from registry import services
+from registry.models import ModelVersion
+from registry.queries import canonical_stage, get_model, get_version
+from registry.search import search_versions
+from web.mlflow.endpoint import endpoint
+from web.gated import gated
+from web.mlflow.messages import model_version
+from web.mlflow.params import Params
+
+MAX_SEARCH = 200_000
+
+
+def _version(request: HttpRequest, params: Params) -> ModelVersion:
+    return get_version(request.user, params.string("name", required=True), params.version())
+
+
+def _answer(version: ModelVersion) -> dict[str, Any]:
+    return {"model_version": model_version(version, version.model)}
+
+
+@endpoint("POST")
+def create(request: HttpRequest, params: Params) -> dict[str, Any]:
+    name, source = params.string("name", required=True), params.string("source", required=True)
+    return _answer(
+        services.create_version(
+            actor=request.user,
+            model=get_model(request.user, name),
+            source=source,
+            run_id=params.string("run_id"),
+            model_id=params.string("model_id"),
+            run_link=params.string("run_link"),
+            description=params.string("description"),
+            tags=params.tags(),
+        )
+    )
+
+
+@endpoint("GET", only_reads=True)
+def get(request: HttpRequest, params: Params) -> dict[str, Any]:
+    return _answer(_version(request, params))
+
+
+@endpoint("PATCH", "POST")
+def update(request: HttpRequest, params: Params) -> dict[str, Any]:
+    version = _version(request, params)
+    return _answer(services.update_version(actor=request.user, version=version, description=params.string("description")))
+
+
+@endpoint("POST")
+@gated
+def transition_stage(request: HttpRequest, params: Params) -> dict[str, Any]:
+    name, number = params.string("name", required=True), params.version()
+    stage = canonical_stage(params.string("stage", required=True))
+    archive = params.boolean("archive_existing_versions")
+    version = get_version(request.user, name, number)
+    return _answer(services.move_to_stage(actor=request.user, version=version, stage=stage, archive_existing=archive))
+
+
+@endpoint("DELETE")
+@gated
+def delete(request: HttpRequest, params: Params) -> dict[str, Any]:
+    services.delete_version(actor=request.user, version=_version(request, params))
+    return {}
+
+
+@endpoint("GET", "POST", only_reads=True)
+def search(request: HttpRequest, params: Params) -> dict[str, Any]:
+    limit = params.integer("max_results", default=MAX_SEARCH)
+    if not 1 <= (limit or 0) <= MAX_SEARCH:
+        raise Invalid(f"Invalid value {limit} for parameter 'max_results' supplied: it must be between 1 and {MAX_SEARCH}.", field="max_results")
+    page = search_versions(
+        request.user,
+        filter_text=params.string("filter"),
+        order_by=tuple(params.strings("order_by")),
+        limit=limit or MAX_SEARCH,
+        page_token=params.string("page_token"),
+    )
+    answer: dict[str, Any] = {}
+    if page.rows:
+        answer["model_versions"] = [model_version(row, row.model, with_aliases=False) for row in page.rows]
+    if page.next_page_token:
+        answer["next_page_token"] = page.next_page_token
+    return answer
+
+
+@endpoint("GET", only_reads=True)
+def get_download_uri(request: HttpRequest, params: Params) -> dict[str, Any]:
+    return {"artifact_uri": _version(request, params).storage_location}
+
+
+@endpoint("POST")
+@gated
+def set_tag(request: HttpRequest, params: Params) -> dict[str, Any]:
+    version = _version(request, params)
+    key = params.string("key", required=True)
+    services.set_version_tag(actor=request.user, version=version, key=key, value=params.string("value"))
+    return {}
+
+
+@endpoint("DELETE")
+@gated
+def delete_tag(request: HttpRequest, params: Params) -> dict[str, Any]:
+    version = _version(request, params)
+    services.delete_version_tag(actor=request.user, version=version, key=params.string("key", required=True))
+    return {}

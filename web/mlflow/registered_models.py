@@ -1,0 +1,146 @@
+"""/api/2.0/mlflow/registered-models/…"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import Any
+
+from django.http import HttpRequest
+
+from core.errors import Invalid
+from registry import services
+from registry.models import LatestVersion, RegisteredModel
+from registry.queries import canonical_stage, get_model, get_version, get_version_by_alias
+from registry.search import search_models
+from web.mlflow.endpoint import by_method, endpoint
+from web.gated import gated
+from web.mlflow.messages import Message, model_version, registered_model
+from web.mlflow.params import Params
+
+MAX_SEARCH = 1000
+STAGE_ORDER = ("None", "Staging", "Production", "Archived")
+
+
+def _latest(*models: RegisteredModel) -> dict[int, list[LatestVersion]]:
+    """The latest versions of these models by model id, in one statement."""
+    rows: dict[int, list[LatestVersion]] = defaultdict(list)
+    for row in LatestVersion.objects.filter(model__in=models).select_related("version__user"):
+        rows[row.model_id].append(row)
+    for found in rows.values():
+        found.sort(key=lambda row: STAGE_ORDER.index(row.stage))
+    return rows
+
+
+def _answer(model: RegisteredModel) -> Message:
+    return {"registered_model": registered_model(model, _latest(model)[model.pk])}
+
+
+@endpoint("POST")
+def create(request: HttpRequest, params: Params) -> dict[str, Any]:
+    model = services.create_model(
+        actor=request.user,
+        name=params.string("name", required=True),
+        description=params.string("description"),
+        tags=params.tags(),
+    )
+    return _answer(model)
+
+
+@endpoint("GET", "POST", only_reads=True)
+def get(request: HttpRequest, params: Params) -> dict[str, Any]:
+    return _answer(get_model(request.user, params.string("name", required=True)))
+
+
+@endpoint("PATCH", "POST")
+def update(request: HttpRequest, params: Params) -> dict[str, Any]:
+    model = get_model(request.user, params.string("name", required=True))
+    return _answer(services.update_model(actor=request.user, model=model, description=params.string("description")))
+
+
+@endpoint("POST")
+@gated
+def rename(request: HttpRequest, params: Params) -> dict[str, Any]:
+    model = get_model(request.user, params.string("name", required=True))
+    new_name = params.string("new_name", required=True)
+    return _answer(services.rename_model(actor=request.user, model=model, new_name=new_name))
+
+
+@endpoint("DELETE")
+@gated
+def delete(request: HttpRequest, params: Params) -> dict[str, Any]:
+    services.delete_model(actor=request.user, model=get_model(request.user, params.string("name", required=True)))
+    return {}
+
+
+@endpoint("GET", "POST", only_reads=True)
+def search(request: HttpRequest, params: Params) -> dict[str, Any]:
+    limit = params.integer("max_results", default=100)
+    if not 1 <= (limit or 0) <= MAX_SEARCH:
+        raise Invalid(f"Invalid value {limit} for parameter 'max_results' supplied: it must be between 1 and {MAX_SEARCH}.", field="max_results")
+    page = search_models(
+        request.user,
+        filter_text=params.string("filter"),
+        order_by=tuple(params.strings("order_by")),
+        limit=limit or 100,
+        page_token=params.string("page_token"),
+    )
+    latest = _latest(*page.rows)
+    answer: dict[str, Any] = {}
+    if page.rows:
+        answer["registered_models"] = [registered_model(model, latest[model.pk]) for model in page.rows]
+    if page.next_page_token:
+        answer["next_page_token"] = page.next_page_token
+    return answer
+
+
+@endpoint("POST", "GET", only_reads=True)
+def get_latest_versions(request: HttpRequest, params: Params) -> dict[str, Any]:
+    model = get_model(request.user, params.string("name", required=True))
+    stages = {canonical_stage(stage) for stage in params.strings("stages")} or set(STAGE_ORDER)
+    found = [row.version for row in _latest(model)[model.pk] if row.stage in stages]
+    return {"model_versions": [model_version(version, model) for version in found]} if found else {}
+
+
+@endpoint("POST")
+@gated
+def set_tag(request: HttpRequest, params: Params) -> dict[str, Any]:
+    model = get_model(request.user, params.string("name", required=True))
+    services.set_model_tag(
+        actor=request.user, model=model, key=params.string("key", required=True), value=params.string("value")
+    )
+    return {}
+
+
+@endpoint("DELETE")
+@gated
+def delete_tag(request: HttpRequest, params: Params) -> dict[str, Any]:
+    model = get_model(request.user, params.string("name", required=True))
+    services.delete_model_tag(actor=request.user, model=model, key=params.string("key", required=True))
+    return {}
+
+
+@endpoint("POST")
+@gated
+def set_alias(request: HttpRequest, params: Params) -> dict[str, Any]:
+    name, alias = params.string("name", required=True), params.string("alias", required=True)
+    version = get_version(request.user, name, params.version())
+    services.set_alias(actor=request.user, version=version, alias=alias)
+    return {}
+
+
+@endpoint("GET", only_reads=True)
+def get_alias(request: HttpRequest, params: Params) -> dict[str, Any]:
+    name, alias = params.string("name", required=True), params.string("alias", required=True)
+    version = get_version_by_alias(request.user, name, alias)
+    return {"model_version": model_version(version, version.model)}
+
+
+@endpoint("DELETE")
+@gated
+def delete_alias(request: HttpRequest, params: Params) -> dict[str, Any]:
+    model = get_model(request.user, params.string("name", required=True))
+    services.delete_alias(actor=request.user, model=model, alias=params.string("alias", required=True))
+    return {}
+
+
+alias = by_method(GET=get_alias, POST=set_alias, DELETE=delete_alias)
