@@ -1,0 +1,166 @@
+"""Filters for templates. Thin: the work is in core/formatting.py and core/markdown.py."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from django import template
+from django.utils.safestring import SafeString, mark_safe
+
+from core import formatting
+from core import markdown as core_markdown
+from core.clock import from_ms, now
+
+register = template.Library()
+
+# What a state, stage or status is called on the page's pills and dots; see "Pills" in static/app.css.
+STATE_CLASSES = {
+    "open": "pill-waiting",
+    "needs_changes": "pill-attention",
+    "applied": "pill-good",
+    "rejected": "pill-bad",
+    "withdrawn": "pill-quiet",
+    "superseded": "pill-quiet",
+    "expired": "pill-quiet",
+    "approve": "pill-good",
+    "request_changes": "pill-attention",
+    "reject": "pill-bad",
+    "pending": "pill-quiet",
+    "leased": "pill-info",
+    "sent": "pill-good",
+    "failed": "pill-bad",
+    "READY": "pill-good",
+    "PENDING_REGISTRATION": "pill-waiting",
+    "FAILED_REGISTRATION": "pill-bad",
+    "RUNNING": "pill-info",
+    "SCHEDULED": "pill-quiet",
+    "FINISHED": "pill-good",
+    "FAILED": "pill-bad",
+    "KILLED": "pill-bad",
+    "block": "pill-good",
+    "warn": "pill-attention",
+    "shadow": "pill-quiet",
+}
+STAGE_CLASSES = {
+    "Production": "pill-production",
+    "Staging": "pill-staging",
+    "Archived": "pill-archived",
+    "None": "pill-quiet",
+}
+DOT_CLASSES = {
+    "met": "dot-good",
+    "unmet": "dot-bad",
+    "waiting": "dot-waiting",
+    "error": "dot-error",
+    "skipped": "dot-skipped",
+}
+STATUS_WORDS = {
+    "met": "Met",
+    "unmet": "Not met",
+    "waiting": "Waiting",
+    "error": "Cannot be decided",
+    "skipped": "Skipped",
+}
+
+
+@register.filter
+def ms_to_datetime(milliseconds: int | None) -> datetime | None:
+    return None if milliseconds is None else from_ms(milliseconds)
+
+
+@register.filter
+def relative_time(moment: datetime | None) -> str:
+    return "" if moment is None else formatting.relative_time(moment, now=now())
+
+
+@register.filter
+def metric(value: float | None, beside: float | None = None) -> str:
+    return formatting.metric(value, beside=beside)
+
+
+@register.filter
+def signed(value: float | None) -> str:
+    return formatting.signed(value)
+
+
+@register.filter
+def filesize(size: int | None) -> str:
+    return formatting.filesize(size)
+
+
+@register.filter
+def initials(person: object) -> str:
+    return formatting.initials(str(person))
+
+
+@register.filter
+def hue(person: object) -> int:
+    return formatting.hue(str(person))
+
+
+@register.filter
+def short_digest(digest: str) -> str:
+    return formatting.short_digest(digest)
+
+
+@register.filter
+def markdown(text: str | None) -> SafeString:
+    return mark_safe(core_markdown.to_html(text or ""))  # noqa: S308 - sanitised there
+
+
+@register.filter
+def state_class(state: str) -> str:
+    return STATE_CLASSES.get(state, "pill-quiet")
+
+
+@register.filter
+def stage_class(stage: str) -> str:
+    """For a stage; anything else is the name of an alias."""
+    return STAGE_CLASSES.get(stage, "pill-alias")
+
+
+@register.filter
+def dot_class(status: str) -> str:
+    return DOT_CLASSES.get(status, "dot-skipped")
+
+
+@register.filter
+def status_word(status: str) -> str:
+    return STATUS_WORDS.get(status, status)
+
+
+@register.inclusion_tag("components/metric_bar.html")
+def metric_bar(
+    *,
+    value: float | None,
+    needed: str = "",
+    minimum: float | None = None,
+    maximum: float | None = None,
+    baseline: float | None = None,
+    passed: bool | None = None,
+) -> dict[str, object]:
+    """A bar for ``value`` with a tick at the pass mark. The scale is 0 to 1 where that fits, else 1.3 times the largest."""
+    mark = minimum if minimum is not None else maximum
+    figures = [figure for figure in (value, mark, baseline) if figure is not None]
+    full = (
+        1.0
+        if figures and all(0 <= figure <= 1 for figure in figures)
+        else 1.3 * max([abs(f) for f in figures] or [1.0])
+    )
+
+    def place(figure: float | None) -> float | None:
+        return None if figure is None else round(min(120.0, max(0.0, figure / (full or 1.0) * 120)), 1)
+
+    return {
+        "width": place(value),
+        "mark": place(mark),
+        "baseline": place(baseline),
+        "value": value,
+        "needed": needed,
+        "passed": passed,
+    }
+
+
+@register.inclusion_tag("components/form_field.html")
+def form_field(field: object, *, help: str = "", autofocus: bool = False) -> dict[str, object]:
+    return {"field": field, "help": help, "autofocus": autofocus}
