@@ -1,1 +1,83 @@
-urlpatterns: list = []
+"""The URL table of the MLflow protocol. Every path is served under /api and, for browsers, under /ajax-api."""
+
+from __future__ import annotations
+
+from django.urls import URLPattern, path
+
+from web.mlflow import artifacts, experiments, logged_models, model_versions, registered_models, runs, server
+
+REGISTRY = {
+    "registered-models/create": registered_models.create,
+    "registered-models/get": registered_models.get,
+    "registered-models/search": registered_models.search,
+    "registered-models/get-latest-versions": registered_models.get_latest_versions,
+    "registered-models/update": registered_models.update,
+    "registered-models/rename": registered_models.rename,
+    "registered-models/delete": registered_models.delete,
+    "registered-models/set-tag": registered_models.set_tag,
+    "registered-models/delete-tag": registered_models.delete_tag,
+    "registered-models/alias": registered_models.alias,
+    "model-versions/create": model_versions.create,
+    "model-versions/get": model_versions.get,
+    "model-versions/search": model_versions.search,
+    "model-versions/update": model_versions.update,
+    "model-versions/transition-stage": model_versions.transition_stage,
+    "model-versions/delete": model_versions.delete,
+    "model-versions/get-download-uri": model_versions.get_download_uri,
+    "model-versions/set-tag": model_versions.set_tag,
+    "model-versions/delete-tag": model_versions.delete_tag,
+}
+TRACKING = {
+    "experiments/create": experiments.create,
+    "experiments/get": experiments.get,
+    "experiments/get-by-name": experiments.get_by_name,
+    "experiments/search": experiments.search,
+    "experiments/update": experiments.update,
+    "experiments/delete": experiments.delete,
+    "experiments/restore": experiments.restore,
+    "experiments/set-experiment-tag": experiments.set_tag,
+    "experiments/delete-experiment-tag": experiments.delete_tag,
+    "runs/create": runs.create,
+    "runs/get": runs.get,
+    "runs/update": runs.update,
+    "runs/delete": runs.delete,
+    "runs/restore": runs.restore,
+    "runs/search": runs.search,
+    "runs/log-metric": runs.log_metric,
+    "runs/log-parameter": runs.log_parameter,
+    "runs/log-batch": runs.log_batch,
+    "runs/log-inputs": runs.log_inputs,
+    "runs/log-model": runs.log_model,
+    "runs/outputs": runs.log_outputs,
+    "runs/set-tag": runs.set_tag,
+    "runs/delete-tag": runs.delete_tag,
+    "metrics/get-history": runs.metric_history,
+    "artifacts/list": artifacts.list_of_run,
+    "logged-models": logged_models.create,
+    "logged-models/search": logged_models.search,
+    "logged-models/<str:model_id>": logged_models.one,
+    "logged-models/<str:model_id>/tags": logged_models.set_tags,
+    "logged-models/<str:model_id>/params": logged_models.log_params,
+    "logged-models/<str:model_id>/tags/<path:key>": logged_models.delete_tag,
+}
+ARTIFACTS = {
+    "artifacts": artifacts.list_root,
+    "artifacts/<path:path>": artifacts.one,
+    "mpu/create/<path:path>": artifacts.not_implemented,
+    "mpu/complete/<path:path>": artifacts.not_implemented,
+    "mpu/abort/<path:path>": artifacts.not_implemented,
+    "presigned/<path:path>": artifacts.not_implemented,
+}
+
+
+def _under(prefix: str) -> list[URLPattern]:
+    patterns = [path(f"{prefix}/2.0/mlflow/{route}", view) for route, view in {**REGISTRY, **TRACKING}.items()]
+    patterns += [path(f"{prefix}/2.0/mlflow-artifacts/{route}", view) for route, view in ARTIFACTS.items()]
+    return [*patterns, path(f"{prefix}/3.0/mlflow/server-info", server.info, name="server_info")]
+
+
+urlpatterns = [
+    *_under("api"),
+    *_under("ajax-api"),
+    path(".well-known/databricks-config", server.databricks_handshake, name="databricks_handshake"),
+]

@@ -1,0 +1,214 @@
+"""/api/2.0/mlflow/runs/… and …/metrics/…"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import Any
+
+from django.http import HttpRequest
+
+from core.errors import Invalid
+from core.search import decode_page_token, encode_page_token
+from tracking.models import Lifecycle, MetricPoint, Run, RunDataset
+from tracking.search import VIEW_TYPES, search_runs
+from tracking.services import runs as services
+from tracking.services.runs import DatasetInput, Metric
+from web.mlflow import messages
+from web.mlflow.endpoint import endpoint
+from web.mlflow.params import Params, missing
+
+STATUSES = ("RUNNING", "SCHEDULED", "FINISHED", "FAILED", "KILLED")
+MAX_SEARCH = 50_000
+MAX_HISTORY = 25_000
+
+
+def _run_id(params: Params) -> str:
+    return params.string("run_id") or params.string("run_uuid") or _no_run()
+
+
+def _no_run() -> str:
+    raise missing("run_id")
+
+
+@endpoint("POST")
+def create(request: HttpRequest, params: Params) -> dict[str, Any]:
+    run = services.create_run(
+        actor=request.user,
+        experiment_id=params.string("experiment_id") or "0",
+        run_name=params.string("run_name"),
+        user_id=params.string("user_id"),
+        start_time=params.integer("start_time", low=0),
+        tags=params.tags(),
+    )
+    message = messages.run_message(run)
+    del message["outputs"]
+    return {"run": message}
+
+
+@endpoint("GET", only_reads=True)
+def get(request: HttpRequest, params: Params) -> dict[str, Any]:
+    run = services.get_run(_run_id(params))
+    return {"run": messages.run_message(run, RunDataset.objects.filter(run=run).order_by("pk"))}
+
+
+@endpoint("POST")
+def update(request: HttpRequest, params: Params) -> dict[str, Any]:
+    run = services.update_run(
+        actor=request.user,
+        run_id=_run_id(params),
+        status=params.choice("status", STATUSES),
+        end_time=params.integer("end_time", low=0),
+        run_name=params.string("run_name"),
+    )
+    return {"run_info": messages.run_info(run)}
+
+
+@endpoint("POST")
+def delete(request: HttpRequest, params: Params) -> dict[str, Any]:
+    services.set_run_lifecycle(actor=request.user, run_id=_run_id(params), stage=Lifecycle.DELETED)
+    return {}
+
+
+@endpoint("POST")
+def restore(request: HttpRequest, params: Params) -> dict[str, Any]:
+    services.set_run_lifecycle(actor=request.user, run_id=_run_id(params), stage=Lifecycle.ACTIVE)
+    return {}
+
+
+def _metric(params: Params) -> Metric:
+    return Metric(
+        key=params.string("key", required=True),
+        value=params.double("value"),
+        timestamp=params.integer("timestamp", required=True) or 0,
+        step=params.integer("step", default=0) or 0,
+        model_id=params.string("model_id"),
+        dataset_name=params.string("dataset_name"),
+        dataset_digest=params.string("dataset_digest"),
+    )
+
+
+@endpoint("POST")
+def log_metric(request: HttpRequest, params: Params) -> dict[str, Any]:
+    services.log_batch(actor=request.user, run_id=_run_id(params), metrics=[_metric(params)])
+    return {}
+
+
+@endpoint("POST")
+def log_parameter(request: HttpRequest, params: Params) -> dict[str, Any]:
+    entry = (params.string("key", required=True), params.string("value"))
+    services.log_batch(actor=request.user, run_id=_run_id(params), params=[entry])
+    return {}
+
+
+@endpoint("POST")
+def log_batch(request: HttpRequest, params: Params) -> dict[str, Any]:
+    services.log_batch(
+        actor=request.user,
+        run_id=_run_id(params),
+        metrics=[_metric(item) for item in params.objects("metrics")],
+        params=[(item.string("key", required=True), item.string("value")) for item in params.objects("params")],
+        tags=params.tags(),
+    )
+    return {}
+
+
+@endpoint("POST")
+def set_tag(request: HttpRequest, params: Params) -> dict[str, Any]:
+    key = params.string("key", required=True)
+    services.set_run_tag(actor=request.user, run_id=_run_id(params), key=key, value=params.string("value"))
+    return {}
+
+
+@endpoint("POST")
+def delete_tag(request: HttpRequest, params: Params) -> dict[str, Any]:
+    services.delete_run_tag(actor=request.user, run_id=_run_id(params), key=params.string("key", required=True))
+    return {}
+
+
+@endpoint("POST")
+def log_inputs(request: HttpRequest, params: Params) -> dict[str, Any]:
+    datasets = []
+    for item in params.objects("datasets"):
+        dataset = item.object("dataset")
+        tags = {
+            tag.string("key", required=True, max_length=255): tag.string("value", max_length=500) for tag in item.objects("tags")
+        }
+        datasets.append(
+            DatasetInput(
+                name=dataset.string("name", required=True, max_length=500),
+                digest=dataset.string("digest", required=True, max_length=36),
+                source_type=dataset.string("source_type", max_length=36),
+                source=dataset.string("source", max_length=65_535),
+                schema=dataset.string("schema", max_length=1_048_575),
+                profile=dataset.string("profile", max_length=16_777_215),
+                tags=tags,
+            )
+        )
+    models = [item.string("model_id", required=True) for item in params.objects("models")]
+    services.log_inputs(actor=request.user, run_id=_run_id(params), datasets=datasets, models=models)
+    return {}
+
+
+@endpoint("POST")
+def log_outputs(request: HttpRequest, params: Params) -> dict[str, Any]:
+    models = [
+        (item.string("model_id", required=True), item.integer("step", default=0) or 0) for item in params.objects("models")
+    ]
+    services.log_outputs(actor=request.user, run_id=_run_id(params), models=models)
+    return {}
+
+
+@endpoint("POST")
+def log_model(request: HttpRequest, params: Params) -> dict[str, Any]:
+    model_json = params.string("model_json", required=True)
+    services.log_model_json(actor=request.user, run_id=_run_id(params), model_json=model_json)
+    return {}
+
+
+@endpoint("POST", only_reads=True)
+def search(request: HttpRequest, params: Params) -> dict[str, Any]:
+    limit = params.integer("max_results", default=1000)
+    if not 1 <= (limit or 0) <= MAX_SEARCH:
+        raise Invalid(f"Invalid value {limit} for parameter 'max_results' supplied: it must be between 1 and {MAX_SEARCH}.", field="max_results")
+    page = search_runs(
+        params.strings("experiment_ids"),
+        filter_text=params.string("filter"),
+        view_type=params.choice("run_view_type", VIEW_TYPES, default="ACTIVE_ONLY"),
+        order_by=params.strings("order_by"),
+        limit=limit or 1000,
+        page_token=params.string("page_token"),
+    )
+    answer: dict[str, Any] = {}
+    if page.rows:
+        datasets = _datasets(page.rows)
+        answer["runs"] = [messages.run_message(run, datasets[run.run_id]) for run in page.rows]
+    if page.next_page_token:
+        answer["next_page_token"] = page.next_page_token
+    return answer
+
+
+def _datasets(runs: list[Run]) -> dict[str, list[RunDataset]]:
+    found: dict[str, list[RunDataset]] = defaultdict(list)
+    for dataset in RunDataset.objects.filter(run__in=runs).order_by("pk"):
+        found[dataset.run_id].append(dataset)
+    return found
+
+
+@endpoint("GET", only_reads=True)
+def metric_history(request: HttpRequest, params: Params) -> dict[str, Any]:
+    run_id, key = _run_id(params), params.string("metric_key", required=True)
+    limit = params.integer("max_results")
+    if limit is not None and limit < 1:
+        raise Invalid(f"Invalid value {limit} for parameter 'max_results' supplied: it must be at least 1.", field="max_results")
+    limit = min(limit or MAX_HISTORY, MAX_HISTORY)
+    offset = decode_page_token(params.string("page_token")) or 0
+    if not isinstance(offset, int) or not 0 <= offset < 2**62:
+        raise Invalid("Invalid page token: it belongs to another search.", field="page_token")
+    points = MetricPoint.objects.filter(run=run_id, key=key).order_by("timestamp", "step", "value", "pk")
+    found = list(points[offset : offset + limit + 1])
+    answer: dict[str, Any] = {}
+    if found:
+        answer["metrics"] = [messages.metric_point(point) for point in found[:limit]]
+    if len(found) > limit:
+        answer["next_page_token"] = encode_page_token(offset + limit)
+    return answer
