@@ -231,5 +231,5 @@ def decode_page_token(token: str) -> Any:
         return None
     try:
         return json.loads(base64.b64decode(token, altchars=b"-_", validate=True))
-    except (binascii.Error, ValueError) as error:
+    except (binascii.Error, ValueError, RecursionError) as error:
         raise Invalid("Invalid page token, could not base64-decode", field="page_token") from error

@@ -8,13 +8,14 @@ from django.db import transaction
 
 from accounts.models import User
 from core.answers import require
+from core.clock import now
 from core.errors import Invalid
 from notifications.events import record
 from registry import gate
 from registry.events import AliasDeleted, AliasMoved
 from registry.gate import Change, ChangeKind, Permit
 from registry.models import Alias, ModelVersion, RegisteredModel
-from registry.permissions import can_move
+from registry.permissions import can_edit, can_move
 from registry.services._rows import alias_target, begin_holding, end_holdings, lock_model, lock_version
 
 _ALLOWED = re.compile(r"[\w-]{1,255}")
@@ -53,7 +54,7 @@ def set_alias(*, actor: User, version: ModelVersion, alias: str, permit: Permit 
     )
     if row and previous is None:
         return version  # it points there already
-    Alias.objects.update_or_create(model=model, name=alias, defaults={"version": version, "set_by": actor})
+    Alias.objects.update_or_create(model=model, name=alias, defaults={"version": version, "set_by": actor, "set_at": now()})
     model.aliases[alias] = version.version
     model.save(update_fields=["aliases"])
     end_holdings(model=model, target_kind=target.kind, target=alias)
@@ -71,8 +72,8 @@ def delete_alias(*, actor: User, model: RegisteredModel, alias: str, permit: Per
     version = row.version if row else None
     if version:
         version.model = model
-        if permit is None:
-            require(can_move(actor, version, alias_target(alias)))
+    if permit is None:
+        require(can_move(actor, version, alias_target(alias)) if version else can_edit(actor, model))
     gate.enforce(
         Change(ChangeKind.DELETE_ALIAS, actor, model, version, leaving=(alias_target(alias),) if row else (), permit=permit)
     )

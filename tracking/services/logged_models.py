@@ -120,7 +120,7 @@ def note_version(*, model_id: str, name: str, version: int) -> None:
         return
     try:
         noted = json.loads(model.tags.get(VERSIONS_TAG) or "[]")
-    except ValueError:
+    except (ValueError, RecursionError):
         noted = []  # a client wrote something else there: start the list anew
     model.tags[VERSIONS_TAG] = json.dumps([*(noted if isinstance(noted, list) else []), {"name": name, "version": version}])
     model.save(update_fields=["tags"])

@@ -280,7 +280,7 @@ def log_model_json(*, actor: User, run_id: str, model_json: str) -> None:
     """What clients before 3.0 send at the end of log_model: appended to the run's history of models."""
     try:
         model = json.loads(model_json)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise Invalid("Malformed model info: model_json is not JSON.", field="model_json") from error
     absent = [key for key in _MODEL_KEYS if key not in model] if isinstance(model, dict) else list(_MODEL_KEYS)
     if absent:

@@ -1,0 +1,75 @@
+"""The registry alone: the gate writes down what it is asked, and lets everything through unless a test closes it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import pytest
+from pytest_django import Settings
+
+from accounts import services as accounts
+from accounts.models import Level, User
+from registry import gate
+from registry.gate import Change, GateRefused
+from tests.factories import make_user
+
+
+@dataclass
+class Gate:
+    asked: list[Change] = field(default_factory=list)
+    is_closed: bool = False
+
+    def check(self, change: Change) -> None:
+        self.asked.append(change)
+        if self.is_closed:
+            raise GateRefused("The gate is closed.")
+
+
+THE_GATE = Gate()
+
+
+def check(change: Change) -> None:
+    THE_GATE.check(change)
+
+
+@pytest.fixture(autouse=True)
+def the_gate(settings: Settings) -> Iterator[Gate]:
+    settings.CHANGE_GATE = "tests.registry.conftest.check"
+    gate._answerer.cache_clear()
+    THE_GATE.asked.clear()
+    THE_GATE.is_closed = False
+    yield THE_GATE
+    gate._answerer.cache_clear()
+
+
+def person(name: str, level: Level | None = None) -> User:
+    user = make_user(name)
+    if level is not None:
+        accounts.grant(actor=None, level=level, user=user, pattern="*")
+    return user
+
+
+@pytest.fixture
+def reader(db: None) -> User:
+    return person("reader")
+
+
+@pytest.fixture
+def editor(db: None) -> User:
+    return person("editor", Level.EDIT)
+
+
+@pytest.fixture
+def stager(db: None) -> User:
+    return person("stager", Level.MANAGE_STAGING_VERSIONS)
+
+
+@pytest.fixture
+def mover(db: None) -> User:
+    return person("mover", Level.MANAGE_PRODUCTION_VERSIONS)
+
+
+@pytest.fixture
+def manager(db: None) -> User:
+    return person("manager", Level.MANAGE)
