@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from django import template
+from django.forms import BoundField, CheckboxInput, CheckboxSelectMultiple, RadioSelect, Select, Widget
 from django.utils.safestring import SafeString, mark_safe
 
 from core import formatting
@@ -162,5 +163,26 @@ def metric_bar(
 
 
 @register.inclusion_tag("components/form_field.html")
-def form_field(field: object, *, help: str = "", autofocus: bool = False) -> dict[str, object]:
-    return {"field": field, "help": help, "autofocus": autofocus}
+def form_field(field: BoundField, *, label: str = "", help: str = "", autofocus: bool = False) -> dict[str, object]:
+    """A field with label, help and errors; ``label`` and ``help`` replace the form's own."""
+    return {"field": field, "label": label or field.label, "help": help or field.help_text, "autofocus": autofocus}
+
+
+@register.simple_tag
+def control(field: BoundField, *, help: str = "", autofocus: bool = False) -> SafeString:
+    """The input of a field with our classes, tied to its help and its errors."""
+    widget = field.field.widget
+    attributes: dict[str, object] = {"class": f"{widget.attrs.get('class', '')} {_control_class(widget)}".strip()}
+    described = [f"{field.id_for_label}_error"] if field.errors else []
+    described += [f"{field.id_for_label}_helptext"] if help else []
+    if described:
+        attributes["aria-describedby"] = " ".join(described)
+    if autofocus:
+        attributes["autofocus"] = True
+    return field.as_widget(attrs=attributes)
+
+
+def _control_class(widget: Widget) -> str:
+    if isinstance(widget, CheckboxInput | RadioSelect | CheckboxSelectMultiple):
+        return "form-check-input"
+    return "form-select" if isinstance(widget, Select) else "form-control"

@@ -1,0 +1,63 @@
+"""/account/: who one is here, and one's tokens."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from django.conf import settings
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_POST, require_safe
+
+from accounts import services
+from accounts.models import Token
+from core.clock import now
+from core.errors import CountersignError
+
+LIFETIMES = (("30", "30 days"), ("90", "90 days"), ("365", "1 year"), ("0", "never expires"))
+
+
+@never_cache
+@require_safe
+def detail(request: HttpRequest) -> HttpResponse:
+    return render(request, "account/detail.html", _context(request))
+
+
+def _context(request: HttpRequest) -> dict[str, Any]:
+    return {
+        "tokens": Token.objects.filter(user=request.user, revoked_at=None).order_by("-created_at")[:100],
+        "teams": request.user.teams.all(),
+        "now": now(),
+        "lifetimes": LIFETIMES,
+        "base_url": settings.BASE_URL,
+    }
+
+
+@never_cache
+@require_POST
+def create_token(request: HttpRequest) -> HttpResponse:
+    """Show the new secret, once: it is in this answer and nowhere else."""
+    name, days = request.POST.get("name", ""), request.POST.get("days", "90")
+    lifetime = timedelta(days=int(days)) if days in dict(LIFETIMES) and days != "0" else None
+    try:
+        token, secret = services.create_token(
+            actor=request.user,
+            user=request.user,
+            name=name,
+            expires_in=lifetime,
+            read_only=request.POST.get("read_only") == "on",
+        )
+    except CountersignError as error:
+        return render(request, "account/detail.html", {**_context(request), "error": error.message, "typed": request.POST}, status=422)
+    return render(request, "account/detail.html", {**_context(request), "token": token, "secret": secret})
+
+
+@require_POST
+def revoke_token(request: HttpRequest, pk: int) -> HttpResponse:
+    token = get_object_or_404(Token, pk=pk, user=request.user)
+    services.revoke_token(actor=request.user, token=token)
+    messages.success(request, f"The token {token.name} is revoked: the next call with it is refused.")
+    return redirect("account")

@@ -1,0 +1,34 @@
+"""What every page shows around its own content."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.functional import SimpleLazyObject
+
+from approvals.models import TransitionRequest
+
+
+def site(request: HttpRequest) -> dict[str, Any]:
+    """The navigation, with the number of requests that wait for this person. Counted only when a page shows it."""
+    if not getattr(request, "user", None) or not request.user.is_authenticated:
+        return {}
+    return {"nav": SimpleLazyObject(lambda: _nav(request))}
+
+
+def _nav(request: HttpRequest) -> list[dict[str, Any]]:
+    entries = [
+        ("Reviews", "reviews", "/requests/"),
+        ("Models", "models", "/models/"),
+        ("Policies", "policies", "/policies/"),
+        ("Deliveries", "deliveries", "/deliveries/"),
+    ]
+    nav = []
+    for label, name, prefix in entries:
+        url = reverse(name)
+        active = request.path.startswith((url, prefix))
+        nav.append({"label": label, "url": url, "active": active, "count": 0})
+    nav[0]["count"] = TransitionRequest.objects.waiting_on(request.user).count()
+    return nav

@@ -1,0 +1,151 @@
+"""/models/ and /models/NAME/: which models there are, who holds what, and how the versions compare."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import messages
+from django.db.models import Q
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_POST, require_safe
+
+from approvals.models import TransitionRequest
+from approvals.rulebook import Rulebook
+from core.errors import CountersignError
+from core.search import decode_page_token, encode_page_token
+from notifications.models import Event
+from registry import services
+from registry.models import LatestVersion, ModelVersion, RegisteredModel, Stage, StageHolding
+from registry.permissions import can_edit, can_manage, level_of
+from registry.queries import get_model
+
+PAGE_SIZE = 25
+SHOWN_METRICS = 4
+
+
+@require_safe
+def index(request: HttpRequest) -> HttpResponse:
+    query = request.GET.get("q", "").strip()[:256]
+    rows = RegisteredModel.objects.live().visible_to(request.user).filter(is_prompt=False)
+    if query:
+        rows = rows.filter(Q(name__icontains=query) | Q(description__icontains=query))
+    stage = request.GET.get("stage", "")
+    if stage in (Stage.STAGING, Stage.PRODUCTION):
+        rows = rows.filter(latest__stage=stage)
+    page, next_token = _page(rows, request.GET.get("page", ""))
+    context = {
+        "query": query,
+        "stage": stage,
+        "models": _rows(page),
+        "next_token": next_token,
+        "is_first_page": not request.GET.get("page"),
+        "is_empty_registry": not query and not stage and not page,
+    }
+    template = "models/index.html#results" if request.htmx else "models/index.html"  # type: ignore[attr-defined]
+    return render(request, template, context)
+
+
+def _page(rows: Any, token: str) -> tuple[list[RegisteredModel], str]:
+    """The last changed first; keyset pages, so that page 100 costs what page 1 does."""
+    position = decode_page_token(token)
+    if isinstance(position, list) and len(position) == 2 and isinstance(position[0], int) and isinstance(position[1], str):
+        moment, name = position
+        rows = rows.filter(Q(last_updated_timestamp__lt=moment) | Q(last_updated_timestamp=moment, name__gt=name))
+    found = list(rows.select_related("user").order_by("-last_updated_timestamp", "name")[: PAGE_SIZE + 1])
+    if len(found) <= PAGE_SIZE:
+        return found, ""
+    last = found[PAGE_SIZE - 1]
+    return found[:PAGE_SIZE], encode_page_token([last.last_updated_timestamp, last.name])
+
+
+def _rows(models: list[RegisteredModel]) -> list[dict[str, Any]]:
+    """Each model with its holders and the number of its open requests: two statements for all of them."""
+    holders: dict[int, dict[str, ModelVersion]] = {}
+    for latest in LatestVersion.objects.filter(model__in=models).select_related("version"):
+        holders.setdefault(latest.model_id, {})[latest.stage] = latest.version
+    pending: dict[int, int] = {}
+    for model_id in TransitionRequest.objects.pending().filter(model__in=models).values_list("model_id", flat=True):
+        pending[model_id] = pending.get(model_id, 0) + 1
+    return [
+        {
+            "model": model,
+            "production": holders.get(model.pk, {}).get(Stage.PRODUCTION),
+            "staging": holders.get(model.pk, {}).get(Stage.STAGING),
+            "open_requests": pending.get(model.pk, 0),
+        }
+        for model in models
+    ]
+
+
+@require_safe
+def detail(request: HttpRequest, name: str) -> HttpResponse:
+    model = get_model(request.user, name)
+    template = "models/detail.html#versions" if request.htmx else "models/detail.html"  # type: ignore[attr-defined]
+    return render(request, template, _context(request, model))
+
+
+def _context(request: HttpRequest, model: RegisteredModel) -> dict[str, Any]:
+    versions, before = _versions(model, request.GET.get("before", ""))
+    pending = TransitionRequest.objects.pending().filter(model=model).with_rows().order_by("-id")[:20]
+    return {
+        "model": model,
+        "level": level_of(request.user, model).label,
+        "can_edit": can_edit(request.user, model),
+        "can_manage": can_manage(request.user, model),
+        "holdings": _holdings(model),
+        "versions": versions,
+        "metric_names": _metric_names(versions),
+        "before": before,
+        "is_first_page": not request.GET.get("before"),
+        "requests": pending,
+        "policies": Rulebook.load().over(model.name, model.tags),
+        "events": Event.objects.filter(model_name=model.name).select_related("actor").order_by("-id")[:12],
+    }
+
+
+def _holdings(model: RegisteredModel) -> list[StageHolding]:
+    """Who holds each stage and alias now, since when and by whom; Production first."""
+    order = {Stage.PRODUCTION: 0, Stage.STAGING: 1}
+    rows = StageHolding.objects.filter(model=model, until=None).select_related("version", "set_by")[:200]
+    return sorted(rows, key=lambda row: (order.get(row.target, 2), row.target, -row.version.version))
+
+
+def _versions(model: RegisteredModel, before: str) -> tuple[list[dict[str, Any]], int | None]:
+    """One page of versions, the newest first, each with its last metrics; and the number the next page starts below."""
+    rows = ModelVersion.objects.live().filter(model=model)
+    if before.isdigit() and len(before) < 10:
+        rows = rows.filter(version__lt=int(before))
+    found = list(rows.select_related("user", "evidence").order_by("-version")[: PAGE_SIZE + 1])
+    shown = found[:PAGE_SIZE]
+    for version in shown:
+        version.model = model
+    more = shown[-1].version if len(found) > PAGE_SIZE else None
+    return [{"version": version, "metrics": _metrics(version)} for version in shown], more
+
+
+def _metrics(version: ModelVersion) -> dict[str, Any]:
+    recorded = version.evidence.data.get("metrics", {}) if version.evidence else {}
+    return {name: entry["value"] for name, entry in recorded.items()}
+
+
+def _metric_names(versions: list[dict[str, Any]]) -> list[str]:
+    """The columns: the metrics that most of these versions have, in order of the alphabet."""
+    counts: dict[str, int] = {}
+    for row in versions:
+        for name in row["metrics"]:
+            counts[name] = counts.get(name, 0) + 1
+    most = sorted(counts, key=lambda name: (-counts[name], name))[:SHOWN_METRICS]
+    return sorted(most)
+
+
+@require_POST
+def describe(request: HttpRequest, name: str) -> HttpResponse:
+    model = get_model(request.user, name)
+    try:
+        services.update_model(actor=request.user, model=model, description=request.POST.get("description", ""))
+    except CountersignError as error:
+        context = {**_context(request, model), "typed": request.POST.get("description", ""), "error": error.message}
+        return render(request, "models/detail.html", context, status=422)
+    messages.success(request, "The description was saved.")
+    return redirect("model", name=name)

@@ -1,0 +1,98 @@
+"""/policies/: what must hold before a version goes live, read and written as text."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from approvals import services
+from approvals.models import Policy
+from approvals.permissions import can_publish_policies
+from approvals.policy import wording
+from approvals.services.policies import checked_policy
+from core.errors import CountersignError, Invalid, NotFound
+
+EXAMPLE = """\
+name: production-gate
+description: What every model must show before it serves customers.
+match:
+  models: ["*"]
+guards: [stage:Production]
+requirements:
+  - metric: {name: accuracy, min: 0.90}
+  - approvals: {count: 1}
+"""
+
+
+def _get(name: str) -> Policy:
+    policy = Policy.objects.select_related("current__author").filter(name=name).first()
+    if policy is None:
+        raise NotFound("There is no such policy.")
+    return policy
+
+
+@require_safe
+def index(request: HttpRequest) -> HttpResponse:
+    policies = Policy.objects.select_related("current__author").order_by("archived_at", "name")[:500]
+    rows = [{"policy": policy, "reading": reading(policy)} for policy in policies]
+    return render(request, "policies/index.html", {"rows": rows, "can_publish": can_publish_policies(request.user)})
+
+
+def reading(policy: Policy) -> dict[str, Any]:
+    """A policy in plain sentences, or what is wrong with its text."""
+    if policy.current is None:
+        return {"sentences": [], "problem": "It has no text."}
+    try:
+        return {"sentences": wording.sentences(checked_policy(policy.current.text)), "problem": ""}
+    except Invalid as error:
+        return {"sentences": [], "problem": error.message}
+
+
+@require_safe
+def detail(request: HttpRequest, name: str) -> HttpResponse:
+    policy = _get(name)
+    number = request.GET.get("revision", "")
+    revisions = list(policy.revisions.select_related("author")[:100])  # type: ignore[attr-defined]
+    shown = next((r for r in revisions if number.isdigit() and r.number == int(number)), policy.current)
+    context = {
+        "policy": policy,
+        "reading": reading(policy),
+        "revisions": revisions,
+        "shown": shown,
+        "can_publish": can_publish_policies(request.user),
+    }
+    return render(request, "policies/detail.html", context)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def edit(request: HttpRequest, name: str = "") -> HttpResponse:
+    """Write a policy; ``name`` "" is a new one. Publishing puts it in force at once."""
+    policy = _get(name) if name else None
+    answer = can_publish_policies(request.user)
+    text = policy.current.text if policy and policy.current else EXAMPLE
+    context: dict[str, Any] = {"policy": policy, "text": text, "can_publish": answer}
+    if request.method != "POST":
+        return render(request, "policies/edit.html", context)
+    context["text"] = request.POST.get("text", "").replace("\r\n", "\n")
+    try:
+        read = checked_policy(context["text"])
+        if policy and read.name != policy.name:
+            raise Invalid(f"The text names itself {read.name}: a policy keeps its name, {policy.name}.", field="text")
+        if request.POST.get("action") == "check":
+            return render(request, "policies/edit.html", {**context, "sentences": wording.sentences(read)})
+        revision = services.publish_policy(actor=request.user, text=context["text"])
+    except CountersignError as error:
+        return render(request, "policies/edit.html", {**context, "error": error.message}, status=422)
+    messages.success(request, f"Revision {revision.number} is in force.")
+    return redirect("policy", name=revision.policy.name)
+
+
+@require_POST
+def archive(request: HttpRequest, name: str) -> HttpResponse:
+    services.archive_policy(actor=request.user, policy=_get(name))
+    messages.success(request, f"{name} is out of force. Publish its text again to bring it back.")
+    return redirect("policy", name=name)

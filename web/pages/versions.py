@@ -1,0 +1,206 @@
+"""/models/NAME/versions/N/: everything about one version, and asking for its transition."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from approvals import services as approvals
+from approvals.models import Comment, TransitionRequest
+from approvals.rulebook import Rulebook
+from core.errors import CountersignError, Invalid, NotFound
+from notifications.models import Event
+from registry import services
+from registry.artifacts import Place, get_file
+from registry.gate import GateRefused, Target
+from registry.models import ArtifactFile, ModelVersion, Stage, StageHolding, TargetKind
+from registry.permissions import can_edit, can_manage, can_move
+from registry.queries import canonical_stage, get_version, holder
+from web.gated import gated
+from web.mlflow.artifacts import serve
+
+MAX_FILES = 200
+NO_MOVE = "Choose where the version should go."
+
+
+@require_safe
+def detail(request: HttpRequest, name: str, number: int) -> HttpResponse:
+    return render(request, "versions/detail.html", _context(request, get_version(request.user, name, number)))
+
+
+def _context(request: HttpRequest, version: ModelVersion) -> dict[str, Any]:
+    evidence: dict[str, Any] = version.evidence.data if version.evidence else {}
+    files = evidence.get("files", [])
+    stages = [stage for stage in Stage if stage != version.current_stage]
+    return {
+        "version": version,
+        "model": version.model,
+        "evidence": evidence,
+        "metrics": [{"name": key, **entry} for key, entry in sorted(evidence.get("metrics", {}).items())],
+        "params": sorted(evidence.get("params", {}).items()),
+        "tags": sorted(version.tags.items()),
+        "files": files[:MAX_FILES],
+        "more_files": max(0, len(files) - MAX_FILES),
+        "holdings": StageHolding.objects.filter(version=version).select_related("set_by").order_by("-since")[:20],
+        "requests": TransitionRequest.objects.filter(version=version).with_rows().order_by("-id")[:20],
+        "comments": Comment.objects.filter(version=version, request=None).select_related("author")[:200],
+        "events": Event.objects.filter(model_name=version.model.name, version=version.version)
+        .select_related("actor")
+        .order_by("-id")[:15],
+        "can_edit": can_edit(request.user, version.model),
+        "can_manage": can_manage(request.user, version.model),
+        "moves": [{"stage": stage, "answer": _may_move(request, version, stage)} for stage in stages],
+    }
+
+
+def _may_move(request: HttpRequest, version: ModelVersion, stage: Stage) -> Any:
+    return can_move(request.user, version, Target(TargetKind.STAGE, stage))
+
+
+# -- Verbs -------------------------------------------------------------------------------------------------------------
+
+
+def _refused(request: HttpRequest, version: ModelVersion, error: CountersignError, **typed: str) -> HttpResponse:
+    """The page again, with what was typed and why it was not taken."""
+    return render(request, "versions/detail.html", {**_context(request, version), "error": error.message, "typed": typed}, status=422)
+
+
+@require_POST
+def describe(request: HttpRequest, name: str, number: int) -> HttpResponse:
+    version = get_version(request.user, name, number)
+    text = request.POST.get("description", "").replace("\r\n", "\n")
+    try:
+        services.update_version(actor=request.user, version=version, description=text)
+    except CountersignError as error:
+        return _refused(request, version, error, description=text)
+    messages.success(request, "The description was saved.")
+    return redirect("version", name=name, number=number)
+
+
+@require_POST
+def set_tag(request: HttpRequest, name: str, number: int) -> HttpResponse:
+    version = get_version(request.user, name, number)
+    key, value = request.POST.get("key", "").strip(), request.POST.get("value", "")
+    try:
+        if not key:
+            raise Invalid("A tag needs a key.", field="key")
+        gated(services.set_version_tag)(actor=request.user, version=version, key=key, value=value)
+    except CountersignError as error:
+        return _refused(request, version, error, key=key, value=value)
+    return redirect("version", name=name, number=number)
+
+
+@require_POST
+def delete_tag(request: HttpRequest, name: str, number: int) -> HttpResponse:
+    version = get_version(request.user, name, number)
+    try:
+        gated(services.delete_version_tag)(actor=request.user, version=version, key=request.POST.get("key", ""))
+    except CountersignError as error:
+        return _refused(request, version, error)
+    return redirect("version", name=name, number=number)
+
+
+@require_POST
+def comment(request: HttpRequest, name: str, number: int) -> HttpResponse:
+    version = get_version(request.user, name, number)
+    text = request.POST.get("text", "")
+    try:
+        approvals.add_comment(actor=request.user, version=version, text=text)
+    except CountersignError as error:
+        return _refused(request, version, error, comment=text)
+    return redirect("version", name=name, number=number)
+
+
+@require_POST
+def move(request: HttpRequest, name: str, number: int) -> HttpResponse:
+    """Move at once, for those who may; where a policy guards the stage, the refusal says where to ask."""
+    version = get_version(request.user, name, number)
+    try:
+        stage = canonical_stage(request.POST.get("stage", ""))
+        archive = stage in (Stage.STAGING, Stage.PRODUCTION) and request.POST.get("archive_existing") == "on"
+        gated(services.move_to_stage)(actor=request.user, version=version, stage=stage, archive_existing=archive)
+    except GateRefused as error:
+        messages.warning(request, error.message)
+        return redirect("version", name=name, number=number)
+    except CountersignError as error:
+        return _refused(request, version, error)
+    messages.success(request, f"Version {number} is in {stage} now.")
+    return redirect("version", name=name, number=number)
+
+
+@require_safe
+def download(request: HttpRequest, name: str, number: int, path: str) -> HttpResponseBase:
+    """One file of the version, as an attachment."""
+    version = get_version(request.user, name, number)
+    if not version.artifact_owner:
+        raise NotFound("The files of this version do not lie here.")
+    full = f"{version.artifact_folder}/{path}" if version.artifact_folder else path
+    file: ArtifactFile = get_file(Place(version.artifact_owner, full))
+    return serve(request, file)
+
+
+# -- Asking ------------------------------------------------------------------------------------------------------------
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def new_request(request: HttpRequest, name: str, number: int) -> HttpResponse:
+    """The form that asks for a stage or an alias; GET may name the target (``?target=Production``, ``?target=@champion``)."""
+    version = get_version(request.user, name, number)
+    if request.method != "POST":
+        typed = {"target": request.GET.get("target", "Production"), "archive_existing": "on"}
+        return render(request, "requests/new.html", _asking(version, typed))
+    typed = {key: request.POST.get(key, "") for key in ("target", "alias", "comment", "archive_existing")}
+    try:
+        review_request = approvals.open_request(
+            actor=request.user,
+            version=version,
+            target=_target(typed),
+            comment=typed["comment"],
+            archive_existing=typed["archive_existing"] == "on",
+        )
+    except CountersignError as error:
+        return render(request, "requests/new.html", {**_asking(version, typed), "error": error.message}, status=422)
+    if review_request.is_pending:
+        messages.success(request, "The request is open, and the people who can clear it have been told.")
+    return redirect("request", pk=review_request.pk)
+
+
+def _target(typed: dict[str, str]) -> Target:
+    chosen = typed["target"].strip()
+    if chosen == "alias" or chosen.startswith("@"):
+        alias = chosen[1:] if chosen.startswith("@") else typed.get("alias", "").strip().removeprefix("@")
+        if not alias:
+            raise Invalid("Name the alias.", field="alias")
+        return Target(TargetKind.ALIAS, alias)
+    if not chosen:
+        raise Invalid(NO_MOVE, field="target")
+    return Target(TargetKind.STAGE, canonical_stage(chosen))
+
+
+def _asking(version: ModelVersion, typed: dict[str, str]) -> dict[str, Any]:
+    """For each stage: who holds it now and which policies guard it, so that the asker knows what will be needed."""
+    rulebook = Rulebook.load()
+    choices = []
+    for stage in Stage:
+        target = Target(TargetKind.STAGE, stage)
+        if stage == version.current_stage:
+            continue
+        held = stage in (Stage.STAGING, Stage.PRODUCTION)
+        leaving = () if version.current_stage == Stage.NONE else (Target(TargetKind.STAGE, version.current_stage),)
+        choices.append(
+            {
+                "stage": stage,
+                "holder": holder(version.model, target) if held else None,
+                "rules": rulebook.about(version.model, entering=target, leaving=leaving),
+            }
+        )
+    alias = typed.get("alias", "") or (typed["target"][1:] if typed.get("target", "").startswith("@") else "")
+    chosen = "alias" if alias or typed.get("target") == "alias" else typed.get("target", "")
+    return {
+        "version": version, "model": version.model, "choices": choices, "typed": typed, "chosen": chosen, "alias": alias,
+        "aliases": sorted(version.model.aliases.items()),
+    }  # fmt: skip
