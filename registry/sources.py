@@ -14,7 +14,7 @@ from django.conf import settings
 
 from accounts.models import User
 from core.errors import Invalid, NotFound
-from registry.artifacts import parse_path
+from registry.artifacts import clean_path, parse_path
 from registry.gate import Target
 from registry.models import PROMPT_TAG, ModelVersion, Stage, TargetKind
 from registry.queries import get_model, get_version, get_version_by_alias, holder
@@ -22,6 +22,9 @@ from tracking.models import LoggedModel, Run
 from tracking.services.logged_models import get_logged_model
 
 _LOGGED_MODEL_ID = re.compile(r"m-[0-9a-f]{32}")
+_OURS = ("models", "runs", "mlflow-artifacts")
+# A fragment, query or parameter is read by some clients as an end of the path, by others as a part of it.
+_AMBIGUOUS = frozenset("#?;\\")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +45,8 @@ def resolve_source(actor: User, source: str, *, run_id: str = "", model_id: str 
     _refuse_traversal(source)
     if not rest or "/" in scheme or not re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]*", scheme) or len(scheme) == 1:
         raise _needs_run(source)
+    if scheme.lower() in _OURS:
+        source = f"{scheme.lower()}:{rest}"  # one spelling from here on
     match scheme.lower():
         case "models":
             return _of_models_uri(actor, source, run_id=run_id, model_id=model_id)
@@ -71,6 +76,11 @@ def _refuse_traversal(source: str) -> None:
             return
         decoded = further
     raise Invalid(f"Invalid model version source: '{source[:200]}'.", field="source")
+
+
+def _refuse_ambiguous(source: str) -> None:
+    if not _AMBIGUOUS.isdisjoint(source):
+        raise Invalid(f"Invalid model version source: '{source[:200]}'. It may not hold # ? ; or a backslash.", field="source")
 
 
 def _needs_run(source: str) -> Invalid:
@@ -161,14 +171,17 @@ def _of_logged_model(source: str, logged: LoggedModel, *, run_id: str, folder: s
 
 def _of_runs_uri(source: str, *, run_id: str, model_id: str) -> Source:
     """``runs:/<id>/<path>``: stays as it is; clients resolve it through the run."""
-    named, _, folder = source[len("runs:") :].lstrip("/").partition("/")
+    named, _, folder = source.removeprefix("runs:/").partition("/")
+    _refuse_ambiguous(source)
+    if model_id:
+        raise _no_containing_model(source)
     if not run_id or run_id != named:
         raise Invalid(
             f"Invalid model version source: '{source[:200]}'. The run_id request parameter must be the run that the source names.",
             field="source",
         )
     if Run.objects.filter(run_id=run_id).exists():
-        return Source(source, source, run_id=run_id, logged_model_id=model_id, owner=run_id, folder=folder.strip("/"))
+        return Source(source, source, run_id=run_id, owner=run_id, folder=clean_path(folder.removesuffix("/")))
     raise NotFound(f"Run with id={run_id[:60]} not found")
 
 
@@ -176,18 +189,21 @@ def _of_artifacts_uri(source: str, *, run_id: str, model_id: str) -> Source:
     """``mlflow-artifacts:/<experiment>/…``: must lie inside the run or logged model that the request names."""
     if source.startswith("mlflow-artifacts://") and not source.startswith("mlflow-artifacts:///"):
         raise Invalid(f"Invalid model version source: '{source[:200]}'. It names another host.", field="source")
-    place = parse_path(source[len("mlflow-artifacts:") :].strip("/"))
+    _refuse_ambiguous(source)
+    place = parse_path(source.removeprefix("mlflow-artifacts:").strip("/"))
     if place.owner.startswith("m-"):
         if model_id != place.owner:
             raise _no_containing_model(source)
         return _of_logged_model(source, _known_logged_model(model_id), run_id=run_id, folder=place.path)
+    if model_id:
+        raise _no_containing_model(source)
     if run_id != place.owner or not Run.objects.filter(run_id=run_id).exists():
         raise Invalid(
             f"Invalid model version source: '{source[:200]}'. The run_id request parameter must be the run whose artifacts "
             "contain the source.",
             field="source",
         )
-    return Source(source, source, run_id=run_id, logged_model_id=model_id, owner=run_id, folder=place.path)
+    return Source(source, source, run_id=run_id, owner=run_id, folder=place.path)
 
 
 def _of_remote(source: str, scheme: str, *, run_id: str, model_id: str) -> Source:
@@ -198,8 +214,7 @@ def _of_remote(source: str, scheme: str, *, run_id: str, model_id: str) -> Sourc
             f"Invalid model version source: '{source[:200]}'. Accepted are runs:/, models:/, mlflow-artifacts:/ and {allowed}.",
             field="source",
         )
-    if any(sign in source for sign in "#?;\\"):
-        raise Invalid(f"Invalid model version source: '{source[:200]}'. It may not hold # ? ; or a backslash.", field="source")
+    _refuse_ambiguous(source)
     if not re.fullmatch(r"[a-z0-9+.-]+:/{0,3}[^/]+/.+", source, re.IGNORECASE):
         raise Invalid(f"Invalid model version source: '{source[:200]}'. It needs a path.", field="source")
     if model_id:
