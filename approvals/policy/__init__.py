@@ -1,0 +1,63 @@
+"""Policies as plain Python: a text is parsed, facts are gathered elsewhere, a verdict comes out. No Django, no database."""
+
+from __future__ import annotations
+
+from approvals.policy.document import (
+    ApprovalsRule,
+    CheckRule,
+    DescriptionRule,
+    Guard,
+    Match,
+    MetricRule,
+    Policy,
+    Requirement,
+    Reviews,
+    parse,
+)
+from approvals.policy.evaluate import combine, evaluate, unreadable
+from approvals.policy.facts import (
+    UNREAD,
+    Baseline,
+    CheckFact,
+    CheckStatus,
+    Facts,
+    Metric,
+    ReviewFact,
+    ReviewVerdict,
+)
+from approvals.policy.globs import matches
+from approvals.policy.source import Number, PolicyError, Problem
+from approvals.policy.verdict import Node, Status, Verdict
+from approvals.policy.wording import sentences
+
+__all__ = [
+    "UNREAD",
+    "ApprovalsRule",
+    "Baseline",
+    "CheckFact",
+    "CheckRule",
+    "CheckStatus",
+    "DescriptionRule",
+    "Facts",
+    "Guard",
+    "Match",
+    "Metric",
+    "MetricRule",
+    "Node",
+    "Number",
+    "Policy",
+    "PolicyError",
+    "Problem",
+    "Requirement",
+    "ReviewFact",
+    "ReviewVerdict",
+    "Reviews",
+    "Status",
+    "Verdict",
+    "combine",
+    "evaluate",
+    "matches",
+    "parse",
+    "sentences",
+    "unreadable",
+]

@@ -1,0 +1,378 @@
+"""What a policy is, and how its text is read. A part that is not enforced yet is refused with its line, never ignored."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import yaml
+
+from approvals.policy import globs, source
+from approvals.policy.source import Number, Problems, closest, listed, quoted
+
+ENFORCEMENTS = ("block", "warn", "shadow")
+DIRECT_CHANGES = ("refuse", "open_request", "allow_if_satisfied")
+PARTS = ("artifacts", "evidence", "policy", "baseline")
+STAGES = ("Staging", "Production")
+BASELINES = ("production", "target", "none")
+# How a metric may differ from its baseline: (key, which way, which bound, whether in percent of the baseline).
+CHANGES = {
+    f"{bound}_{way}{'_percent' if percent else ''}": (way, bound, percent)
+    for percent in (False, True)
+    for bound in ("max", "min")
+    for way in ("drop", "rise")
+}
+NOT_YET = {
+    "signature": "comparing signatures is not supported yet; remove this requirement for now",
+    "threads_resolved": "waiting for resolved threads is not supported yet; remove this line for now",
+    "expires_after": "requests do not expire yet; remove this line for now",
+}
+
+_SLUG = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
+_ALIAS = re.compile(r"[\w*?-]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """A stage, or every alias whose name fits a glob."""
+
+    kind: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.kind}:{self.name}"
+
+    def covers(self, kind: str, name: str) -> bool:
+        if self.kind != kind:
+            return False
+        return globs.matches(self.name, name) if kind == "alias" else self.name == name
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """Which models a policy is about: a name that fits one of the globs, and every one of the tags."""
+
+    models: tuple[str, ...]
+    tags: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """How far a metric may, or must, move away from its baseline in one direction."""
+
+    way: str  # drop or rise
+    bound: str  # max or min
+    percent: bool
+    size: Number
+
+
+@dataclass(frozen=True, slots=True)
+class MetricRule:
+    name: str
+    min: Number | None = None
+    max: Number | None = None
+    baseline: str = "none"
+    changes: tuple[Change, ...] = ()
+    dataset: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CheckRule:
+    """A result reported from outside; it counts only from the one who is named here."""
+
+    name: str
+    reporter: str
+
+
+@dataclass(frozen=True, slots=True)
+class DescriptionRule:
+    min_length: int
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalsRule:
+    """``count`` different people; ``teams``: how many of them at least from each team."""
+
+    count: int
+    teams: tuple[tuple[str, int], ...] = ()
+
+
+Requirement: TypeAlias = MetricRule | CheckRule | DescriptionRule | ApprovalsRule
+
+
+@dataclass(frozen=True, slots=True)
+class Reviews:
+    author_may_approve: bool = False
+    dismiss_on: frozenset[str] = frozenset(PARTS)
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    name: str
+    match: Match
+    guards: tuple[Guard, ...]
+    requirements: tuple[Requirement, ...]
+    description: str = ""
+    enforcement: str = "block"
+    reviews: Reviews = Reviews()
+    on_direct_change: str = "refuse"
+    archive_replaced: bool = True
+
+    def applies_to(self, model_name: str, tags: Mapping[str, str]) -> bool:
+        """Whether this policy is about a model of this name with these tags."""
+        if not any(globs.matches(pattern, model_name) for pattern in self.match.models):
+            return False
+        return all(key in tags and _same(tags[key], value) for key, value in self.match.tags)
+
+    def guards_target(self, kind: str, name: str) -> bool:
+        """Whether a ``stage`` or an ``alias`` of this name is guarded."""
+        return any(guard.covers(kind, name) for guard in self.guards)
+
+    @property
+    def blocks(self) -> bool:
+        return self.enforcement == "block"
+
+    @property
+    def tag_keys(self) -> frozenset[str]:
+        """The tag keys that decide whether this policy applies; whoever may set them decides that too."""
+        return frozenset(key for key, _ in self.match.tags)
+
+    @property
+    def teams(self) -> tuple[str, ...]:
+        """The teams whose approval is asked for, each once."""
+        rules = (rule for rule in self.requirements if isinstance(rule, ApprovalsRule))
+        return tuple(dict.fromkeys(team for rule in rules for team, _ in rule.teams))
+
+    @property
+    def compares_with_production(self) -> bool:
+        """Whether a rule needs ``Facts.production`` when the target is not the stage Production."""
+        return any(isinstance(rule, MetricRule) and rule.baseline == "production" for rule in self.requirements)
+
+
+def _same(one: str, other: str) -> bool:
+    return unicodedata.normalize("NFC", one) == unicodedata.normalize("NFC", other)
+
+
+def parse(text: str) -> Policy:
+    """Read a policy; PolicyError names every problem with its line."""
+    root = source.compose(text)
+    problems = Problems()
+    policy = _policy(root, problems)
+    problems.raise_if_any()
+    return policy
+
+
+def _policy(root: yaml.Node, problems: Problems) -> Policy:
+    known = (
+        "name", "description", "match", "guards", "enforcement", "requirements", "reviews", "on_direct_change",
+        "archive_replaced",
+    )  # fmt: skip
+    found = source.fields(root, "a policy", known, problems, required=("name", "match", "guards", "requirements"))
+    name = description = ""
+    match = Match(models=())
+    guards: tuple[Guard, ...] = ()
+    requirements: tuple[Requirement, ...] = ()
+    enforcement, on_direct_change = ENFORCEMENTS[0], DIRECT_CHANGES[0]
+    reviews = Reviews()
+    archive_replaced = True
+    for key, node in found.items():
+        match key:
+            case "name":
+                name = source.text(node, "name", problems, longest=100)
+                if name and not _SLUG.fullmatch(name):
+                    problems.add(node, f"name may hold letters, digits, - and _, this is {quoted(name)}")
+            case "description":
+                description = source.text(node, "description", problems, longest=2000, prose=True).strip()
+            case "match":
+                match = _match(node, problems)
+            case "guards":
+                guards = _guards(node, problems)
+            case "enforcement":
+                enforcement = source.choice(node, "enforcement", ENFORCEMENTS, problems)
+            case "requirements":
+                requirements = _requirements(node, problems)
+            case "reviews":
+                reviews = _reviews(node, problems)
+            case "on_direct_change":
+                on_direct_change = source.choice(node, "on_direct_change", DIRECT_CHANGES, problems)
+            case "archive_replaced":
+                archive_replaced = source.truth(node, "archive_replaced", problems)
+    return Policy(
+        name=name,
+        description=description,
+        match=match,
+        guards=guards,
+        requirements=requirements,
+        enforcement=enforcement,
+        reviews=reviews,
+        on_direct_change=on_direct_change,
+        archive_replaced=archive_replaced,
+    )
+
+
+def _match(node: yaml.Node, problems: Problems) -> Match:
+    found = source.fields(node, "match", ("models", "tags"), problems, required=("models",))
+    models = []
+    if "models" in found:
+        for item in source.items(found["models"], "models", problems, example='["churn-*"]'):
+            models.append(_glob(item, "a pattern of models", problems))
+    tags = []
+    if "tags" in found:
+        entries = source.pairs(found["tags"], "tags", problems)
+        if not entries and isinstance(found["tags"], yaml.MappingNode):
+            problems.add(found["tags"], "tags must not be empty; leave it out to match whatever the tags")
+        for _, key, value in entries:
+            name = source.text(key, "a tag's key", problems, longest=250)
+            tags.append((name, source.text(value, f"the tag {quoted(name)}", problems, longest=5000)))
+    return Match(models=tuple(models), tags=tuple(tags))
+
+
+def _glob(node: yaml.Node, what: str, problems: Problems) -> str:
+    pattern = source.text(node, what, problems, longest=globs.LONGEST)
+    if any(character in pattern for character in "[]{}"):
+        problems.add(node, f"{what} knows only * and ?, brackets mean nothing in it; write ? where a name has one")
+    return pattern
+
+
+def _guards(node: yaml.Node, problems: Problems) -> tuple[Guard, ...]:
+    found: list[Guard] = []
+    for item in source.items(node, "guards", problems, example="[stage:Production, alias:champion]"):
+        if isinstance(item, yaml.MappingNode):
+            problems.add(item, "a guard is written without a space after the colon, as in stage:Production")
+            continue
+        text = source.text(item, "a guard", problems, longest=300)
+        if not text:
+            continue
+        kind, colon, name = text.partition(":")
+        if kind not in ("stage", "alias") or not colon:
+            problems.add(item, f"a guard is stage:NAME or alias:NAME, this is {quoted(text)}")
+        elif kind == "stage" and name not in STAGES:
+            problems.add(item, f"the stage {quoted(name)} cannot be guarded{closest(name, STAGES)}")
+        elif kind == "alias" and (len(name) > 255 or not _ALIAS.fullmatch(name)):
+            problems.add(item, f"an alias may hold letters, digits, - and _ (and * and ? here), this is {quoted(name)}")
+        elif Guard(kind, name) in found:
+            problems.add(item, f"{text} is guarded twice")
+        else:
+            found.append(Guard(kind, name))
+    return tuple(found)
+
+
+def _requirements(node: yaml.Node, problems: Problems) -> tuple[Requirement, ...]:
+    found: list[Requirement] = []
+    known = (*RULES, "signature")
+    for item in source.items(node, "requirements", problems, example="[approvals: {count: 1}]"):
+        entries = source.pairs(item, "a requirement", problems)
+        if isinstance(item, yaml.MappingNode) and len(item.value) != 1:
+            problems.add(item, f"a requirement has exactly one key ({listed(known, 'or')}), this has {len(item.value)}")
+            continue
+        for kind, key, value in entries:
+            if kind in NOT_YET:
+                problems.add(key, NOT_YET[kind])
+            elif kind not in RULES:
+                problems.add(key, f"unknown requirement {quoted(kind)}{closest(kind, known)}")
+            else:
+                rule = RULES[kind](value, problems)
+                if rule in found:
+                    problems.add(key, "this requirement is given twice")
+                found.append(rule)
+    return tuple(found)
+
+
+def _metric(node: yaml.Node, problems: Problems) -> MetricRule:
+    known = ("name", "min", "max", "baseline", "dataset", *CHANGES)
+    found = source.fields(node, "metric", known, problems, required=("name",))
+    name = source.text(found["name"], "a metric's name", problems, longest=250) if "name" in found else ""
+    dataset = source.text(found["dataset"], "dataset", problems, longest=500) if "dataset" in found else ""
+    least = source.number(found["min"], "min", problems) if "min" in found else None
+    most = source.number(found["max"], "max", problems) if "max" in found else None
+    baseline = source.choice(found["baseline"], "baseline", BASELINES, problems) if "baseline" in found else "none"
+    changes = tuple(
+        Change(way, bound, percent, _size(found[key], key, bound, problems))
+        for key, (way, bound, percent) in CHANGES.items()
+        if key in found
+    )
+    if least and most and least.exact > most.exact:
+        problems.add(found["min"], f"min ({least.text}) is above max ({most.text}): no value could be both")
+    if changes and baseline == "none":
+        first = next(key for key in CHANGES if key in found)
+        problems.add(found[first], f"{first} needs something to compare with: add baseline: production")
+    if baseline != "none" and not changes:
+        problems.add(found["baseline"], f"a baseline needs a limit beside it: {listed(CHANGES, 'or')}")
+    if isinstance(node, yaml.MappingNode) and not (least or most or changes) and baseline == "none":
+        problems.add(node, f"this asks nothing of the metric: add {listed(('min', 'max', *CHANGES), 'or')}")
+    return MetricRule(name=name, min=least, max=most, baseline=baseline, changes=changes, dataset=dataset)
+
+
+def _size(node: yaml.Node, key: str, bound: str, problems: Problems) -> Number:
+    # "At least 0" would let a value through that went the other way by nothing: mlflow refuses it as well.
+    if bound == "min":
+        return source.number(node, key, problems, above=0)
+    return source.number(node, key, problems, least=0)
+
+
+def _check(node: yaml.Node, problems: Problems) -> CheckRule:
+    found = source.fields(node, "check", ("name", "from"), problems, required=("name", "from"))
+    name = source.text(found["name"], "a check's name", problems, longest=250) if "name" in found else ""
+    reporter = source.text(found["from"], "from", problems, longest=150) if "from" in found else ""
+    return CheckRule(name=name, reporter=reporter)
+
+
+def _description(node: yaml.Node, problems: Problems) -> DescriptionRule:
+    found = source.fields(node, "description", ("min_length",), problems, required=("min_length",))
+    if "min_length" not in found:
+        return DescriptionRule(1)
+    return DescriptionRule(source.whole(found["min_length"], "min_length", problems, least=1, most=5000))
+
+
+def _approvals(node: yaml.Node, problems: Problems) -> ApprovalsRule:
+    found = source.fields(node, "approvals", ("count", "teams"), problems, required=("count",))
+    count = source.whole(found["count"], "count", problems, least=1, most=100) if "count" in found else 1
+    teams = []
+    if "teams" in found:
+        entries = source.pairs(found["teams"], "teams", problems)
+        if not entries and isinstance(found["teams"], yaml.MappingNode):
+            problems.add(found["teams"], "teams must not be empty; leave it out when the team does not matter")
+        for _, key, value in entries:
+            team = source.text(key, "a team's name", problems, longest=100)
+            number = source.whole(value, f"the number for {quoted(team)}", problems, least=1, most=100)
+            if "count" in found and number > count:
+                problems.add(value, f"{number} approvals from {quoted(team)} are more than the count of {count}")
+            teams.append((team, number))
+    return ApprovalsRule(count=count, teams=tuple(teams))
+
+
+RULES: dict[str, Callable[[yaml.Node, Problems], Requirement]] = {
+    "metric": _metric,
+    "check": _check,
+    "description": _description,
+    "approvals": _approvals,
+}
+
+
+def _reviews(node: yaml.Node, problems: Problems) -> Reviews:
+    known = ("author_may_approve", "dismiss_on", "threads_resolved", "expires_after")
+    found = source.fields(node, "reviews", known, problems)
+    author_may_approve, dismiss_on = False, frozenset(PARTS)
+    if "author_may_approve" in found:
+        author_may_approve = source.truth(found["author_may_approve"], "author_may_approve", problems)
+    if "dismiss_on" in found:
+        dismiss_on = _dismiss_on(found["dismiss_on"], problems)
+    if "threads_resolved" in found and source.truth(found["threads_resolved"], "threads_resolved", problems):
+        problems.add(found["threads_resolved"], NOT_YET["threads_resolved"])
+    if "expires_after" in found:
+        problems.add(found["expires_after"], NOT_YET["expires_after"])
+    return Reviews(author_may_approve=author_may_approve, dismiss_on=dismiss_on)
+
+
+def _dismiss_on(node: yaml.Node, problems: Problems) -> frozenset[str]:
+    """An empty list is fine: then nothing that moves takes an approval away."""
+    if isinstance(node, yaml.SequenceNode) and not node.value:
+        return frozenset()
+    example = f"[{', '.join(PARTS)}]"
+    return frozenset(
+        source.choice(item, "dismiss_on", PARTS, problems)
+        for item in source.items(node, "dismiss_on", problems, example=example)
+    )

@@ -1,0 +1,216 @@
+"""How each kind of requirement is judged: one function from a requirement and the facts to a node.
+
+A missing fact is never met: it is ``waiting`` when somebody can still bring it, else ``error``.
+"""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+
+from approvals.policy.document import (
+    ApprovalsRule,
+    Change,
+    CheckRule,
+    DescriptionRule,
+    MetricRule,
+    Policy,
+    Requirement,
+)
+from approvals.policy.facts import UNREAD, Baseline, CheckStatus, Facts, Holder, Metric
+from approvals.policy.reviews import judge_approvals
+from approvals.policy.source import exact, listed
+from approvals.policy.verdict import Node, Status
+from approvals.policy.wording import amount, figure, needed, obligation, title
+
+# With a baseline of 0 every percentage of it is 0; a demanded gain is then any gain at all, as in mlflow.
+_LEAST_GAIN = Fraction(1, 10**10)
+
+
+def judge(rule: Requirement, policy: Policy, facts: Facts) -> Node:
+    """The node of one requirement."""
+    if isinstance(rule, ApprovalsRule):
+        return judge_approvals(rule, policy, facts)
+    if facts.leaving:
+        reason = f"The version only gives up {facts.target}: its evidence is not asked for."
+        return Node(kind=_KINDS[type(rule)], title=title(rule), status=Status.SKIPPED, reason=reason)
+    match rule:
+        case MetricRule():
+            return judge_metric(rule, facts)
+        case CheckRule():
+            return judge_check(rule, facts)
+        case DescriptionRule():
+            return judge_description(rule, facts)
+
+
+_KINDS: dict[type[Requirement], str] = {MetricRule: "metric", CheckRule: "check", DescriptionRule: "description"}
+
+
+def judge_metric(rule: MetricRule, facts: Facts) -> Node:
+    """A metric against its pass marks and, where the policy says so, against a version that is there already."""
+
+    def node(status: Status, reason: str, *, value: str = "", clears: bool = True) -> Node:
+        return Node(
+            kind="metric",
+            name=rule.name,
+            title=title(rule),
+            status=status,
+            reason=reason,
+            figure=value,
+            needed=needed(rule),
+            who=_requester(facts) if clears else (),
+            people=(facts.requester,) if clears else (),
+            missing=1 if status == Status.WAITING else 0,
+            waiting_for=f"the metric {rule.name}" if status == Status.WAITING else "",
+        )
+
+    metric = facts.metrics.get(rule.name)
+    if metric is None:
+        return node(Status.WAITING, f"{rule.name} has not been logged.")
+    if rule.dataset and metric.dataset != rule.dataset:
+        measured = (
+            f"was measured on {metric.dataset}" if metric.dataset else "does not say on which dataset it was measured"
+        )
+        return node(Status.WAITING, f"{rule.name} {measured}; {rule.dataset} is needed.")
+    if not math.isfinite(metric.value):
+        value = figure(metric.value)
+        return node(Status.UNMET, f"{rule.name} is {value}, which no limit accepts.", value=value)
+
+    limits = [limit.exact for limit in (rule.min, rule.max) if limit is not None]
+    value = figure(metric.value, beside=limits)
+    broken = _broken_limits(rule, metric)
+    compared = ""
+    if rule.changes:
+        holder = _holder(rule, facts)
+        if holder is UNREAD:
+            reason = "Which version is in Production was not looked up, so there is nothing to compare with."
+            return node(Status.ERROR, reason, value=value, clears=False)
+        if holder is not None:
+            before = holder.metrics.get(rule.name)
+            if before is None or not math.isfinite(before.value):
+                has = "has no" if before is None else f"has {figure(before.value)} as"
+                reason = f"Version {holder.version} {has} {rule.name}, so there is nothing to compare with."
+                return node(Status.ERROR, reason, value=value, clears=False)
+            moved = exact(metric.value) - exact(before.value)
+            broken += [obligation(change) for change in rule.changes if not _allows(change, moved, exact(before.value))]
+            compared = f", {_moved(moved)} version {holder.version} ({figure(before.value)})"
+        elif not limits:
+            reason = f"Nobody holds {_held(rule, facts)}, so there is nothing to compare {rule.name} with."
+            return Node(
+                kind="metric", name=rule.name, title=title(rule), status=Status.SKIPPED, reason=reason,
+                figure=value, needed=needed(rule),
+            )  # fmt: skip
+    if broken:
+        return node(Status.UNMET, f"{rule.name} is {value}{compared}, but it must {listed(broken)}.", value=value)
+    return node(Status.MET, f"{rule.name} is {value}{compared}.", value=value, clears=False)
+
+
+def _broken_limits(rule: MetricRule, metric: Metric) -> list[str]:
+    value = exact(metric.value)
+    broken = []
+    if rule.min is not None and value < rule.min.exact:
+        broken.append(f"be at least {rule.min.text}")
+    if rule.max is not None and value > rule.max.exact:
+        broken.append(f"be at most {rule.max.text}")
+    return broken
+
+
+def _holder(rule: MetricRule, facts: Facts) -> Baseline | Holder | None:
+    if rule.baseline == "target" or (facts.target_kind, facts.target) == ("stage", "Production"):
+        return facts.baseline
+    return facts.production
+
+
+def _held(rule: MetricRule, facts: Facts) -> str:
+    if rule.baseline == "production":
+        return "Production"
+    return facts.target if facts.target_kind == "stage" else f"@{facts.target}"
+
+
+def _allows(change: Change, moved: Fraction, before: Fraction) -> bool:
+    """The mathematics of ``mlflow.models.MetricThreshold``, on the decimals that people see."""
+    distance = moved if change.way == "rise" else -moved
+    limit = change.size.exact
+    if change.percent:
+        limit = limit / 100 * abs(before)
+    if change.bound == "max":
+        return distance <= limit
+    if change.percent and before == 0:
+        limit = _LEAST_GAIN
+    return distance >= limit
+
+
+def _moved(moved: Fraction) -> str:
+    if moved == 0:
+        return "the same as"
+    return f"{figure(abs(moved))} {'above' if moved > 0 else 'below'}"
+
+
+def judge_check(rule: CheckRule, facts: Facts) -> Node:
+    """A reported result: only from whom the policy names, only about the bytes that are asked for; the last one counts."""
+    reports = [check for check in facts.checks if check.name == rule.name and check.reporter == rule.reporter]
+    current = [check for check in reports if check.digest_matches]
+    status, value, link = Status.WAITING, "", ""
+    if current:
+        check = current[-1]
+        value, link = check.figure, check.link
+        if check.status == CheckStatus.PASSED:
+            status, reason = Status.MET, f"{rule.reporter} reported that {rule.name} passed."
+            value = value or "passed"
+        elif check.status == CheckStatus.FAILED:
+            status, reason = Status.UNMET, f"{rule.reporter} reported that {rule.name} failed."
+            value = value or "failed"
+        elif check.status == CheckStatus.RUNNING:
+            reason = f"{rule.name} is running."
+        else:
+            status, reason = (
+                Status.ERROR,
+                f"{rule.reporter} reported a result of {rule.name} that is neither passed nor failed.",
+            )
+    elif reports:
+        reason = f"{rule.reporter} reported {rule.name} on other files than these."
+    elif any(check.name == rule.name for check in facts.checks):
+        reason = f"{rule.name} was reported, but not by {rule.reporter}."
+    else:
+        reason = f"{rule.reporter} has not reported {rule.name}."
+    waiting = status == Status.WAITING
+    return Node(
+        kind="check",
+        name=rule.name,
+        title=title(rule),
+        status=status,
+        reason=reason,
+        figure=value,
+        needed="passed",
+        who=() if status == Status.MET else (rule.reporter,),
+        missing=1 if waiting else 0,
+        waiting_for=f"the check {rule.name}" if waiting else "",
+        link=link,
+    )
+
+
+def judge_description(rule: DescriptionRule, facts: Facts) -> Node:
+    length = len(facts.description.strip())
+    met = length >= rule.min_length
+    if met:
+        reason = f"The description has {amount(length, 'character')}."
+    elif length:
+        reason = f"The description has {amount(length, 'character')}; {rule.min_length} are needed."
+    else:
+        reason = "The version has no description."
+    return Node(
+        kind="description",
+        title=title(rule),
+        status=Status.MET if met else Status.WAITING,
+        reason=reason,
+        figure=amount(length, "character"),
+        needed=f"≥ {amount(rule.min_length, 'character')}",
+        who=() if met else _requester(facts),
+        people=() if met else (facts.requester,),
+        missing=0 if met else 1,
+        waiting_for="" if met else "a description" if not length else "a longer description",
+    )
+
+
+def _requester(facts: Facts) -> tuple[str, ...]:
+    return (facts.requester_name,) if facts.requester_name else ()

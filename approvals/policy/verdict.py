@@ -1,0 +1,210 @@
+"""The answer of a policy: a tree whose every node says whether it is met, why, and who can clear it.
+
+The same tree is the checklist of the page, the JSON of the API, the text of a refusal and the output of a dry run.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from approvals.policy.source import listed
+from approvals.policy.wording import amount, people
+
+
+class Status(enum.StrEnum):
+    MET = "met"
+    UNMET = "unmet"  # looked at, and not good enough
+    WAITING = "waiting"  # something is still to come
+    ERROR = "error"  # cannot be decided before somebody repairs something
+    SKIPPED = "skipped"  # does not apply here; stops nothing
+
+
+# The status of a whole is that of its worst part.
+_WORST_FIRST = (Status.UNMET, Status.ERROR, Status.WAITING, Status.MET, Status.SKIPPED)
+_PASSING = (Status.MET, Status.SKIPPED)
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """``kind`` is all, policy, metric, check, description, approvals, objections, team or review.
+
+    ``who`` can clear it, by name; ``people`` are their ids. ``missing`` counts what is still to come.
+    ``blocking`` is False where nothing depends on it: parts of an explanation, and policies that warn or are on trial.
+    """
+
+    kind: str
+    title: str
+    status: Status
+    reason: str
+    figure: str = ""
+    needed: str = ""
+    who: tuple[str, ...] = ()
+    children: tuple[Node, ...] = ()
+    blocking: bool = True
+    name: str = ""  # of the metric, the check, the team or the policy
+    people: tuple[int, ...] = ()
+    missing: int = 0
+    waiting_for: str = ""  # completes "Waiting for …"
+    link: str = ""
+    enforcement: str = ""  # of a policy
+
+    @property
+    def passes(self) -> bool:
+        return self.status in _PASSING
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "kind": self.kind,
+            "name": self.name,
+            "title": self.title,
+            "status": str(self.status),
+            "reason": self.reason,
+            "figure": self.figure,
+            "needed": self.needed,
+            "who": list(self.who),
+            "link": self.link,
+            "blocking": self.blocking,
+            "enforcement": self.enforcement,
+            "children": [child.to_json() for child in self.children],
+        }
+
+
+def worst(nodes: tuple[Node, ...]) -> Status:
+    found = {node.status for node in nodes}
+    return next((status for status in _WORST_FIRST if status in found), Status.SKIPPED)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """``root`` is a policy's node, or a node over those of several policies."""
+
+    root: Node
+
+    @property
+    def policies(self) -> tuple[Node, ...]:
+        return self.root.children if self.root.kind == "all" else (self.root,)
+
+    @property
+    def requirements(self) -> tuple[Node, ...]:
+        """One node for each requirement of each policy."""
+        return tuple(self._requirements())
+
+    def _requirements(self) -> Iterator[Node]:
+        for policy in self.policies:
+            # A policy that could not be read has no requirements: it is the open point itself.
+            yield from policy.children or (policy,)
+
+    @property
+    def satisfied(self) -> bool:
+        """Whether the change may happen: whatever blocks is met. Nobody but this decides."""
+        return all(policy.passes for policy in self.policies if policy.blocking)
+
+    @property
+    def all_met(self) -> bool:
+        """Whether also the policies are met that only warn or are on trial."""
+        return all(policy.passes for policy in self.policies)
+
+    @property
+    def open(self) -> tuple[Node, ...]:
+        """The blocking requirements that are not met."""
+        return tuple(node for node in self.requirements if node.blocking and not node.passes)
+
+    @property
+    def warnings(self) -> tuple[Node, ...]:
+        """The unmet requirements of policies that only warn."""
+        return tuple(
+            node
+            for policy in self.policies
+            if policy.enforcement == "warn"
+            for node in policy.children
+            if not node.passes
+        )
+
+    @property
+    def counts(self) -> tuple[int, int]:
+        """How many requirements are met, of how many: those that block, or all when none does. Skipped ones are left out."""
+        nodes = [node for node in self.requirements if node.status != Status.SKIPPED]
+        nodes = [node for node in nodes if node.blocking] or nodes
+        return sum(node.passes for node in nodes), len(nodes)
+
+    @property
+    def waiting_for(self) -> dict[str, int]:
+        """What is still to come, by kind: ``{"approvals": 1}``."""
+        found: Counter[str] = Counter()
+        for node in self.open:
+            if node.missing and node.kind == "approvals":
+                # The same approval serves every policy.
+                found[node.kind] = max(found[node.kind], node.missing)
+            elif node.missing:
+                found[node.kind] += node.missing
+        return dict(sorted(found.items()))
+
+    @property
+    def people(self) -> tuple[int, ...]:
+        """Everybody who can clear a part of what is open."""
+        return tuple(dict.fromkeys(person for node in self.open for person in node.people))
+
+    @property
+    def unmet_sentences(self) -> tuple[str, ...]:
+        """Each open requirement with the reason, for the text of a refusal."""
+        return tuple(_with_reason(node) for node in self.open)
+
+    @property
+    def sentence(self) -> str:
+        """Where it stands, in one sentence."""
+        if self.satisfied:
+            return self._satisfied_sentence()
+        troubles = [node for node in self.open if node.status in (Status.UNMET, Status.ERROR)]
+        # Who says no comes first, then what the figures say.
+        troubles.sort(key=lambda node: node.kind not in ("approvals", "objections"))
+        parts = [node.reason.rstrip(".") for node in troubles[:2]]
+        if len(troubles) > 2:
+            parts.append(f"{amount(len(troubles) - 2, 'more requirement')} not met")
+        waiting = dict.fromkeys(node.waiting_for for node in self.open if node.waiting_for)
+        if waiting:
+            parts.append(f"{'waiting' if parts else 'Waiting'} for {listed(waiting)}")
+        return f"{'; '.join(parts)}."
+
+    def _satisfied_sentence(self) -> str:
+        met, total = self.counts
+        if not any(policy.blocking for policy in self.policies):
+            return "Nothing stands in the way." if self.all_met else "Nothing stands in the way, though not all is met."
+        if total == 0:
+            return "Nothing is asked for here."
+        if total == 1:
+            return "The one requirement is met."
+        return f"All {met} requirements are met."
+
+    def as_text(self) -> str:
+        """The open points as plain text, one on a line, each with who can clear it."""
+        if self.satisfied:
+            lines = [self.sentence]
+        else:
+            names = [policy.name for policy in self.policies if policy.blocking and not policy.passes and policy.name]
+            word = "policy" if len(names) == 1 else "policies"
+            met, total = self.counts
+            whose = f" of the {word} {listed(names)}" if names else ""
+            lines = [f"{met} of {amount(total, 'requirement')}{whose} {'is' if met == 1 else 'are'} met."]
+            lines += [f"- {_with_reason(node)}" for node in self.open]
+        lines += [f"- Warning: {_with_reason(node)}" for node in self.warnings]
+        return "\n".join(lines)
+
+    def to_json(self) -> dict[str, Any]:
+        met, total = self.counts
+        return {
+            "satisfied": self.satisfied,
+            "all_met": self.all_met,
+            "sentence": self.sentence,
+            "counts": {"met": met, "total": total},
+            "waiting_for": self.waiting_for,
+            "tree": self.root.to_json(),
+        }
+
+
+def _with_reason(node: Node) -> str:
+    who = f" Can be cleared by {people(node.who)}." if any(name not in node.reason for name in node.who) else ""
+    return f"{node.title}: {node.reason}{who}"

@@ -1,0 +1,194 @@
+"""Policies in plain language: the reading beside the text, and the titles of the checklist."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from fractions import Fraction
+
+from approvals.policy.document import (
+    ApprovalsRule,
+    Change,
+    CheckRule,
+    DescriptionRule,
+    Guard,
+    MetricRule,
+    Policy,
+    Requirement,
+)
+from approvals.policy.source import listed
+
+BASELINE_WORDS = {"production": "the version in Production", "target": "the version it replaces"}
+_MOST_NAMES = 6
+_NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+_PARTS = {
+    "artifacts": "the files",
+    "evidence": "the metrics, parameters or tags of the run",
+    "policy": "the policy",
+    "baseline": "the version that holds the target",
+}
+_DIRECT = {
+    "refuse": "A direct move is refused.",
+    "open_request": "A direct move is refused, and opens a request instead.",
+    "allow_if_satisfied": "A direct move goes through when every requirement is met already.",
+}
+_ENFORCEMENT = {
+    "block": "Nothing gets there until every requirement is met.",
+    "warn": "It only warns: a change goes through and leaves an event that names what was not met.",
+    "shadow": "It is on trial: it is evaluated, and stops or warns nobody.",
+}
+
+
+def sentences(policy: Policy) -> list[str]:
+    """What the policy says, one sentence for each part, in the order in which a reader asks."""
+    lines = [_applies_to(policy), f"Guards {listed(map(_guard, policy.guards))}.", _ENFORCEMENT[policy.enforcement]]
+    lines += [_capital(f"{_requirement(rule)}.") for rule in policy.requirements]
+    if policy.reviews.author_may_approve:
+        lines.append("Whoever asked for, registered or trained the version may approve it too.")
+    else:
+        lines.append("Nobody approves a version that they asked for, registered or trained.")
+    lines.append(_dismissal(policy.reviews.dismiss_on))
+    lines.append(_DIRECT[policy.on_direct_change])
+    if policy.archive_replaced:
+        lines.append("The version that is replaced in a stage is archived.")
+    else:
+        lines.append("The version that is replaced in a stage stays there unless the request says to archive it.")
+    return lines
+
+
+def title(rule: Requirement) -> str:
+    """A requirement in the few words of a checklist."""
+    match rule:
+        case MetricRule():
+            return f"{rule.name} {needed(rule)}"
+        case CheckRule():
+            return rule.name
+        case DescriptionRule():
+            return f"description of at least {amount(rule.min_length, 'character')}"
+        case ApprovalsRule():
+            return approvals(rule)
+
+
+def needed(rule: MetricRule) -> str:
+    """The pass marks of a metric: ``≥ 0.90 on test``."""
+    parts = [f"{sign} {limit.text}" for sign, limit in (("≥", rule.min), ("≤", rule.max)) if limit is not None]
+    parts += [_mark(change) for change in rule.changes]
+    where = f" on {rule.dataset}" if rule.dataset else ""
+    return f"{listed(parts)}{where}"
+
+
+def approvals(rule: ApprovalsRule) -> str:
+    """``2 approvals: at least one from risk and one from ml-leads``."""
+    text = amount(rule.count, "approval")
+    if not rule.teams:
+        return text
+    teams = listed(f"{small(number)} from {team}" for team, number in rule.teams)
+    only_team = len(rule.teams) == 1 and rule.teams[0][1] == rule.count
+    return f"{text} from {rule.teams[0][0]}" if only_team else f"{text}: at least {teams}"
+
+
+def amount(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def people(names: Iterable[str], conjunction: str = "or") -> str:
+    """Names in a sentence: a handful, and how many more."""
+    found = list(names)
+    if len(found) > _MOST_NAMES:
+        found = [*found[: _MOST_NAMES - 1], f"{len(found) - _MOST_NAMES + 1} more"]
+    return listed(found, conjunction)
+
+
+def small(number: int) -> str:
+    return _NUMBERS[number] if number < len(_NUMBERS) else str(number)
+
+
+def figure(value: float | Fraction, *, beside: Iterable[Fraction] = ()) -> str:
+    """A number for people, rounded only as far as it stays on its side of the numbers that it is compared with."""
+    number = float(value)
+    if not math.isfinite(number):
+        return {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}[str(number)]
+    if number == int(number) and abs(number) < 1e15:
+        return str(int(number))
+    rounded, whole = f"{number:.6g}", Fraction(repr(number))
+    shown = Fraction(rounded)
+    for other in beside:
+        if (shown > other, shown < other) != (whole > other, whole < other):
+            return repr(number)
+    return rounded
+
+
+def _applies_to(policy: Policy) -> str:
+    patterns = policy.match.models
+    exact = [pattern for pattern in patterns if "*" not in pattern and "?" not in pattern]
+    if any(pattern.strip("*") == "" for pattern in patterns):
+        who = "every model"
+    elif len(exact) == len(patterns):
+        who = f"the model{'s' if len(exact) > 1 else ''} {listed(patterns)}"
+    else:
+        who = f"models named {listed(patterns, 'or')}"
+    tags = listed(f"{key} is {value}" for key, value in policy.match.tags)
+    return f"Applies to {who}{f' whose tag {tags}' if tags else ''}."
+
+
+def _guard(guard: Guard) -> str:
+    if guard.kind == "stage":
+        return f"the stage {guard.name}"
+    if guard.name.strip("*") == "":
+        return "every alias"
+    return f"the aliases {guard.name}" if "*" in guard.name or "?" in guard.name else f"the alias {guard.name}"
+
+
+def _requirement(rule: Requirement) -> str:
+    match rule:
+        case MetricRule():
+            return _metric(rule)
+        case CheckRule():
+            return f"the check {rule.name} must pass, as reported by {rule.reporter}"
+        case DescriptionRule():
+            return f"the version's description must have at least {amount(rule.min_length, 'character')}"
+        case ApprovalsRule():
+            return approvals(rule)
+
+
+def _metric(rule: MetricRule) -> str:
+    parts = []
+    if rule.min is not None:
+        parts.append(f"be at least {rule.min.text}")
+    if rule.max is not None:
+        parts.append(f"be at most {rule.max.text}")
+    if rule.changes:
+        against = BASELINE_WORDS[rule.baseline]
+        parts.append(f"{listed(map(obligation, rule.changes))} against {against}")
+    where = f", measured on {rule.dataset}" if rule.dataset else ""
+    return f"{rule.name} must {listed(parts)}{where}"
+
+
+def obligation(change: Change) -> str:
+    """What the metric must do, after "must"."""
+    verb = "rise" if change.way == "rise" else "fall"
+    if change.bound == "max" and change.size.value == 0:
+        return f"not {verb}"
+    return f"{verb} by at {'most' if change.bound == 'max' else 'least'} {size(change)}"
+
+
+def _mark(change: Change) -> str:
+    if change.bound == "max" and change.size.value == 0:
+        return f"no {change.way}"
+    return f"{change.way} {'≤' if change.bound == 'max' else '≥'} {size(change)}"
+
+
+def size(change: Change) -> str:
+    return f"{change.size.text} %" if change.percent else change.size.text
+
+
+def _dismissal(parts: frozenset[str]) -> str:
+    if not parts:
+        return "An approval stays, whatever changes after it."
+    changed = [words for part, words in _PARTS.items() if part in parts]
+    return f"An approval no longer counts once any of these changes: {listed(changed, 'or')}."
+
+
+def _capital(text: str) -> str:
+    """Sentences begin with a capital, but the names of metrics are written as they are."""
+    return text[0].upper() + text[1:] if text.startswith(("the ", "nobody ")) else text
