@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import secrets
+import shutil
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 import environ
 import structlog
@@ -18,11 +21,53 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.Env()
 RUNNING_TESTS = "pytest" in sys.modules
 
+
+def _flag(name: str, default: bool) -> bool:
+    value = env.str(name, default="").strip().lower()
+    if value in ("", "1", "true", "yes", "on", "0", "false", "no", "off"):
+        return default if not value else value in ("1", "true", "yes", "on")
+    raise ImproperlyConfigured(f"{name} is {value!r}: write true or false.")
+
+
+def _number(name: str, default: int, *, lowest: int = 1, highest: int) -> int:
+    value = env.str(name, default="").strip() or str(default)
+    if value.isascii() and value.isdigit() and lowest <= int(value) <= highest:
+        return int(value)
+    raise ImproperlyConfigured(f"{name} is {value!r}: write a whole number from {lowest} to {highest}.")
+
+
+def _choice(name: str, default: str, choices: tuple[str, ...]) -> str:
+    value = env.str(name, default="") or default
+    if value in choices:
+        return value
+    raise ImproperlyConfigured(f"{name} is {value!r}: write one of {', '.join(choices)}.")
+
+
+def _address(name: str, value: str, *, like: str) -> SplitResult:
+    """The parts of an address. The message does not repeat the value, which may hold a password."""
+    try:
+        parts = urlsplit(value)
+        _ = parts.port  # read here, where a wrong one can be told
+    except ValueError as error:
+        raise ImproperlyConfigured(f"{name} cannot be read: write {like}.") from error
+    return parts
+
+
 # -- Where things lie -------------------------------------------------------------------------------------------------
 
-DATA_DIR = Path(env.str("DATA_DIR", default=str(BASE_DIR / "var"))).resolve()
-DEVELOPMENT = env.bool("COUNTERSIGN_DEVELOPMENT", default=False)
-DEBUG = False
+
+def _default_data_dir() -> str:
+    """var in the checkout; the tests get a folder that goes with them."""
+    if not RUNNING_TESTS:
+        return str(BASE_DIR / "var")
+    folder = tempfile.mkdtemp(prefix="countersign-tests-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
+DATA_DIR = Path(env.str("DATA_DIR", default="") or _default_data_dir()).resolve()
+DEVELOPMENT = _flag("COUNTERSIGN_DEVELOPMENT", default=False)
+DEBUG = DEVELOPMENT
 DATABASE_URL = env.str("DATABASE_URL", default="")
 REDIS_URL = env.str("REDIS_URL", default="")
 STORAGE_URL = env.str("STORAGE_URL", default="")
@@ -34,7 +79,9 @@ def _data_dir() -> Path:
     try:
         DATA_DIR.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ImproperlyConfigured(f"DATA_DIR {DATA_DIR} cannot be created: {error.strerror}.") from error
+        raise ImproperlyConfigured(f"DATA_DIR {DATA_DIR} cannot be made: {error.strerror}. Name another folder.") from error
+    if not os.access(DATA_DIR, os.W_OK | os.X_OK):
+        raise ImproperlyConfigured(f"DATA_DIR {DATA_DIR} cannot be written to. Change its permissions or name another folder.")
     return DATA_DIR
 
 
@@ -62,16 +109,17 @@ SECRET_KEY = _secret_key()
 
 # -- Addresses --------------------------------------------------------------------------------------------------------
 
-PORT = env.int("PORT", default=8080)
-BASE_URL = env.str("BASE_URL", default=f"http://127.0.0.1:{PORT}").rstrip("/")
-_base = urlsplit(BASE_URL)
+HOST = env.str("HOST", default="") or "127.0.0.1"
+PORT = _number("PORT", 8080, highest=65535)
+BASE_URL = (env.str("BASE_URL", default="") or f"http://127.0.0.1:{PORT}").rstrip("/")
+_base = _address("BASE_URL", BASE_URL, like="https://models.example.com")
 if _base.scheme not in ("http", "https") or not _base.hostname:
-    raise ImproperlyConfigured(f"BASE_URL {BASE_URL!r} is not an address like https://models.example.com.")
-ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=[_base.hostname, "127.0.0.1", "localhost", "[::1]"])
+    raise ImproperlyConfigured(f"BASE_URL is {BASE_URL!r}: write an address like https://models.example.com.")
+ALLOWED_HOSTS = [_base.hostname, "127.0.0.1", "localhost", "[::1]", *env.list("ALLOWED_HOSTS", default=[])]
 if "*" in ALLOWED_HOSTS and not DEVELOPMENT:
     raise ImproperlyConfigured("ALLOWED_HOSTS is '*': name the hosts, or set COUNTERSIGN_DEVELOPMENT=1 on your own machine.")
 CSRF_TRUSTED_ORIGINS = [f"{_base.scheme}://{_base.netloc}"]
-SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if env.bool("BEHIND_PROXY", default=False) else None
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if _flag("BEHIND_PROXY", default=False) else None
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = _base.scheme == "https"
 SECURE_HSTS_SECONDS = 31_536_000 if _base.scheme == "https" else 0
 SESSION_COOKIE_HTTPONLY = True
@@ -99,6 +147,7 @@ INSTALLED_APPS = [
     "django_htmx",
     "template_partials",
     "django_structlog",
+    "config",
     "core",
     "accounts",
     "notifications",
@@ -146,6 +195,7 @@ TEMPLATES: list[dict[str, Any]] = [
                 )
             ],
             "builtins": ["template_partials.templatetags.partials"],
+            "libraries": {"countersign": "web.pages.templatetags.countersign"},  # web.pages is no app of its own
         },
     }
 ]
@@ -167,21 +217,19 @@ if EMBEDDED:
         }
     }
 else:
-    try:
-        DATABASES = {"default": env.db("DATABASE_URL")}
-    except (environ.ImproperlyConfigured, ValueError) as error:
-        raise ImproperlyConfigured("DATABASE_URL cannot be read: write postgres://user:password@host:port/name.") from error
-    if DATABASES["default"].get("ENGINE") != "django.db.backends.postgresql":
-        raise ImproperlyConfigured("DATABASE_URL must name a PostgreSQL database: postgres://user:password@host:port/name.")
-    if RUNNING_TESTS:
-        DATABASES["default"]["CONN_MAX_AGE"] = 0
-    else:
-        DATABASES["default"]["OPTIONS"] = {"pool": {"min_size": 1, "max_size": env.int("DATABASE_POOL", default=10), "timeout": 10}}
+    _like = "postgres://user:password@host:port/name"
+    _parts = _address("DATABASE_URL", DATABASE_URL, like=_like)
+    if _parts.scheme not in ("postgres", "postgresql") or not _parts.path.strip("/"):
+        raise ImproperlyConfigured(f"DATABASE_URL must name a PostgreSQL database: write {_like}.")
+    DATABASES = {"default": env.db("DATABASE_URL")}
+    if not RUNNING_TESTS:
+        _pool = {"min_size": 1, "max_size": _number("DATABASE_POOL", 10, highest=1000), "timeout": 10}
+        DATABASES["default"]["OPTIONS"] = {**DATABASES["default"].get("OPTIONS", {}), "pool": _pool}
 
 # -- Cache, jobs ------------------------------------------------------------------------------------------------------
 
 if REDIS_URL:
-    if urlsplit(REDIS_URL).scheme not in ("redis", "rediss"):
+    if _address("REDIS_URL", REDIS_URL, like="redis://host:port/number").scheme not in ("redis", "rediss"):
         raise ImproperlyConfigured("REDIS_URL must start with redis:// or rediss://.")
     CACHES: dict[str, Any] = {
         "default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL, "KEY_PREFIX": "countersign"}
@@ -190,10 +238,10 @@ if REDIS_URL:
     CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, Any] = {"socket_connect_timeout": 2, "socket_timeout": 5}
 else:
     CACHES = {
-        "default": {"BACKEND": "django.core.cache.backends.filebased.FileBasedCache", "LOCATION": str(DATA_DIR / "cache")}
+        "default": {"BACKEND": "django.core.cache.backends.filebased.FileBasedCache", "LOCATION": str(_data_dir() / "cache")}
     }
     CELERY_BROKER_URL = "filesystem://"
-    _queue = DATA_DIR / "queue"
+    _queue = _data_dir() / "queue"
     for _folder in ("messages", "processed", "control"):
         (_queue / _folder).mkdir(parents=True, exist_ok=True)
     CELERY_BROKER_TRANSPORT_OPTIONS = {
@@ -211,11 +259,24 @@ CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_TIMEZONE = "UTC"
-CELERY_BEAT_SCHEDULE_FILENAME = str(DATA_DIR / "beat-schedule")
+CELERY_BEAT_SCHEDULER = "celery.beat:Scheduler"  # intervals need no memory, so no file that a kill could break
+_SWEEP_SECONDS = 10.0 if REDIS_URL else 2.0
 CELERY_BEAT_SCHEDULE = {
     # The safety net of the outbox: whatever a lost wake-up or a killed worker left behind.
-    "sweep": {"task": "notifications.tasks.sweep", "schedule": 10.0 if REDIS_URL else 2.0},
+    "sweep": {
+        "task": "notifications.tasks.sweep",
+        "schedule": _SWEEP_SECONDS,
+        "options": {"expires": _SWEEP_SECONDS},  # while no worker runs, sweeps do not pile up
+    },
 }
+
+# -- Processes --------------------------------------------------------------------------------------------------------
+
+WEB_WORKERS = _number("WEB_WORKERS", 1 if EMBEDDED else 2, highest=256)
+WEB_THREADS = _number("WEB_THREADS", 8, highest=256)
+JOB_WORKERS = _number("JOB_WORKERS", 4 if EMBEDDED else 2, highest=256)
+if EMBEDDED and WEB_WORKERS > 1:
+    raise ImproperlyConfigured("WEB_WORKERS above 1 needs DATABASE_URL: SQLite takes one writer at a time.")
 
 # -- Files ------------------------------------------------------------------------------------------------------------
 
@@ -224,7 +285,7 @@ def _storage(url: str) -> dict[str, Any]:
     """STORAGE_URL: file:///folder, or s3://key:secret@host:port/bucket?region=…&tls=false for any S3-compatible store."""
     if not url:
         return {"BACKEND": "django.core.files.storage.FileSystemStorage", "OPTIONS": {"location": str(DATA_DIR / "files")}}
-    parts = urlsplit(url)
+    parts = _address("STORAGE_URL", url, like="file:///folder or s3://key:secret@host:port/bucket")
     if parts.scheme == "file" and parts.path:
         return {"BACKEND": "django.core.files.storage.FileSystemStorage", "OPTIONS": {"location": parts.path}}
     if parts.scheme != "s3" or not parts.path.strip("/"):
@@ -246,16 +307,19 @@ def _storage(url: str) -> dict[str, Any]:
     return {"BACKEND": "storages.backends.s3.S3Storage", "OPTIONS": options}
 
 
+STATIC_COLLECTED = _flag("STATIC_COLLECTED", default=False)  # else they are served from where they lie
 STORAGES = {
     "default": _storage(STORAGE_URL),
-    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"}
-    if env.bool("STATIC_COLLECTED", default=False)
-    else {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+    "staticfiles": {
+        "BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"
+        if STATIC_COLLECTED
+        else "django.contrib.staticfiles.storage.StaticFilesStorage"
+    },
 }
 STATIC_URL = "/static/"
 STATIC_ROOT = BASE_DIR / "staticfiles"
 STATICFILES_DIRS = [BASE_DIR / "static"]
-WHITENOISE_USE_FINDERS = not env.bool("STATIC_COLLECTED", default=False)
+WHITENOISE_USE_FINDERS = not STATIC_COLLECTED
 DATA_UPLOAD_MAX_MEMORY_SIZE = 8 * 1024 * 1024  # forms and our own API; the MLflow door reads its bodies itself
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 2000
 
@@ -290,7 +354,7 @@ LOGIN_REDIRECT_URL = "/reviews/"
 ACCOUNT_LOGOUT_REDIRECT_URL = "/sign-in/"
 ACCOUNT_ADAPTER = "web.authentication.ClosedSignup"
 ACCOUNT_LOGIN_METHODS = {"username", "email"}
-ACCOUNT_SIGNUP_FIELDS = ["username*", "email"]
+ACCOUNT_SIGNUP_FIELDS = ["username*", "email", "password1*"]  # without password1, signing in takes no password either
 ACCOUNT_EMAIL_VERIFICATION = "none"
 ACCOUNT_PREVENT_ENUMERATION = True
 ACCOUNT_RATE_LIMITS = {"login_failed": "5/5m/key,20/5m/ip"}
@@ -327,10 +391,8 @@ SPECTACULAR_SETTINGS = {
 CHANGE_GATE = "approvals.gate.check"
 RUN_CHANGED_TASK = "approvals.tasks.run_changed"
 _LEVELS = ("NONE", "READ", "EDIT", "MANAGE_STAGING_VERSIONS", "MANAGE_PRODUCTION_VERSIONS", "MANAGE")
-DEFAULT_MODEL_LEVEL = env.str("DEFAULT_MODEL_LEVEL", default="READ")
-if DEFAULT_MODEL_LEVEL not in _LEVELS:
-    raise ImproperlyConfigured(f"DEFAULT_MODEL_LEVEL {DEFAULT_MODEL_LEVEL!r} must be one of {', '.join(_LEVELS)}.")
-ANYONE_MAY_CREATE_MODELS = env.bool("ANYONE_MAY_CREATE_MODELS", default=True)
+DEFAULT_MODEL_LEVEL = _choice("DEFAULT_MODEL_LEVEL", "READ", _LEVELS)
+ANYONE_MAY_CREATE_MODELS = _flag("ANYONE_MAY_CREATE_MODELS", default=True)
 OUTBOUND_ALLOW = env.list("OUTBOUND_ALLOW", default=[])
 ALLOWED_SOURCE_SCHEMES = env.list(
     "ALLOWED_SOURCE_SCHEMES", default=["s3", "gs", "wasbs", "abfss", "dbfs", "hdfs", "https"]
@@ -359,9 +421,8 @@ USE_TZ = True
 LANGUAGE_CODE = "en"
 USE_I18N = False
 
-LOG_FORMAT = env.str("LOG_FORMAT", default="text" if EMBEDDED else "json")
-if LOG_FORMAT not in ("text", "json"):
-    raise ImproperlyConfigured("LOG_FORMAT must be text or json.")
+LOG_FORMAT = _choice("LOG_FORMAT", "text" if EMBEDDED else "json", ("text", "json"))
+LOG_LEVEL = _choice("LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"))
 _SHARED_PROCESSORS: list[Any] = [
     structlog.contextvars.merge_contextvars,
     structlog.stdlib.add_log_level,
@@ -387,7 +448,7 @@ LOGGING: dict[str, Any] = {
         }
     },
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "structured"}},
-    "root": {"handlers": ["console"], "level": env.str("LOG_LEVEL", default="INFO").upper()},
+    "root": {"handlers": ["console"], "level": LOG_LEVEL},
     "loggers": {"django.server": {"level": "WARNING"}, "kombu": {"level": "WARNING"}, "celery": {"level": "WARNING"}},
 }
 structlog.configure(

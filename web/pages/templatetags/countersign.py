@@ -163,9 +163,12 @@ def metric_bar(
 
 
 @register.inclusion_tag("components/form_field.html")
-def form_field(field: BoundField, *, label: str = "", help: str = "", autofocus: bool = False) -> dict[str, object]:
-    """A field with label, help and errors; ``label`` and ``help`` replace the form's own."""
-    return {"field": field, "label": label or field.label, "help": help or field.help_text, "autofocus": autofocus}
+def form_field(
+    field: BoundField, *, label: str = "", help: str | None = None, autofocus: bool = False
+) -> dict[str, object]:
+    """A field with label, help and errors; ``label`` and ``help`` replace the form's own, ``help=""`` shows none."""
+    help = field.help_text if help is None else help
+    return {"field": field, "label": label or field.label, "help": help, "autofocus": autofocus}
 
 
 @register.simple_tag

@@ -1,0 +1,195 @@
+// Small behaviours that HTML and htmx lack. Everything here is an addition: each page works without it.
+// Listeners sit on the document, so parts that htmx swaps in need no wiring.
+
+const LANGUAGE = document.documentElement.lang || "en";
+const root = document.documentElement;
+
+// Say something to screen readers, without moving the focus.
+function announce(text) {
+  const region = document.getElementById("live");
+  if (!region) return;
+  region.textContent = "";
+  requestAnimationFrame(() => (region.textContent = text));
+}
+
+// A message in the corner: kind is success, warning, error or info.
+function toast(text, kind = "info") {
+  const holder = document.getElementById("toasts");
+  if (!holder) return;
+  const item = document.createElement("div");
+  item.className = `notice notice-${kind}`;
+  item.textContent = text;
+  holder.append(item);
+  announce(text);
+  setTimeout(() => item.remove(), kind === "error" ? 12000 : 6000);
+}
+
+// -- Copying: <button data-copy="text"> or data-copy-from="#id" ---------------------------------------------------------
+
+async function copy(button) {
+  const source = button.dataset.copyFrom ? document.querySelector(button.dataset.copyFrom) : null;
+  const text = source ? source.value || source.textContent : button.dataset.copy;
+  try {
+    await navigator.clipboard.writeText(text);
+  } catch {
+    if (!copyBySelection(text)) return toast("The browser did not allow copying. Select the text and copy it.", "warning");
+  }
+  button.classList.add("copied");
+  announce("Copied");
+  setTimeout(() => button.classList.remove("copied"), 1600);
+}
+
+// The clipboard needs https or localhost; a server in the company's network often has neither.
+function copyBySelection(text) {
+  const field = document.createElement("textarea");
+  field.value = text;
+  field.className = "visually-hidden";
+  document.body.append(field);
+  field.select();
+  const copied = document.execCommand("copy");
+  field.remove();
+  return copied;
+}
+
+// -- Times: keep "2 hours ago" true while the page stays open -----------------------------------------------------------
+
+const STEPS = [["year", 31557600], ["month", 2629800], ["day", 86400], ["hour", 3600], ["minute", 60]];
+
+function ago(moment) {
+  const seconds = (Date.now() - moment) / 1000;
+  const distance = Math.abs(seconds);
+  if (distance < 45) return "just now";
+  const [word, length] = STEPS.find(([, step]) => distance >= step) || ["minute", 60];
+  const count = Math.max(1, Math.floor(distance / length));
+  const text = `${count} ${word}${count === 1 ? "" : "s"}`;
+  return seconds > 0 ? `${text} ago` : `in ${text}`;
+}
+
+function refreshTimes() {
+  const exact = new Intl.DateTimeFormat(LANGUAGE, { dateStyle: "medium", timeStyle: "long" });
+  for (const element of document.querySelectorAll("time[data-relative]")) {
+    const moment = Date.parse(element.dateTime);
+    if (Number.isNaN(moment)) continue;
+    const text = ago(moment);
+    if (element.textContent !== text) element.textContent = text;
+    element.title = exact.format(moment);
+  }
+}
+
+// -- Appearance: system, light or dark ----------------------------------------------------------------------------------
+
+function chosenAppearance() {
+  return root.dataset.bsTheme || "system";
+}
+
+function setAppearance(choice) {
+  if (choice === "system") delete root.dataset.bsTheme;
+  else root.dataset.bsTheme = choice;
+  try {
+    localStorage.setItem("countersign-appearance", choice);
+  } catch {
+    // Without storage the choice holds for this page.
+  }
+  showAppearance();
+}
+
+function showAppearance() {
+  for (const group of document.querySelectorAll("[data-appearances]")) group.hidden = false;
+  for (const button of document.querySelectorAll("[data-appearance]"))
+    button.setAttribute("aria-pressed", String(button.dataset.appearance === chosenAppearance()));
+}
+
+// -- Dialogs: <button data-opens="#id"> opens, data-closes closes, a click beside it too --------------------------------
+
+// hx-confirm asks in our own dialog (templates/components/confirm.html) in place of the browser's.
+function ask(text, yes, no) {
+  const dialog = document.getElementById("confirm");
+  dialog.querySelector("[data-question]").textContent = text;
+  dialog.returnValue = "";
+  dialog.addEventListener("close", () => (dialog.returnValue === "yes" ? yes() : no()), { once: true });
+  dialog.showModal();
+}
+
+document.addEventListener("click", (event) => {
+  if (!(event.target instanceof Element)) return;
+  const target = event.target;
+  const copier = target.closest("[data-copy], [data-copy-from]");
+  if (copier) copy(copier);
+  const appearance = target.closest("[data-appearance]");
+  if (appearance) setAppearance(appearance.dataset.appearance);
+  const opener = target.closest("[data-opens]");
+  if (opener) {
+    const dialog = document.querySelector(opener.dataset.opens);
+    if (dialog) {
+      event.preventDefault();
+      dialog.showModal();
+    }
+  }
+  if (target.closest("[data-closes]") || target.matches("dialog.ask[open]")) target.closest("dialog")?.close();
+  const dismiss = target.closest("[data-dismiss]");
+  if (dismiss) dismiss.closest(".notice")?.remove();
+  if (target.closest('[aria-disabled="true"]')) event.preventDefault();
+  for (const menu of document.querySelectorAll("details.menu[open]")) if (!menu.contains(target)) menu.open = false;
+});
+
+document.addEventListener("keydown", (event) => {
+  if (event.key === "Escape") {
+    for (const menu of document.querySelectorAll("details.menu[open]")) {
+      menu.open = false;
+      menu.querySelector("summary").focus();
+    }
+  }
+  const typing = event.target instanceof Element && event.target.closest("input, textarea, select, [contenteditable]");
+  if (event.key === "/" && !typing && !event.ctrlKey && !event.metaKey && !event.altKey) {
+    const search = document.getElementById("search");
+    if (search) {
+      event.preventDefault();
+      search.focus();
+    }
+  }
+  if (event.key === "Enter" && (event.ctrlKey || event.metaKey) && event.target instanceof HTMLTextAreaElement) {
+    const submit = event.target.form?.querySelector("[data-submit-key]");
+    if (submit && !submit.disabled) event.target.form.requestSubmit(submit);
+  }
+});
+
+// A form marked data-once sends once, however often its button is pressed.
+document.addEventListener("submit", (event) => {
+  const form = event.target;
+  if (!form.matches("[data-once]")) return;
+  if (form.dataset.sent) return event.preventDefault();
+  form.dataset.sent = "1";
+});
+window.addEventListener("pageshow", () => {
+  for (const form of document.querySelectorAll("[data-once]")) delete form.dataset.sent;
+});
+
+// A form marked data-auto-submit (filters) sends itself when a choice changes.
+document.addEventListener("change", (event) => {
+  if (event.target instanceof HTMLSelectElement) event.target.form?.matches("[data-auto-submit]") && event.target.form.requestSubmit();
+});
+
+// -- htmx ---------------------------------------------------------------------------------------------------------------
+
+document.addEventListener("htmx:confirm", (event) => {
+  const { ctx, issueRequest, dropRequest } = event.detail;
+  if (!ctx.confirm || !document.getElementById("confirm")) return;
+  event.preventDefault();
+  ask(ctx.confirm, issueRequest, dropRequest);
+});
+document.addEventListener("htmx:error", (event) => {
+  if (event.detail.error?.name !== "AbortError") toast("The server could not be reached. Nothing was changed; try again.", "error");
+});
+document.addEventListener("htmx:after:swap", () => {
+  refreshTimes();
+  showAppearance();
+  // A swapped region may carry a sentence for screen readers: <p data-announce>…</p>
+  const note = document.querySelector("[data-announce]");
+  if (!note) return;
+  announce(note.textContent.trim());
+  note.removeAttribute("data-announce"); // once
+});
+
+showAppearance();
+refreshTimes();
+setInterval(refreshTimes, 30000);
