@@ -10,6 +10,8 @@ from core.errors import Invalid
 
 ARTIFACTS, EVIDENCE, POLICY, BASELINE = "artifacts", "evidence", "policy", "baseline"
 
+ALL_PARTS = frozenset({ARTIFACTS, EVIDENCE, POLICY, BASELINE})
+
 WORDS = {
     ARTIFACTS: "the files have changed",
     EVIDENCE: "the metrics, parameters or tags of its run have changed",

@@ -172,7 +172,7 @@ def _policy(root: yaml.Node, problems: Problems) -> Policy:
     )  # fmt: skip
     found = source.fields(root, "a policy", known, problems, required=("name", "match", "guards", "requirements"))
     name = description = ""
-    match = Match(models=())
+    about = Match(models=())
     guards: tuple[Guard, ...] = ()
     requirements: tuple[Requirement, ...] = ()
     enforcement, on_direct_change = ENFORCEMENTS[0], DIRECT_CHANGES[0]
@@ -187,7 +187,7 @@ def _policy(root: yaml.Node, problems: Problems) -> Policy:
             case "description":
                 description = source.text(node, "description", problems, longest=2000, prose=True).strip()
             case "match":
-                match = _match(node, problems)
+                about = _match(node, problems)
             case "guards":
                 guards = _guards(node, problems)
             case "enforcement":
@@ -203,7 +203,7 @@ def _policy(root: yaml.Node, problems: Problems) -> Policy:
     return Policy(
         name=name,
         description=description,
-        match=match,
+        match=about,
         guards=guards,
         requirements=requirements,
         enforcement=enforcement,
@@ -226,7 +226,10 @@ def _match(node: yaml.Node, problems: Problems) -> Match:
             problems.add(found["tags"], "tags must not be empty; leave it out to match whatever the tags")
         for _, key, value in entries:
             name = source.text(key, "a tag's key", problems, longest=250)
-            tags.append((name, source.text(value, f"the tag {quoted(name)}", problems, longest=5000)))
+            wanted = source.text(value, f"the tag {quoted(name)}", problems, longest=5000)
+            if "*" in wanted:
+                problems.add(value, f"the tag {quoted(name)} is compared as it is written, * means nothing in it")
+            tags.append((name, wanted))
     return Match(models=tuple(models), tags=tuple(tags))
 
 
@@ -274,8 +277,9 @@ def _requirements(node: yaml.Node, problems: Problems) -> tuple[Requirement, ...
             elif kind not in RULES:
                 problems.add(key, f"unknown requirement {quoted(kind)}{closest(kind, known)}")
             else:
+                before = len(problems.found)
                 rule = RULES[kind](value, problems)
-                if rule in found:
+                if rule in found and len(problems.found) == before:
                     problems.add(key, "this requirement is given twice")
                 found.append(rule)
     return tuple(found)

@@ -104,3 +104,8 @@ class Facts:
     team_members: Mapping[str, Mapping[int, str]] = field(default_factory=lambda: _EMPTY)
     reviewers: Mapping[int, str] = field(default_factory=lambda: _EMPTY)
     checks: tuple[CheckFact, ...] = ()
+
+    @property
+    def target_words(self) -> str:
+        """The target as people write it: ``Production``, ``@champion``."""
+        return self.target if self.target_kind == "stage" else f"@{self.target}"

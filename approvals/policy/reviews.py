@@ -51,7 +51,7 @@ def judge_approvals(rule: ApprovalsRule, policy: Policy, facts: Facts) -> Node:
             *(_review(review, policy, facts) for review in reviews),
         ),
         missing=missing,
-        waiting_for=awaited if missing and not deserted else "",
+        awaited=awaited if missing and not deserted else "",
     )
 
 

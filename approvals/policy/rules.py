@@ -32,7 +32,7 @@ def judge(rule: Requirement, policy: Policy, facts: Facts) -> Node:
     if isinstance(rule, ApprovalsRule):
         return judge_approvals(rule, policy, facts)
     if facts.leaving:
-        reason = f"The version only gives up {facts.target}: its evidence is not asked for."
+        reason = f"The version only gives up {facts.target_words}: its evidence is not asked for."
         return Node(kind=_KINDS[type(rule)], title=title(rule), status=Status.SKIPPED, reason=reason)
     match rule:
         case MetricRule():
@@ -61,7 +61,7 @@ def judge_metric(rule: MetricRule, facts: Facts) -> Node:
             who=_requester(facts) if clears else (),
             people=(facts.requester,) if clears else (),
             missing=1 if status == Status.WAITING else 0,
-            waiting_for=f"the metric {rule.name}" if status == Status.WAITING else "",
+            awaited=f"the metric {rule.name}" if status == Status.WAITING else "",
         )
 
     metric = facts.metrics.get(rule.name)
@@ -93,7 +93,7 @@ def judge_metric(rule: MetricRule, facts: Facts) -> Node:
                 return node(Status.ERROR, reason, value=value, clears=False)
             moved = exact(metric.value) - exact(before.value)
             broken += [obligation(change) for change in rule.changes if not _allows(change, moved, exact(before.value))]
-            compared = f", {_moved(moved)} version {holder.version} ({figure(before.value)})"
+            compared = f", {_moved(moved, rule)} version {holder.version} ({figure(before.value)})"
         elif not limits:
             reason = f"Nobody holds {_held(rule, facts)}, so there is nothing to compare {rule.name} with."
             return Node(
@@ -124,7 +124,7 @@ def _holder(rule: MetricRule, facts: Facts) -> Baseline | Holder | None:
 def _held(rule: MetricRule, facts: Facts) -> str:
     if rule.baseline == "production":
         return "Production"
-    return facts.target if facts.target_kind == "stage" else f"@{facts.target}"
+    return facts.target_words
 
 
 def _allows(change: Change, moved: Fraction, before: Fraction) -> bool:
@@ -140,14 +140,15 @@ def _allows(change: Change, moved: Fraction, before: Fraction) -> bool:
     return distance >= limit
 
 
-def _moved(moved: Fraction) -> str:
+def _moved(moved: Fraction, rule: MetricRule) -> str:
     if moved == 0:
         return "the same as"
-    return f"{figure(abs(moved))} {'above' if moved > 0 else 'below'}"
+    sizes = [change.size.exact for change in rule.changes if not change.percent]
+    return f"{figure(abs(moved), beside=sizes)} {'above' if moved > 0 else 'below'}"
 
 
 def judge_check(rule: CheckRule, facts: Facts) -> Node:
-    """A reported result: only from whom the policy names, only about the bytes that are asked for; the last one counts."""
+    """A reported result counts from whom the policy names, for the bytes that are asked for; the last one decides."""
     reports = [check for check in facts.checks if check.name == rule.name and check.reporter == rule.reporter]
     current = [check for check in reports if check.digest_matches]
     status, value, link = Status.WAITING, "", ""
@@ -184,7 +185,7 @@ def judge_check(rule: CheckRule, facts: Facts) -> Node:
         needed="passed",
         who=() if status == Status.MET else (rule.reporter,),
         missing=1 if waiting else 0,
-        waiting_for=f"the check {rule.name}" if waiting else "",
+        awaited=f"the check {rule.name}" if waiting else "",
         link=link,
     )
 
@@ -208,7 +209,7 @@ def judge_description(rule: DescriptionRule, facts: Facts) -> Node:
         who=() if met else _requester(facts),
         people=() if met else (facts.requester,),
         missing=0 if met else 1,
-        waiting_for="" if met else "a description" if not length else "a longer description",
+        awaited="" if met else "a description" if not length else "a longer description",
     )
 
 

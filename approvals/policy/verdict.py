@@ -48,7 +48,7 @@ class Node:
     name: str = ""  # of the metric, the check, the team or the policy
     people: tuple[int, ...] = ()
     missing: int = 0
-    waiting_for: str = ""  # completes "Waiting for …"
+    awaited: str = ""  # completes "Waiting for …"
     link: str = ""
     enforcement: str = ""  # of a policy
 
@@ -68,6 +68,7 @@ class Node:
             "who": list(self.who),
             "link": self.link,
             "blocking": self.blocking,
+            "missing": self.missing,
             "enforcement": self.enforcement,
             "children": [child.to_json() for child in self.children],
         }
@@ -126,7 +127,7 @@ class Verdict:
 
     @property
     def counts(self) -> tuple[int, int]:
-        """How many requirements are met, of how many: those that block, or all when none does. Skipped ones are left out."""
+        """How many requirements are met, of how many: those that block, or all when none does. Skipped ones are out."""
         nodes = [node for node in self.requirements if node.status != Status.SKIPPED]
         nodes = [node for node in nodes if node.blocking] or nodes
         return sum(node.passes for node in nodes), len(nodes)
@@ -164,7 +165,7 @@ class Verdict:
         parts = [node.reason.rstrip(".") for node in troubles[:2]]
         if len(troubles) > 2:
             parts.append(f"{amount(len(troubles) - 2, 'more requirement')} not met")
-        waiting = dict.fromkeys(node.waiting_for for node in self.open if node.waiting_for)
+        waiting = dict.fromkeys(node.awaited for node in self.open if node.awaited)
         if waiting:
             parts.append(f"{'waiting' if parts else 'Waiting'} for {listed(waiting)}")
         return f"{'; '.join(parts)}."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterable
 from fractions import Fraction
 
@@ -16,10 +17,14 @@ from approvals.policy.document import (
     Policy,
     Requirement,
 )
-from approvals.policy.source import listed
+from approvals.policy.source import exact, listed
 
-BASELINE_WORDS = {"production": "the version in Production", "target": "the version it replaces"}
+_BASELINE_WORDS = {"production": "the version in Production", "target": "the version that it replaces"}
+_BASELINE_TITLES = {"production": "Production", "target": "the current holder"}
 _MOST_NAMES = 6
+_LONG = 10**15  # whole numbers from here on are shown as powers of ten
+_LARGEST = Fraction(sys.float_info.max)
+_NOT_FINITE = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
 _NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 _PARTS = {
     "artifacts": "the files",
@@ -73,8 +78,9 @@ def needed(rule: MetricRule) -> str:
     """The pass marks of a metric: ``≥ 0.90 on test``."""
     parts = [f"{sign} {limit.text}" for sign, limit in (("≥", rule.min), ("≤", rule.max)) if limit is not None]
     parts += [_mark(change) for change in rule.changes]
+    against = f" against {_BASELINE_TITLES[rule.baseline]}" if rule.changes else ""
     where = f" on {rule.dataset}" if rule.dataset else ""
-    return f"{listed(parts)}{where}"
+    return f"{listed(parts)}{against}{where}"
 
 
 def approvals(rule: ApprovalsRule) -> str:
@@ -105,16 +111,17 @@ def small(number: int) -> str:
 
 def figure(value: float | Fraction, *, beside: Iterable[Fraction] = ()) -> str:
     """A number for people, rounded only as far as it stays on its side of the numbers that it is compared with."""
+    if isinstance(value, Fraction) and abs(value) > _LARGEST:
+        return f"{'-' if value < 0 else ''}{sys.float_info.max:.6g}"
     number = float(value)
     if not math.isfinite(number):
-        return {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}[str(number)]
-    if number == int(number) and abs(number) < 1e15:
+        return _NOT_FINITE[str(number)]
+    if number.is_integer() and abs(number) < _LONG:
         return str(int(number))
-    rounded, whole = f"{number:.6g}", Fraction(repr(number))
-    shown = Fraction(rounded)
-    for other in beside:
-        if (shown > other, shown < other) != (whole > other, whole < other):
-            return repr(number)
+    rounded = f"{number:.6g}"
+    shown, true = Fraction(rounded), exact(number)
+    if any((shown > other, shown < other) != (true > other, true < other) for other in beside):
+        return repr(number)
     return rounded
 
 
@@ -158,7 +165,7 @@ def _metric(rule: MetricRule) -> str:
     if rule.max is not None:
         parts.append(f"be at most {rule.max.text}")
     if rule.changes:
-        against = BASELINE_WORDS[rule.baseline]
+        against = _BASELINE_WORDS[rule.baseline]
         parts.append(f"{listed(map(obligation, rule.changes))} against {against}")
     where = f", measured on {rule.dataset}" if rule.dataset else ""
     return f"{rule.name} must {listed(parts)}{where}"
@@ -167,9 +174,9 @@ def _metric(rule: MetricRule) -> str:
 def obligation(change: Change) -> str:
     """What the metric must do, after "must"."""
     verb = "rise" if change.way == "rise" else "fall"
-    if change.bound == "max" and change.size.value == 0:
-        return f"not {verb}"
-    return f"{verb} by at {'most' if change.bound == 'max' else 'least'} {size(change)}"
+    if change.bound == "min":
+        return f"{verb} by at least {size(change)}"
+    return f"not {verb} by more than {size(change)}" if change.size.value else f"not {verb}"
 
 
 def _mark(change: Change) -> str:

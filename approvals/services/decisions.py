@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from django.db import transaction
+
 from accounts.models import User
 from approvals.audience import askers, participants
 from approvals.events import RequestReady, RequestSuperseded, RequestUpdated, ReviewDismissed, TransitionApplied, about
@@ -18,6 +20,7 @@ from registry.gate import Permit
 from registry.models import ModelVersion, RegisteredModel, Stage, TargetKind
 
 State = TransitionRequest.State
+RECONSIDER_MODEL = "approvals.tasks.reconsider_model"
 
 
 def lock(review_request: TransitionRequest) -> TransitionRequest:
@@ -39,6 +42,18 @@ def already(review_request: TransitionRequest) -> str:
     by = f" by {review_request.closed_by.display_name}" if review_request.closed_by else ""
     at = f" on {review_request.closed_at:%Y-%m-%d at %H:%M} UTC" if review_request.closed_at else ""
     return f"Request {review_request.pk} was already {review_request.get_state_display().lower()}{by}{at}; nothing was changed."
+
+
+@transaction.atomic
+def reconsider(review_request: TransitionRequest) -> TransitionRequest:
+    """Look at a request because something may have moved; apply it, in its requester's name, when nothing is unmet."""
+    locked = lock(review_request)
+    if not locked.is_pending:
+        return locked
+    standing = take_stock(locked)
+    if locked.state == State.OPEN and standing.is_satisfied:
+        apply(locked, actor=locked.requester, standing=standing)
+    return locked
 
 
 def take_stock(review_request: TransitionRequest) -> Standing:
@@ -120,12 +135,8 @@ def apply(review_request: TransitionRequest, *, actor: User, standing: Standing)
         actor=actor,
         audience=participants(version, review_request),
     )
-    reconsider_others(review_request)
-
-
-def reconsider_others(applied: TransitionRequest) -> None:
-    """The target has a new holder: approvals of other versions for it were given against the old one."""
-    others = TransitionRequest.objects.pending().for_target(applied.asks_for).filter(model_id=applied.model_id)
+    # The target has a new holder: approvals of other versions for it were given against the old one.
+    others = TransitionRequest.objects.pending().for_target(review_request.asks_for).filter(model_id=review_request.model_id)
     for other in others.with_rows().select_for_update(of=("self",)).order_by("pk"):
         take_stock(other)
 
@@ -149,7 +160,7 @@ def close(
     review_request.closed_at = review_request.updated_at
     review_request.closed_by = actor
     review_request.closed_reason = reason
-    review_request.verdict = standing.as_json() if standing else None
+    review_request.verdict = standing.verdict.to_json() if standing else None
     review_request.save(update_fields=["closed_at", "closed_by", "closed_reason", "verdict"])
 
 

@@ -61,9 +61,9 @@ def open_request(
     review_request.baseline_id = standing.pins.baseline_id
     review_request.save()
     record(
-        RequestOpened(**about(review_request), comment=comment, waiting_for=standing.waiting_for),
+        RequestOpened(**about(review_request), comment=comment, waiting_for=standing.unmet),
         actor=actor,
-        audience=standing.people_who_can_clear,
+        audience=standing.reviewers,
     )
     if standing.is_satisfied:
         apply(review_request, actor=actor, standing=standing)

@@ -1,0 +1,200 @@
+"""What is known about a version and a target right now: read for many requests at once, in a constant number of statements."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from django.db.models import Q
+
+from accounts.models import Grant, Level, Membership, User
+from accounts.permissions import default_level, reaches, read_grants
+from approvals.models import Review, TransitionRequest
+from approvals.pins import Pins
+from approvals.rulebook import Rule, Rulebook
+from registry.gate import Target
+from registry.models import Alias, LatestVersion, ModelVersion, Stage, TargetKind
+from registry.permissions import level_to_move
+from tracking.models import LoggedModel, Run
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """May ``version`` have ``target`` and give up ``leaving``? For a request or, without one, for a direct change."""
+
+    version: ModelVersion
+    target: Target
+    leaving: tuple[Target, ...]
+    asker: User
+    review_request: TransitionRequest | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """The answer of the database to one Question."""
+
+    question: Question
+    rules: tuple[Rule, ...]
+    pins: Pins
+    baseline: ModelVersion | None
+    production: ModelVersion | None
+    authors: dict[int, str]  # person id -> what they did: asked for, registered, trained
+    reviews: tuple[Review, ...]  # each person's newest verdict that nobody dismissed
+    members: dict[str, dict[int, User]] = field(default_factory=dict)  # of each team that a rule names: person id -> person
+    movers: dict[int, User] = field(default_factory=dict)  # who may move it; empty where nobody asks, or everybody may
+
+
+def of_request(review_request: TransitionRequest) -> Question:
+    version = review_request.version
+    target = review_request.asks_for
+    return Question(
+        version=version,
+        target=target,
+        leaving=given_up(version, target),
+        asker=review_request.requester,
+        review_request=review_request,
+    )
+
+
+def given_up(version: ModelVersion, target: Target) -> tuple[Target, ...]:
+    """What a version gives up by gaining ``target``: its present stage for a stage, nothing for an alias."""
+    if target.kind != TargetKind.STAGE or version.current_stage in (Stage.NONE, target.name):
+        return ()
+    return (Target(TargetKind.STAGE, version.current_stage),)
+
+
+def gather(questions: Sequence[Question]) -> list[Known]:
+    """Read what the questions need: as many statements for a page of requests as for one."""
+    rulebook = Rulebook.load()
+    rules = [rulebook.about(q.version.model, entering=q.target, leaving=q.leaving) for q in questions]
+    holders = _holders(questions)
+    reviews = _reviews([q.review_request.pk for q in questions if q.review_request and q.review_request.pk])
+    open_to_movers = [q for q, chosen in zip(questions, rules, strict=True) if counts_movers(chosen)]
+    closed_to_authors = [q.version for q, chosen in zip(questions, rules, strict=True) if any(rule.approvals for rule in chosen)]
+    trainers = _trainers(closed_to_authors)
+    teams = _members({team for chosen in rules for rule in chosen for team in rule.teams})
+    movers = _movers(open_to_movers)
+    if open_to_movers:
+        read_grants([review.reviewer for found in reviews.values() for review in found] + [q.asker for q in open_to_movers])
+
+    known = []
+    for question, chosen, (baseline, production) in zip(questions, rules, holders, strict=True):
+        version = question.version
+        request_id = question.review_request.pk if question.review_request else None
+        known.append(
+            Known(
+                question=question,
+                rules=chosen,
+                pins=Pins(
+                    digest=version.digest,
+                    evidence=version.evidence.digest if version.evidence else "",
+                    policy_revisions=tuple(sorted(rule.revision.pk for rule in chosen)),
+                    baseline_id=baseline.pk if baseline else None,
+                ),
+                baseline=baseline,
+                production=production,
+                authors=_authors(question, trainers),
+                reviews=tuple(reviews.get(request_id, ())) if request_id else (),
+                members={team: teams.get(team, {}) for rule in chosen for team in rule.teams},
+                movers=movers.get((version.model_id, level_to_move(version, question.target)), {}),
+            )
+        )
+    return known
+
+
+def counts_movers(rules: Sequence[Rule]) -> bool:
+    """Whether the level on the model decides who may review: where no policy in force asks for approvals at all, or
+    where one asks for approvals from no team in particular."""
+    asked = [approvals for rule in rules if rule.blocks for approvals in rule.approvals]
+    return not asked or any(not approvals.teams for rule in rules for approvals in rule.approvals)
+
+
+def _movers(questions: Sequence[Question]) -> dict[tuple[int, Level], dict[int, User]]:
+    """By model and level: the active people who have that level by a grant, their team's grant or as administrators."""
+    wanted = {(q.version.model_id, level_to_move(q.version, q.target)): q.version.model for q in questions}
+    wanted = {key: model for key, model in wanted.items() if default_level() < key[1]}
+    if not wanted:
+        return {}
+    grants = Grant.objects.filter(Q(model_id=None) | Q(model_id__in=[model_id for model_id, _ in wanted]))
+    grants = list(grants.filter(level__gte=min(level for _, level in wanted)))
+    members: dict[int, set[int]] = {}
+    for team_id, user_id in Membership.objects.filter(team__in={g.team_id for g in grants if g.team_id}).values_list(
+        "team_id", "user_id"
+    ):
+        members.setdefault(team_id, set()).add(user_id)
+    named = {g.user_id for g in grants if g.user_id}.union(*members.values())
+    people = User.objects.filter(is_active=True, is_service=False).filter(Q(is_superuser=True) | Q(pk__in=named))
+    active = {person.pk: person for person in people.order_by("username")}
+
+    movers = {}
+    for (model_id, level), model in wanted.items():
+        reaching = [g for g in grants if g.level >= level and reaches(g, model_id=model_id, model_name=model.name)]
+        may = {user_id for g in reaching for user_id in ((g.user_id,) if g.user_id else members.get(g.team_id, ()))}
+        movers[model_id, level] = {pk: person for pk, person in active.items() if person.is_superuser or pk in may}
+    return movers
+
+
+def _holders(questions: Sequence[Question]) -> list[tuple[ModelVersion | None, ModelVersion | None]]:
+    """Who holds each question's target, and Production, now; a version is never its own baseline."""
+    # Nobody replaces anybody in None and Archived: many versions lie there.
+    latest = LatestVersion.objects.filter(
+        model_id__in={q.version.model_id for q in questions}, stage__in=(Stage.STAGING, Stage.PRODUCTION)
+    )
+    held = {(row.model_id, row.stage): row.version for row in latest.select_related("version__evidence", "version__model")}
+    aliases = Alias.objects.filter(
+        model_id__in={q.version.model_id for q in questions if q.target.kind == TargetKind.ALIAS},
+        name__in={q.target.name for q in questions if q.target.kind == TargetKind.ALIAS},
+    )
+    aliased = {(row.model_id, row.name): row.version for row in aliases.select_related("version__evidence", "version__model")}
+
+    holders = []
+    for question in questions:
+        model_id = question.version.model_id
+        holding = held if question.target.kind == TargetKind.STAGE else aliased
+        holders.append((_other(question, holding.get((model_id, question.target.name))), held.get((model_id, Stage.PRODUCTION))))
+    return holders
+
+
+def _other(question: Question, holder: ModelVersion | None) -> ModelVersion | None:
+    return holder if holder and holder.pk != question.version.pk else None
+
+
+def _authors(question: Question, trainers: dict[str, set[int]]) -> dict[int, str]:
+    version = question.version
+    authors = {person: "trained" for source in (version.run_id, version.logged_model_id) for person in trainers.get(source, ())}
+    if version.user:
+        authors[version.user.person_id] = "registered"
+    authors[question.asker.person_id] = "asked for"
+    return authors
+
+
+def _reviews(request_ids: Iterable[int]) -> dict[int, list[Review]]:
+    found: dict[int, list[Review]] = {}
+    rows = Review.objects.current().filter(request_id__in=list(request_ids), person__is_active=True)
+    for review in rows.select_related("reviewer", "person").order_by("id"):
+        found.setdefault(review.request_id, []).append(review)
+    return found
+
+
+def _trainers(versions: Iterable[ModelVersion]) -> dict[str, set[int]]:
+    """Run id or logged model id -> the people behind the accounts that made it."""
+    pairs = [(version.run_id, version.logged_model_id) for version in versions]
+    trainers: dict[str, set[int]] = {}
+    sources = (
+        (Run, "run_id", {run_id for run_id, _ in pairs if run_id}),
+        (LoggedModel, "model_id", {model_id for _, model_id in pairs if model_id}),
+    )
+    for model, key, wanted in sources:
+        if wanted:
+            rows = model.objects.filter(**{f"{key}__in": wanted}, user__isnull=False)
+            for name, user_id, owner_id in rows.values_list(key, "user_id", "user__owner_id"):
+                trainers.setdefault(name, set()).add(owner_id or user_id)
+    return trainers
+
+
+def _members(teams: Iterable[str]) -> dict[str, dict[int, User]]:
+    members: dict[str, dict[int, User]] = {}
+    rows = Membership.objects.filter(team__name__in=set(teams), user__is_active=True).select_related("user", "team")
+    for membership in rows.order_by("user__username"):
+        members.setdefault(membership.team.name, {})[membership.user_id] = membership.user
+    return members

@@ -1,0 +1,279 @@
+"""The answer to the registry's question (``settings.CHANGE_GATE``): no change to a guarded target without a satisfied
+request, whoever asks and through whichever door.
+
+Called inside the transaction of the change, with the model row locked. What follows from a change for requests (the
+question of one is settled, the baseline of others has moved) is written here as well, so it commits or rolls back
+with the change: docs/decisions/requests-follow-direct-moves.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from urllib.parse import urlencode
+
+import structlog
+from django.conf import settings
+from django.urls import reverse
+
+from approvals.events import PolicyWarned
+from approvals.facts import Question
+from approvals.models import TransitionRequest
+from approvals.pins import Pins, in_words
+from approvals.rulebook import Rule, Rulebook
+from approvals.services.decisions import RECONSIDER_MODEL, already, supersede
+from approvals.standing import Judgement, Standing, answer, standing_of
+from core import jobs
+from core.errors import Conflict
+from notifications.events import record
+from registry import evidence
+from registry.gate import Change, ChangeKind, GateRefused, Target
+from registry.models import ModelVersion, RegisteredModel, Stage, TargetKind
+
+log = structlog.get_logger(__name__)
+
+_MOVES = (ChangeKind.MOVE_STAGE, ChangeKind.SET_ALIAS)
+_DELETIONS = (ChangeKind.DELETE_VERSION, ChangeKind.DELETE_MODEL, ChangeKind.DELETE_ALIAS)
+_TAGS = (ChangeKind.SET_MODEL_TAG, ChangeKind.DELETE_MODEL_TAG)
+# What may settle a request, or change what one is judged on.
+_CONCERNING = (*_MOVES, *_DELETIONS, *_TAGS, ChangeKind.RENAME_MODEL)
+
+
+def check(change: Change) -> None:
+    """Return when the change may happen; raise GateRefused, with what is unmet and where to ask, when not."""
+    if change.kind in _MOVES and change.permit is not None:
+        _check_permit(change)
+    elif change.kind in _MOVES:
+        _check_direct_move(change)
+    elif change.kind in _DELETIONS:
+        _check_deletion(change)
+    elif change.kind == ChangeKind.RENAME_MODEL:
+        _check_rename(change)
+    elif change.kind in _TAGS:
+        _check_tag(change)
+    # What is left creates or describes: a new model or version holds nothing yet.
+    _settle_requests(change)
+
+
+def _check_permit(change: Change) -> None:
+    """A permit is only a number: everything it stands for is read again here."""
+    assert change.permit is not None
+    asked = TransitionRequest.objects.with_rows().select_for_update(of=("self",))
+    review_request = asked.filter(pk=change.permit.request_id).first()
+    if (
+        review_request is None
+        or change.version is None
+        or (review_request.model_id, review_request.version_id) != (change.model.pk, change.version.pk)
+        or review_request.asks_for != change.entering
+    ):
+        raise GateRefused("This permit is for another change.")
+    if review_request.state != TransitionRequest.State.OPEN:
+        raise Conflict(already(review_request))
+
+    review_request.version.evidence = evidence.refresh(review_request.version)
+    standing = standing_of(review_request)
+    url = settings.BASE_URL + review_request.get_absolute_url()
+    if moved := standing.pins.moved(Pins.of_request(review_request)):
+        raise GateRefused(f"Request {review_request.pk} was opened on something else: {in_words(moved)}. See {url}", ask_url=url)
+    if not standing.is_satisfied:
+        raise GateRefused(
+            f"Request {review_request.pk} is not satisfied. {_sentences(standing.unmet)} See {url}",
+            unmet=standing.unmet,
+            ask_url=url,
+        )
+
+
+def _check_direct_move(change: Change) -> None:
+    """Nobody moves a version in or out of a guarded target directly, unless the policy lets a satisfied change through."""
+    version = change.version
+    assert version is not None
+    rules = Rulebook.load().about(change.model, entering=change.entering, leaving=change.leaving)
+    if not rules:
+        return
+
+    version.model = change.model
+    version.evidence = evidence.refresh(version)
+    question = Question(version=version, target=change.entering, leaving=change.leaving, asker=change.actor)
+    standing = answer(question)
+    refusing = [judged for judged in standing.judgements if not _lets_through(judged)]
+    if refusing:
+        raise _refusal(change, standing, refusing)
+    for judged in standing.judgements:
+        if not judged.is_met:
+            _note(change, judged)
+
+
+def _lets_through(judged: Judgement) -> bool:
+    """Whether this policy allows the change without a request."""
+    read = judged.rule.read
+    if read is None:
+        return False
+    if not read.blocks:
+        return True
+    return read.on_direct_change == "allow_if_satisfied" and judged.is_met
+
+
+def _refusal(change: Change, standing: Standing, refusing: list[Judgement]) -> GateRefused:
+    version = change.version
+    assert version is not None
+    names = _names(judged.rule for judged in refusing)
+    where = f"go to {change.entering}" if change.entering else "give up what it holds"
+    guarded = f"{version} cannot {where} directly: {names} {'asks' if len(refusing) == 1 else 'ask'} for a reviewed request."
+    unmet = tuple(sentence for judged in refusing for sentence in judged.unmet)
+    pending = (
+        TransitionRequest.objects.pending().filter(version=version).for_target(change.entering).order_by("-id").first()
+        if change.entering
+        else None
+    )
+    if pending:
+        url = settings.BASE_URL + pending.get_absolute_url()
+        ask = f"Request {pending.pk} asks for it already: {url}"
+    else:
+        url = _ask_url(version, change.entering)
+        ask = f"Ask for it: {url}"
+    opens = all(
+        judged.rule.read is not None and judged.rule.read.on_direct_change in ("open_request", "allow_if_satisfied")
+        for judged in refusing
+    ) and any(judged.rule.read is not None and judged.rule.read.on_direct_change == "open_request" for judged in refusing)
+    return GateRefused(
+        f"{guarded} {_sentences(unmet)} {ask}".replace("  ", " "), unmet=unmet, ask_url=url, open_request=opens
+    )
+
+
+def _check_deletion(change: Change) -> None:
+    """What holds a guarded target is first moved out of it by a request; deleting it would be a way round."""
+    over = Rulebook.load().over(change.model.name, change.model.tags)
+    if not over:
+        return
+    for target in change.leaving:
+        guarding = [rule for rule in over if rule.guards(target)]
+        blocking = [rule for rule in guarding if rule.blocks]
+        holder = change.version or change.model
+        if not blocking:
+            for rule in guarding:
+                _note(change, Judgement.unasked(rule, f"{holder} holds {target}"))
+            continue
+        url = _ask_url(change.version, None) if change.version else settings.BASE_URL + change.model.get_absolute_url()
+        if change.kind == ChangeKind.DELETE_ALIAS:
+            advice = "Move the alias to another version by a request instead"
+        else:
+            advice = f"Ask to move it out of {target} first" if target.kind == TargetKind.STAGE else f"Move {target} first"
+        held = f"a version of {change.model} holds" if change.version is None else f"{change.version} holds"
+        raise GateRefused(
+            f"This cannot be deleted: {held} {target}, which {_names(blocking)} guards. {advice}: {url}",
+            unmet=(f"{held} {target}",),
+            ask_url=url,
+        )
+
+
+def _held(model: RegisteredModel) -> tuple[Target, ...]:
+    """Every stage and alias that a live version of the model holds."""
+    live = ModelVersion.objects.filter(model=model, deleted_at=None).exclude(current_stage=Stage.NONE)
+    stages = live.order_by("current_stage").values_list("current_stage", flat=True).distinct()
+    return (
+        *(Target(TargetKind.STAGE, stage) for stage in stages),
+        *(Target(TargetKind.ALIAS, alias) for alias in sorted(model.aliases)),
+    )
+
+
+def _check_rename(change: Change) -> None:
+    """A name decides which policies apply: renaming must not lose one, nor carry an unreviewed holder under one."""
+    rulebook = Rulebook.load()
+    before = rulebook.over(change.model.name, change.model.tags)
+    after = rulebook.over(change.new_name, change.model.tags)
+    if lost := [rule for rule in before if rule not in after]:
+        raise GateRefused(
+            f"{change.model} cannot be renamed to {change.new_name}: {_names(lost)} would no longer apply to it. "
+            "An administrator can extend the policy to the new name first."
+        )
+    gained = [rule for rule in after if rule not in before]
+    if not gained:
+        return
+    for target in _held(change.model):
+        if guarding := [rule for rule in gained if rule.guards(target)]:
+            raise GateRefused(
+                f"{change.model} cannot be renamed to {change.new_name}: {_names(guarding)} guards {target} there, and "
+                f"the version that holds it was never reviewed under it. Move it out of {target} first."
+            )
+
+
+def _check_tag(change: Change) -> None:
+    """A tag key that a policy matches on decides which policy applies: administrators set it."""
+    if change.actor.is_superuser:
+        return
+    rulebook = Rulebook.load()
+    if rulebook.unreadable:
+        raise GateRefused(
+            f"{_names(rulebook.unreadable)} cannot be read, so nobody knows which tags decide over policies. "
+            "Until it can, only an administrator sets tags of models."
+        )
+    if change.key in rulebook.tag_keys:
+        deciding = [rule for rule in rulebook.rules if rule.read and change.key in rule.read.tag_keys]
+        raise GateRefused(
+            f"The tag {change.key} decides whether {_names(deciding)} applies to {change.model}: only an administrator "
+            "sets or removes it."
+        )
+
+
+def _note(change: Change, judged: Judgement) -> None:
+    """A policy that only warns leaves an event for everybody to see; one in the shadow leaves a line in the log."""
+    read = judged.rule.read
+    assert read is not None  # one that cannot be read never lets anything through
+    if read.enforcement == "shadow":
+        log.info("policy_shadowed", policy=judged.rule.name, model=change.model.name, change=str(change.kind), unmet=judged.unmet)
+        return
+    record(
+        PolicyWarned(
+            model_name=change.model.name,
+            version=change.version.version if change.version else None,
+            policy=judged.rule.name,
+            change=str(change.version or change.model),
+            unmet=judged.unmet,
+        ),
+        actor=change.actor,
+    )
+
+
+def _settle_requests(change: Change) -> None:
+    """Close the requests whose question this change settles; a task looks again at the others of the model."""
+    if change.kind not in _CONCERNING:
+        return
+    pending = TransitionRequest.objects.pending().filter(model=change.model)
+    own = change.permit.request_id if change.permit else None
+    requests = list(pending.exclude(pk=own).with_rows().select_for_update(of=("self",)).order_by("pk"))
+    settled = [review_request for review_request in requests if _settles(change, review_request)]
+    supersede(settled, actor=change.actor, reason=_superseding(change))
+    if len(settled) < len(requests):
+        jobs.after_commit(RECONSIDER_MODEL, change.model.pk)
+
+
+def _settles(change: Change, review_request: TransitionRequest) -> bool:
+    if change.kind == ChangeKind.DELETE_MODEL:
+        return True
+    if change.version is None or review_request.version_id != change.version.pk:
+        return False
+    return change.kind == ChangeKind.DELETE_VERSION or review_request.asks_for == change.entering
+
+
+def _superseding(change: Change) -> str:
+    if change.kind == ChangeKind.DELETE_MODEL:
+        return f"{change.actor.display_name} deleted the model."
+    if change.kind == ChangeKind.DELETE_VERSION:
+        return f"{change.actor.display_name} deleted the version."
+    if change.permit is not None:
+        return f"request {change.permit.request_id} put the version there."
+    return f"{change.actor.display_name} moved the version there directly."
+
+
+def _ask_url(version: ModelVersion, target: Target | None) -> str:
+    url = settings.BASE_URL + reverse("new_request", args=[version.model.name, version.version])
+    return f"{url}?{urlencode({'target': str(target)})}" if target else url
+
+
+def _names(rules: Iterable[Rule]) -> str:
+    names = [rule.name for rule in rules]
+    listed = names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+    return f"the {'policy' if len(names) == 1 else 'policies'} {listed}"
+
+
+def _sentences(unmet: tuple[str, ...]) -> str:
+    return f"Unmet: {'; '.join(unmet)}." if unmet else ""

@@ -1,0 +1,74 @@
+"""``policies apply FILE [--dry-run]``, ``policies list``, ``policies show NAME``: policies from the command line."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from approvals import services
+from approvals.models import Policy
+from approvals.services.policies import checked_policy
+from core.errors import CountersignError
+
+
+class Command(BaseCommand):
+    help = "Publish a policy from a YAML file, list the policies, or show the text in force."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        verbs = parser.add_subparsers(dest="verb", required=True)
+        apply = verbs.add_parser("apply", help="Publish the policy in FILE; the same text again changes nothing.")
+        apply.add_argument("file", type=Path)
+        apply.add_argument("--dry-run", action="store_true", help="Read it and say what would happen; change nothing.")
+        verbs.add_parser("list", help="One line per policy.")
+        show = verbs.add_parser("show", help="The text in force.")
+        show.add_argument("name")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            getattr(self, f"_{options['verb']}")(options)
+        except CountersignError as error:
+            raise CommandError(error.message) from error
+
+    def _apply(self, options: dict[str, Any]) -> None:
+        file: Path = options["file"]
+        try:
+            text = file.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise CommandError(f"{file} cannot be read: {error}") from error
+        if options["dry_run"]:
+            read = checked_policy(text)
+            self.stdout.write(f"{file} is a valid policy: {_what_would_happen(read.name, text)} Nothing was changed.")
+            return
+        before = Policy.objects.filter(name=checked_policy(text).name).values_list("current_id", "archived_at").first()
+        revision = services.publish_policy(actor=None, text=text)
+        if before == (revision.pk, None):
+            self.stdout.write(f"{revision} is in force already; nothing was changed.")
+        else:
+            self.stdout.write(f"{revision} is in force.")
+
+    def _list(self, _options: dict[str, Any]) -> None:
+        policies = Policy.objects.select_related("current")
+        for policy in policies:
+            state = "out of force" if policy.archived_at else "in force"
+            number = policy.current.number if policy.current else "-"
+            self.stdout.write(f"{policy.name}  revision {number}  {state}")
+        if not policies:
+            self.stdout.write("There is no policy yet: policies apply FILE publishes one.")
+
+    def _show(self, options: dict[str, Any]) -> None:
+        policy = Policy.objects.select_related("current").filter(name=options["name"]).first()
+        if policy is None or policy.current is None:
+            raise CommandError(f"There is no policy {options['name']}.")
+        self.stdout.write(policy.current.text, ending="")
+
+
+def _what_would_happen(name: str, text: str) -> str:
+    policy = Policy.objects.select_related("current").filter(name=name).first()
+    if policy is None or policy.current is None:
+        return f"{name} is new and would become revision 1."
+    if policy.current.text == text and policy.archived_at is None:
+        return f"it is in force already, as revision {policy.current.number}."
+    return f"it would become revision {policy.current.number + 1} of {name}."

@@ -1,0 +1,99 @@
+"""Which policies are in force, and which of them have a say in a change."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+from approvals.models import Policy, PolicyRevision
+from approvals.policy import ApprovalsRule, PolicyError, parse
+from approvals.policy import Policy as ReadPolicy
+from registry.gate import Target
+from registry.models import RegisteredModel, Stage, TargetKind
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A policy in force. ``read`` is None when its text cannot be read: then it may guard anything, so it blocks.
+
+    ``leaving`` is what the version gives up, when that is the only reason why the policy has a say: its review
+    requirements count then, and nothing else.
+    """
+
+    revision: PolicyRevision
+    name: str
+    read: ReadPolicy | None
+    problem: str = ""
+    leaving: Target | None = None
+
+    def applies_to(self, name: str, tags: Mapping[str, str]) -> bool:
+        return self.read is None or self.read.applies_to(name, tags)
+
+    @property
+    def blocks(self) -> bool:
+        return self.read is None or self.read.blocks
+
+    @property
+    def teams(self) -> tuple[str, ...]:
+        return self.read.teams if self.read else ()
+
+    @property
+    def approvals(self) -> tuple[ApprovalsRule, ...]:
+        """What it asks of reviewers; empty when machines alone decide."""
+        return tuple(asked for asked in (self.read.requirements if self.read else ()) if isinstance(asked, ApprovalsRule))
+
+    def guards(self, target: Target) -> bool:
+        if self.read is None:
+            return target.kind == TargetKind.ALIAS or target.name in (Stage.STAGING, Stage.PRODUCTION)
+        return self.read.guards_target(target.kind, target.name)
+
+
+@dataclass(frozen=True, slots=True)
+class Rulebook:
+    """All policies in force, read in one statement."""
+
+    rules: tuple[Rule, ...]
+
+    @classmethod
+    def load(cls) -> Rulebook:
+        return cls(tuple(_rule(policy) for policy in Policy.objects.in_force()))
+
+    @property
+    def tag_keys(self) -> frozenset[str]:
+        """The tag keys that decide which policy applies, and are guarded for that reason."""
+        return frozenset(key for rule in self.rules if rule.read for key in rule.read.tag_keys)
+
+    @property
+    def unreadable(self) -> tuple[Rule, ...]:
+        return tuple(rule for rule in self.rules if rule.read is None)
+
+    def over(self, name: str, tags: Mapping[str, str]) -> tuple[Rule, ...]:
+        """The policies that apply to a model of this name with these tags."""
+        return tuple(rule for rule in self.rules if rule.applies_to(name, tags))
+
+    def about(self, model: RegisteredModel, *, entering: Target | None, leaving: Iterable[Target]) -> tuple[Rule, ...]:
+        """The policies with a say in a version of ``model`` gaining ``entering`` and giving up ``leaving``."""
+        left = tuple(leaving)
+        chosen = []
+        for rule in self.over(model.name, model.tags):
+            if entering is not None and rule.guards(entering):
+                chosen.append(rule)
+            elif guarded := next((target for target in left if rule.guards(target)), None):
+                chosen.append(replace(rule, leaving=guarded))
+        return tuple(chosen)
+
+
+def _rule(policy: Policy) -> Rule:
+    assert policy.current is not None  # in_force() asks for it
+    read, problem = _read(policy.current.text)
+    return Rule(revision=policy.current, name=policy.name, read=read, problem=problem)
+
+
+@lru_cache(maxsize=512)
+def _read(text: str) -> tuple[ReadPolicy | None, str]:
+    """A text is read once: revisions never change."""
+    try:
+        return parse(text), ""
+    except PolicyError as error:
+        return None, str(error)

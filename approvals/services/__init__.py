@@ -1,0 +1,21 @@
+"""Every write of this room."""
+
+from __future__ import annotations
+
+from approvals.services.comments import add_comment
+from approvals.services.decisions import reconsider
+from approvals.services.policies import archive_policy, publish_policy
+from approvals.services.requests import mark_ready, open_request, request_after_refusal, withdraw_request
+from approvals.services.reviews import submit_review
+
+__all__ = [
+    "add_comment",
+    "archive_policy",
+    "mark_ready",
+    "open_request",
+    "publish_policy",
+    "reconsider",
+    "request_after_refusal",
+    "submit_review",
+    "withdraw_request",
+]

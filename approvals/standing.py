@@ -1,0 +1,277 @@
+"""Where a request stands: the verdict of every policy with a say, what it is judged on now, and who can clear what is unmet."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+from accounts.models import User
+from approvals import facts, policy
+from approvals.facts import Known, Question
+from approvals.models import Review, TransitionRequest
+from approvals.pins import ALL_PARTS, Pins, in_words
+from approvals.policy import Baseline, Facts, Metric, ReviewFact, Verdict
+from approvals.rulebook import Rule
+from core.answers import YES, Answer, no
+from registry.models import ModelVersion
+from registry.permissions import can_move
+
+Decision = Review.Decision
+
+
+# Where no policy asks anybody for approval: one person who may move the version has to want it.
+HOUSE_RULE = policy.Policy(
+    name="",
+    match=policy.Match(models=("*",)),
+    guards=(),
+    requirements=(policy.ApprovalsRule(count=1),),
+    reviews=policy.Reviews(author_may_approve=True),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What one policy says."""
+
+    rule: Rule
+    verdict: Verdict
+
+    @property
+    def is_met(self) -> bool:
+        return self.verdict.all_met
+
+    @property
+    def unmet(self) -> tuple[str, ...]:
+        """Each requirement that is not met, with the reason and who can clear it."""
+        return self.verdict.unmet_sentences or tuple(
+            f"{node.title}: {node.reason}" for node in self.verdict.requirements if not node.passes
+        )
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Everything that pages, the API and the gate say about one question, worked out from what is ``known``."""
+
+    known: Known
+
+    @property
+    def rules(self) -> tuple[Rule, ...]:
+        return self.known.rules
+
+    @property
+    def pins(self) -> Pins:
+        return self.known.pins
+
+    @property
+    def seen(self) -> str:
+        """What a form carries back, so that the server knows what its sender had before their eyes."""
+        return self.pins.token
+
+    @property
+    def archives_replaced(self) -> bool:
+        return any(rule.read is not None and rule.read.archive_replaced for rule in self.rules if rule.leaving is None)
+
+    @cached_property
+    def judgements(self) -> tuple[Judgement, ...]:
+        return tuple(Judgement(rule, self._judge(rule)) for rule in self.rules)
+
+    @cached_property
+    def verdict(self) -> Verdict:
+        """The whole: every policy with a say and, for a request that none of them puts before people, the house's rule."""
+        verdicts = [judged.verdict for judged in self.judgements]
+        if self._needs_a_mover:
+            verdicts.append(policy.evaluate(HOUSE_RULE, self._facts(None)))
+        return policy.combine(verdicts)
+
+    @property
+    def is_satisfied(self) -> bool:
+        return self.verdict.satisfied
+
+    @property
+    def unmet(self) -> tuple[str, ...]:
+        return self.verdict.unmet_sentences
+
+    @property
+    def reviewers(self) -> tuple[int, ...]:
+        """The people who can clear a review requirement that is unmet."""
+        asked = (node for node in self.verdict.open if node.kind in ("approvals", "objections"))
+        return tuple(dict.fromkeys(person for node in asked for person in node.people))
+
+    def waits_for(self, user: User) -> bool:
+        """Whether it is this person's turn: they can clear something, and have said nothing that still stands."""
+        spoken = {review.person_id for review in self.known.reviews} - {review.person_id for review, _ in self.void}
+        return user.person_id in self.reviewers and user.person_id not in spoken
+
+    def would_apply(self, user: User) -> bool:
+        """Whether an approval by ``user`` now would be the last one needed."""
+        return self.would_count(user).allowed and self._with_approval_of(user).is_satisfied
+
+    def _with_approval_of(self, user: User) -> Standing:
+        mine = Review(
+            request=self.known.question.review_request,
+            reviewer=user,
+            person_id=user.person_id,
+            decision=Decision.APPROVE,
+            seen_digest=self.pins.digest,
+            seen_evidence=self.pins.evidence,
+            seen_policy_revisions=list(self.pins.policy_revisions),
+            seen_baseline_id=self.pins.baseline_id,
+        )
+        others = tuple(review for review in self.known.reviews if review.person_id != user.person_id)
+        return Standing(replace(self.known, reviews=(*others, mine)))
+
+    @cached_property
+    def drift(self) -> tuple[str, ...]:
+        """What has moved since the request was opened or last looked at, as sentences."""
+        review_request = self.known.question.review_request
+        if review_request is None or review_request.pk is None:
+            return ()
+        return tuple(in_words((part,)) for part in self.pins.moved(Pins.of_request(review_request)))
+
+    @cached_property
+    def void(self) -> tuple[tuple[Review, tuple[str, ...]], ...]:
+        """Approvals of something that has moved since, with the parts that count as moved."""
+        dismissing = self._dismissing
+        found = []
+        for review in self.known.reviews:
+            parts = tuple(part for part in self.pins.moved(Pins.of_review(review)) if part in dismissing)
+            if parts and review.decision == Decision.APPROVE:
+                found.append((review, parts))
+        return tuple(found)
+
+    @property
+    def _dismissing(self) -> frozenset[str]:
+        """The parts whose move voids an approval: what any policy with a say names; without one, all of them."""
+        if not self.rules or any(rule.read is None for rule in self.rules):
+            return ALL_PARTS
+        return frozenset().union(*(rule.read.reviews.dismiss_on for rule in self.rules if rule.read))
+
+    @cached_property
+    def approvals(self) -> tuple[Review, ...]:
+        """The approvals that count: of what is on the table now, by people whom a rule counts."""
+        voided = [review for review, _ in self.void]
+        approving = (review for review in self.known.reviews if review.decision == Decision.APPROVE)
+        return tuple(review for review in approving if review not in voided and self.would_count(review.reviewer))
+
+    def would_count(self, user: User) -> Answer:
+        """Whether an approval by ``user`` would count for anything here; no carries the reason."""
+        answers = [self._counts_for(rule, user) for rule in self.rules if rule.approvals]
+        if not any(rule.approvals for rule in self.rules if rule.blocks):
+            answers.append(self._may_move(user))
+        return next((given for given in answers if given), answers[0])
+
+    def _counts_for(self, rule: Rule, user: User) -> Answer:
+        assert rule.read is not None  # one that cannot be read asks nobody
+        done = self.known.authors.get(user.person_id)
+        if done and not rule.read.reviews.author_may_approve:
+            return no(f"You {done} this version: the policy {rule.name} wants somebody else to approve it.")
+        if any(user.person_id in self.known.members.get(team, {}) for team in rule.teams):
+            return YES
+        if any(not asked.teams for asked in rule.approvals):
+            return self._may_move(user)
+        return no(f"The policy {rule.name} counts approvals from {_listed(rule.teams, 'and')} only, and you are in no such team.")
+
+    def _may_move(self, user: User) -> Answer:
+        if can_move(user, self.known.question.version, self.known.question.target):
+            return YES
+        return no("You may not move this version yourself, so your approval would not count. Who manages the model can grant it.")
+
+    @property
+    def who_may_object(self) -> str:
+        """Why somebody may not even object, as a sentence."""
+        return "To ask for changes or to reject needs one whose approval would count, or who may move this version."
+
+    @property
+    def _needs_a_mover(self) -> bool:
+        """Asking gives nobody a right: without approvals in a policy, somebody who may move the version approves. Under a
+        policy it is enough that this is who asks; without one, approving is a step of its own, as in Databricks."""
+        question = self.known.question
+        if question.review_request is None or any(rule.approvals for rule in self.rules if rule.blocks):
+            return False
+        return not self.rules or not can_move(question.asker, question.version, question.target)
+
+    def _judge(self, rule: Rule) -> Verdict:
+        if rule.read is None:
+            return policy.unreadable(rule.name, rule.problem)
+        return policy.evaluate(rule.read, self._facts(rule))
+
+    def _facts(self, rule: Rule | None) -> Facts:
+        """What is known, in the words of the policy room; ``rule`` None is the house's rule."""
+        known, question = self.known, self.known.question
+        version, model = question.version, question.version.model
+        target = (rule.leaving if rule else None) or question.target
+        return Facts(
+            model_name=model.name,
+            model_tags=model.tags,
+            version=version.version,
+            description=version.description,
+            target=target.name,
+            target_kind=target.kind,
+            from_stage=version.current_stage,
+            leaving=rule is not None and rule.leaving is not None,
+            requester=question.asker.person_id,
+            requester_name=question.asker.username,
+            authors=frozenset(known.authors),
+            metrics=_metrics(version),
+            baseline=_baseline(known.baseline),
+            production=_baseline(known.production),
+            reviews=tuple(self._review(review, rule) for review in known.reviews),
+            team_members={
+                team: {pk: person.username for pk, person in members.items()} for team, members in known.members.items()
+            },
+            reviewers={pk: person.username for pk, person in known.movers.items()},
+        )
+
+    def _review(self, review: Review, rule: Rule | None) -> ReviewFact:
+        why_not = self._why_not(review, rule) if review.decision == Decision.APPROVE else ""
+        members = self.known.members
+        return ReviewFact(
+            person=review.person_id,
+            display=review.reviewer.username,
+            verdict=review.decision,
+            teams=frozenset(team for team in (rule.teams if rule else ()) if review.person_id in members.get(team, {})),
+            counts=not why_not,
+            why_not=why_not,
+        )
+
+    def _why_not(self, review: Review, rule: Rule | None) -> str:
+        for voided, parts in self.void:
+            if voided is review:
+                return f"since this approval {in_words(parts)}"
+        if rule and any(review.person_id in self.known.members.get(team, {}) for team in rule.teams):
+            return ""
+        if rule and rule.teams and all(asked.teams for asked in rule.approvals):
+            return f"{review.reviewer.username} is in none of the teams {_listed(rule.teams, 'and')}"
+        if can_move(review.reviewer, self.known.question.version, self.known.question.target):
+            return ""
+        return f"{review.reviewer.username} may not move this version"
+
+
+def standing_of(review_request: TransitionRequest) -> Standing:
+    """In a constant number of statements; ``TransitionRequest.objects.with_rows()`` brings the rows it reads from."""
+    return standings_of([review_request])[0]
+
+
+def standings_of(requests: Sequence[TransitionRequest]) -> list[Standing]:
+    """For a list of requests, in as many statements as for one."""
+    return [Standing(known) for known in facts.gather([facts.of_request(review_request) for review_request in requests])]
+
+
+def answer(question: Question) -> Standing:
+    """Where a change stands that nobody has asked for yet."""
+    return Standing(facts.gather([question])[0])
+
+
+def _metrics(version: ModelVersion) -> dict[str, Metric]:
+    """Its evidence's metrics; a value that no JSON number can say is written as a word there."""
+    found = (version.evidence.data if version.evidence else {}).get("metrics", {})
+    return {key: Metric(float(entry["value"]), entry.get("dataset", "")) for key, entry in found.items()}
+
+
+def _baseline(version: ModelVersion | None) -> Baseline | None:
+    return Baseline(version.version, _metrics(version)) if version else None
+
+
+def _listed(words: Sequence[str], conjunction: str) -> str:
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} {conjunction} {words[-1]}"

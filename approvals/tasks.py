@@ -1,0 +1,51 @@
+"""Wake-ups: something moved, look at the requests that are judged on it. Nothing here is needed for the gate to hold,
+because every evaluation reads everything again; it keeps the record and the pages up to date."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import structlog
+from celery import shared_task
+from django.db import transaction
+
+from approvals.models import TransitionRequest
+from approvals.services.decisions import reconsider
+from core.errors import CountersignError
+from registry import evidence
+from registry.models import ModelVersion, RegisteredModel
+
+log = structlog.get_logger(__name__)
+
+
+@shared_task
+def run_changed(run_id: str) -> None:
+    """A run with versions logged something: take the evidence of each anew, then look at their requests."""
+    versions = ModelVersion.objects.live().filter(run_id=run_id).select_related("model", "evidence").order_by("pk")
+    for version in versions:
+        with transaction.atomic():
+            RegisteredModel.objects.select_for_update().get(pk=version.model_id)
+            version.refresh_from_db(fields=["evidence"])
+            evidence.refresh(version)
+    _reconsider(TransitionRequest.objects.pending().filter(version__in=versions))
+
+
+@shared_task
+def reconsider_model(model_id: int) -> None:
+    """Something moved within a model: its pending requests may stand differently."""
+    _reconsider(TransitionRequest.objects.pending().filter(model_id=model_id))
+
+
+@shared_task
+def reconsider_pending() -> None:
+    """A policy came, changed or went: every pending request may stand differently."""
+    _reconsider(TransitionRequest.objects.pending())
+
+
+def _reconsider(requests: Iterable[TransitionRequest]) -> None:
+    """Each in its own transaction: one that cannot be applied keeps no other waiting."""
+    for review_request in requests:
+        try:
+            reconsider(review_request)
+        except CountersignError as error:
+            log.warning("request_not_applied", request=review_request.pk, reason=error.message)
