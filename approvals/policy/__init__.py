@@ -1,4 +1,4 @@
-"""Policies as plain Python: a text is parsed, facts are gathered elsewhere, a verdict comes out. No Django, no database."""
+"""Policies as plain Python: a text is parsed, facts are gathered elsewhere, a verdict comes out. No database here."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a policy is, and how its text is read. A part that is not enforced yet is refused with its line, never ignored."""
+"""What a policy is, and how its text is read. What is not enforced yet is refused with its line, never ignored."""
 
 from __future__ import annotations
 
