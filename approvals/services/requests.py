@@ -19,6 +19,7 @@ from notifications.events import record
 from registry import evidence
 from registry.gate import Change, Target
 from registry.models import ModelVersion, RegisteredModel, Stage, TargetKind
+from registry.services.aliases import check_alias
 
 State = TransitionRequest.State
 
@@ -129,5 +130,7 @@ def _check_target(version: ModelVersion, target: Target) -> None:
             raise Invalid(f"There is no stage {target.name}: choose one of {', '.join(Stage.values)}.", field="stage")
         if target.name == version.current_stage:
             raise Invalid(f"{version} is in {target.name} already.", field="stage")
-    elif version.model.aliases.get(target.name) == version.version:
+        return
+    check_alias(target.name)
+    if version.model.aliases.get(target.name) == version.version:
         raise Invalid(f"{version} is {target} already.", field="alias")

@@ -81,8 +81,8 @@ def guarded(version: ModelVersion) -> ModelVersion:
 
 
 @pytest.fixture
-def asked(guarded: ModelVersion, mira: User) -> TransitionRequest:
-    """mira has asked for Production."""
+def asked(guarded: ModelVersion, mira: User, alice: User, dkim: User) -> TransitionRequest:
+    """mira has asked for Production; alice and dkim can clear it."""
     return services.open_request(actor=mira, version=guarded, target=PRODUCTION)
 
 

@@ -120,6 +120,7 @@ def test_the_permit_for_a_stage_opens_no_alias(asked: TransitionRequest, admin: 
 def test_the_permit_of_a_carried_out_request_works_once(asked: TransitionRequest, alice: User, dkim: User, admin: User) -> None:
     approve(alice, asked)
     approve(dkim, asked)
+    ModelVersion.objects.filter(pk=asked.version_id).update(current_stage="Archived")
 
     with pytest.raises(Conflict, match="already applied"):
         registry.move_to_stage(actor=admin, version=asked.version, stage="Production", permit=Permit(asked.pk))

@@ -6,7 +6,7 @@ import pytest
 
 from accounts.models import Level, Membership, User
 from accounts.services import grant
-from approvals import services
+from approvals import services, tasks
 from approvals.models import Comment, Policy, Review, TransitionRequest
 from approvals.permissions import can_review
 from approvals.standing import standing_of
@@ -250,6 +250,12 @@ def test_an_unknown_decision_is_refused(asked: TransitionRequest, alice: User) -
 
 
 def log(version: ModelVersion, **metrics: float) -> None:
+    """The run logs something, and the task that follows has run."""
+    log_unseen(version, **metrics)
+    tasks.run_changed(version.run_id)
+
+
+def log_unseen(version: ModelVersion, **metrics: float) -> None:
     run = Run.objects.get(pk=version.run_id)
     run.metrics |= {key: {"value": value, "timestamp": 1, "step": 1} for key, value in metrics.items()}
     run.save()
@@ -257,7 +263,7 @@ def log(version: ModelVersion, **metrics: float) -> None:
 
 def test_a_verdict_on_what_has_changed_meanwhile_is_refused(asked: TransitionRequest, alice: User) -> None:
     seen = look_at(asked)
-    log(asked.version, accuracy=0.93)
+    log_unseen(asked.version, accuracy=0.93)
 
     with pytest.raises(Conflict, match="What you saw has changed: the metrics"):
         approve(alice, asked, seen=seen)
@@ -265,6 +271,19 @@ def test_a_verdict_on_what_has_changed_meanwhile_is_refused(asked: TransitionReq
     assert not Review.objects.exists()
     approve(alice, asked)
     assert Review.objects.count() == 1
+
+
+def test_a_refused_verdict_leaves_on_record_what_has_changed(asked: TransitionRequest, alice: User, dkim: User) -> None:
+    approve(alice, asked)
+    seen = look_at(asked)
+    log_unseen(asked.version, accuracy=0.93)
+
+    with pytest.raises(Conflict):
+        approve(dkim, asked, seen=seen)
+
+    updated = Event.objects.get(kind="request.updated")
+    assert updated.data["before"]["evidence"] != updated.data["after"]["evidence"]
+    assert Review.objects.get().dismissed_at is not None
 
 
 def test_nonsense_in_the_place_of_what_was_seen_is_refused(asked: TransitionRequest, alice: User) -> None:
