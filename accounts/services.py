@@ -133,6 +133,13 @@ def create_sign_in_link(*, user: User) -> str:
     return reverse("sign_in_link", args=[secret])
 
 
+def user_of_sign_in_link(secret: str) -> User | None:
+    """Whom a link would sign in; None when it is used up or too old. Uses nothing up."""
+    links = SignInLink.objects.select_related("user").filter(used_at=None, expires_at__gt=now(), user__is_active=True)
+    link = links.filter(digest=_digest(secret)).first()
+    return link.user if link else None
+
+
 def use_sign_in_link(secret: str) -> User:
     """Who the link signs in; the link is used up. The conditional update lets only one of two clicks through."""
     claimed = SignInLink.objects.filter(

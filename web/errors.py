@@ -82,9 +82,9 @@ def own_body(error: CountersignError) -> dict[str, Any]:
 
 
 def page(request: HttpRequest, status: int, message: str) -> HttpResponse:
-    """A whole error page, or for HTMX the fragment of one."""
+    """A whole error page, or for HTMX the fragment of one. A fault of ours is shown without context processors: no queries."""
     template = "errors/fragment.html" if request.headers.get("HX-Request") else "errors/page.html"
-    return render(request, template, {"status": status, "message": message}, status=status)
+    return render(request if status < 500 else None, template, {"status": status, "message": message}, status=status)
 
 
 # -- What Django itself raises ------------------------------------------------------------------------------------------

@@ -32,8 +32,12 @@ def _context(request: HttpRequest) -> dict[str, Any]:
         "teams": request.user.teams.all(),
         "now": now(),
         "lifetimes": LIFETIMES,
-        "base_url": settings.BASE_URL,
+        "connect": _exports("<your token>"),
     }
+
+
+def _exports(secret: str) -> str:
+    return f"export MLFLOW_TRACKING_URI={settings.BASE_URL}\nexport MLFLOW_TRACKING_TOKEN={secret}"
 
 
 @never_cache
@@ -52,7 +56,7 @@ def create_token(request: HttpRequest) -> HttpResponse:
         )
     except CountersignError as error:
         return render(request, "account/detail.html", {**_context(request), "error": error.message, "typed": request.POST}, status=422)
-    return render(request, "account/detail.html", {**_context(request), "token": token, "secret": secret})
+    return render(request, "account/detail.html", {**_context(request), "token": token, "secret": secret, "exports": _exports(secret)})
 
 
 @require_POST

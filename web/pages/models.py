@@ -37,6 +37,8 @@ def index(request: HttpRequest) -> HttpResponse:
     context = {
         "query": query,
         "stage": stage,
+        "stages": (Stage.PRODUCTION, Stage.STAGING),
+        "search": query,
         "models": _rows(page),
         "next_token": next_token,
         "is_first_page": not request.GET.get("page"),
@@ -87,6 +89,9 @@ def detail(request: HttpRequest, name: str) -> HttpResponse:
 
 def _context(request: HttpRequest, model: RegisteredModel) -> dict[str, Any]:
     versions, before = _versions(model, request.GET.get("before", ""))
+    names = _metric_names(versions)
+    for row in versions:
+        row["cells"] = [row["metrics"].get(name) for name in names]
     pending = TransitionRequest.objects.pending().filter(model=model).with_rows().order_by("-id")[:20]
     return {
         "model": model,
@@ -95,7 +100,8 @@ def _context(request: HttpRequest, model: RegisteredModel) -> dict[str, Any]:
         "can_manage": can_manage(request.user, model),
         "holdings": _holdings(model),
         "versions": versions,
-        "metric_names": _metric_names(versions),
+        "metric_names": names,
+        "register_code": f'mlflow.register_model("runs:/<run id>/model", "{model.name}")',
         "before": before,
         "is_first_page": not request.GET.get("before"),
         "requests": pending,

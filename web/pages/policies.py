@@ -7,6 +7,7 @@ from typing import Any
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from approvals import services
@@ -39,7 +40,7 @@ def _get(name: str) -> Policy:
 def index(request: HttpRequest) -> HttpResponse:
     policies = Policy.objects.select_related("current__author").order_by("archived_at", "name")[:500]
     rows = [{"policy": policy, "reading": reading(policy)} for policy in policies]
-    return render(request, "policies/index.html", {"rows": rows, "can_publish": can_publish_policies(request.user)})
+    return render(request, "policies/index.html", {"rows": rows, "can_publish": can_publish_policies(request.user), "new_url": reverse("policy_new")})
 
 
 def reading(policy: Policy) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from django.shortcuts import redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
-from accounts.services import use_sign_in_link
+from accounts.services import use_sign_in_link, user_of_sign_in_link
 from core.errors import Unauthenticated
 
 
@@ -28,10 +28,10 @@ class SignOut(LogoutView):
 def sign_in_link(request: HttpRequest, secret: str) -> HttpResponse:
     """GET shows a button, so that a mail scanner that follows the link does not use it up; POST signs in."""
     if request.method != "POST":
-        return render(request, "account/sign_in_link.html", {"secret": secret})
+        return render(request, "account/sign_in_link.html", {"person": user_of_sign_in_link(secret)})
     try:
         user = use_sign_in_link(secret)
-    except Unauthenticated as error:
-        return render(request, "account/sign_in_link.html", {"secret": secret, "error": error.message}, status=403)
+    except Unauthenticated:
+        return render(request, "account/sign_in_link.html", {"person": None}, status=403)
     login(request, user, backend="django.contrib.auth.backends.ModelBackend")
     return redirect("reviews")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from django.contrib import messages
@@ -43,6 +44,8 @@ def _context(request: HttpRequest, version: ModelVersion) -> dict[str, Any]:
         "metrics": [{"name": key, **entry} for key, entry in sorted(evidence.get("metrics", {}).items())],
         "params": sorted(evidence.get("params", {}).items()),
         "tags": sorted(version.tags.items()),
+        "signature": signature_columns(evidence.get("signature")),
+        "load_code": f'import mlflow\n\nmodel = mlflow.pyfunc.load_model("models:/{version.model.name}/{version.version}")',
         "files": files[:MAX_FILES],
         "more_files": max(0, len(files) - MAX_FILES),
         "holdings": StageHolding.objects.filter(version=version).select_related("set_by").order_by("-since")[:20],
@@ -55,6 +58,19 @@ def _context(request: HttpRequest, version: ModelVersion) -> dict[str, Any]:
         "can_manage": can_manage(request.user, version.model),
         "moves": [{"stage": stage, "answer": _may_move(request, version, stage)} for stage in stages],
     }
+
+
+def signature_columns(signature: dict[str, str | None] | None) -> list[tuple[str, list[dict[str, Any]]]]:
+    """("Inputs", columns) and ("Outputs", columns) of an MLmodel's signature; what cannot be read is left out."""
+    found = []
+    for title, key in (("Inputs", "inputs"), ("Outputs", "outputs")):
+        try:
+            columns = json.loads((signature or {}).get(key) or "[]")
+        except ValueError:
+            continue
+        if columns and all(isinstance(column, dict) for column in columns):
+            found.append((title, columns[:200]))
+    return found
 
 
 def _may_move(request: HttpRequest, version: ModelVersion, stage: Stage) -> Any:

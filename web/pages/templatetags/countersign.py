@@ -110,6 +110,12 @@ def markdown(text: str | None) -> SafeString:
 
 
 @register.filter
+def web_address(link: str | None) -> str:
+    """A link that somebody sent us, when it is one to follow: never javascript: or data:."""
+    return link if link and link.lower().startswith(("https://", "http://")) else ""
+
+
+@register.filter
 def state_class(state: str) -> str:
     return STATE_CLASSES.get(state, "pill-quiet")
 
@@ -140,7 +146,7 @@ def metric_bar(
     baseline: float | None = None,
     passed: bool | None = None,
 ) -> dict[str, object]:
-    """A bar for ``value`` with a tick at the pass mark. The scale is 0 to 1 where that fits, else 1.3 times the largest."""
+    """A bar for ``value`` with a tick at the pass mark. Scale: 0 to 1 where that fits, else 1.3 times the largest."""
     mark = minimum if minimum is not None else maximum
     figures = [figure for figure in (value, mark, baseline) if figure is not None]
     full = (
@@ -172,8 +178,8 @@ def form_field(
 
 
 @register.simple_tag
-def control(field: BoundField, *, help: str = "", autofocus: bool = False) -> SafeString:
-    """The input of a field with our classes, tied to its help and its errors."""
+def control(field: BoundField, *, label: str = "", help: str = "", autofocus: bool = False) -> SafeString:
+    """The input of a field with our classes, tied to its help and its errors. No placeholder repeats the label."""
     widget = field.field.widget
     attributes: dict[str, object] = {"class": f"{widget.attrs.get('class', '')} {_control_class(widget)}".strip()}
     described = [f"{field.id_for_label}_error"] if field.errors else []
@@ -182,6 +188,8 @@ def control(field: BoundField, *, help: str = "", autofocus: bool = False) -> Sa
         attributes["aria-describedby"] = " ".join(described)
     if autofocus:
         attributes["autofocus"] = True
+    if label and widget.attrs.get("placeholder") == label:
+        attributes["placeholder"] = False
     return field.as_widget(attrs=attributes)
 
 

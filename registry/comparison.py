@@ -1,0 +1,109 @@
+"""What differs between two pieces of evidence: metrics, parameters, signature, data, code, files. Pure functions."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+EvidenceData = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """One name with its value before and after; None where it is absent."""
+
+    name: str
+    before: Any
+    after: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column that the signature lost (``-``) or gained (``+``); a changed type is one of each."""
+
+    sign: str
+    name: str
+    type: str
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    metrics: tuple[Changed, ...]
+    params_changed: tuple[Changed, ...]
+    params_unchanged: int
+    inputs: tuple[Column, ...]
+    outputs: tuple[Column, ...]
+    is_breaking: bool  # callers of the version before may fail: an input is new or has another type, or an output is gone
+    commit_before: str
+    commit_after: str
+    new_datasets: tuple[str, ...]
+    same_datasets: tuple[str, ...]
+
+
+def compare(before: EvidenceData | None, after: EvidenceData) -> Comparison:
+    """``before`` None: nobody holds the target, so everything is new and nothing breaks."""
+    old = before or {}
+    inputs = _columns(old, after, "inputs")
+    outputs = _columns(old, after, "outputs")
+    return Comparison(
+        metrics=_metrics(old, after),
+        params_changed=tuple(c for c in _pairs(old.get("params", {}), after.get("params", {})) if c.before != c.after),
+        params_unchanged=sum(1 for c in _pairs(old.get("params", {}), after.get("params", {})) if c.before == c.after),
+        inputs=inputs,
+        outputs=outputs,
+        is_breaking=bool(before) and (any(c.sign == "+" for c in inputs) or any(c.sign == "-" for c in outputs)),
+        commit_before=old.get("commit", ""),
+        commit_after=after.get("commit", ""),
+        new_datasets=_datasets(old, after, shared=False),
+        same_datasets=_datasets(old, after, shared=True),
+    )
+
+
+def _pairs(before: dict[str, Any], after: dict[str, Any]) -> list[Changed]:
+    return [Changed(name, before.get(name), after.get(name)) for name in sorted(before.keys() | after.keys())]
+
+
+def number(entry: dict[str, Any] | None) -> float | None:
+    """The value of a metric's entry as a number; NaN and absence are None."""
+    value = (entry or {}).get("value")
+    return value if isinstance(value, int | float) else None
+
+
+def _metrics(before: EvidenceData, after: EvidenceData) -> tuple[Changed, ...]:
+    pairs = _pairs(before.get("metrics", {}), after.get("metrics", {}))
+    return tuple(Changed(pair.name, number(pair.before), number(pair.after)) for pair in pairs)
+
+
+def read_columns(evidence: EvidenceData, part: str) -> list[dict[str, Any]]:
+    """The columns of an MLmodel signature's ``inputs`` or ``outputs``; [] when there is none or it cannot be read."""
+    try:
+        columns = json.loads((evidence.get("signature") or {}).get(part) or "[]")
+    except ValueError:
+        return []
+    return [column for column in columns if isinstance(column, dict)] if isinstance(columns, list) else []
+
+
+def _columns(before: EvidenceData, after: EvidenceData, part: str) -> tuple[Column, ...]:
+    old, new = _typed(before, part), _typed(after, part)
+    if not old or not new:
+        return ()
+    gained = [Column("+", name, kind) for name, kind in new.items() if old.get(name) != kind]
+    lost = [Column("-", name, kind) for name, kind in old.items() if new.get(name) != kind]
+    return tuple(gained + lost)
+
+
+def _typed(evidence: EvidenceData, part: str) -> dict[str, str]:
+    columns = read_columns(evidence, part)
+    return {str(c.get("name", f"#{i}")): _type(c) for i, c in enumerate(columns)}
+
+
+def _type(column: dict[str, Any]) -> str:
+    if column.get("type") == "tensor" and isinstance(spec := column.get("tensor-spec"), dict):
+        return f"tensor {spec.get('dtype')} {spec.get('shape')}"
+    return str(column.get("type", "?"))
+
+
+def _datasets(before: EvidenceData, after: EvidenceData, *, shared: bool) -> tuple[str, ...]:
+    known = {(d["name"], d["digest"]) for d in before.get("datasets", [])}
+    return tuple(d["name"] for d in after.get("datasets", []) if ((d["name"], d["digest"]) in known) == shared)

@@ -1,0 +1,253 @@
+"""/requests/ID/: the review page, and its verbs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_POST, require_safe
+
+from approvals import services
+from approvals.models import Comment, Review, TransitionRequest
+from approvals.permissions import can_mark_ready, can_review_standing, can_withdraw
+from approvals.policy.rules import MetricRule
+from approvals.standing import Standing, standing_of
+from core.errors import Conflict, CountersignError, NotFound
+from notifications.models import Delivery, Event
+from registry.comparison import compare
+
+Decision = Review.Decision
+# Events that the timeline shows as lines; requests, reviews and comments have bubbles of their own.
+LINES = ("request.updated", "request.ready", "review.dismissed", "request.withdrawn", "request.superseded", "transition.applied")
+MAX_TIMELINE = 500
+
+
+def _get(request: HttpRequest, pk: int) -> TransitionRequest:
+    found = TransitionRequest.objects.visible_to(request.user).with_rows().filter(pk=pk).first()
+    if found is None:
+        raise NotFound("There is no such request, or it is not for you to see.")
+    return found
+
+
+@require_safe
+def detail(request: HttpRequest, pk: int) -> HttpResponse:
+    return render(request, "requests/detail.html", _context(request, _get(request, pk)))
+
+
+def _context(request: HttpRequest, review_request: TransitionRequest) -> dict[str, Any]:
+    standing = standing_of(review_request)
+    answers = {decision: can_review_standing(request.user, review_request, decision, standing) for decision in Decision}
+    is_last = review_request.is_pending and bool(answers[Decision.APPROVE]) and standing.would_apply(request.user)
+    met, total = standing.verdict.counts
+    reviews = list(review_request.reviews.select_related("reviewer"))
+    return {
+        "item": review_request,
+        "model": review_request.model,
+        "version": review_request.version,
+        "baseline": standing.known.baseline if review_request.is_pending else review_request.baseline,
+        "standing": standing,
+        "verdict": _shown_verdict(review_request, standing),
+        "met": met,
+        "total": total,
+        "changes": _changes(review_request, standing),
+        "timeline": _timeline(review_request, reviews),
+        "reviews": [r for r in reviews if r.is_current and r.dismissed_at is None],
+        "waiting": _waiting_names(standing, reviews) if review_request.is_pending else [],
+        "told": _told(review_request),
+        "approve": answers[Decision.APPROVE],
+        "ask_changes": answers[Decision.REQUEST_CHANGES],
+        "reject": answers[Decision.REJECT],
+        "withdraw": can_withdraw(request.user, review_request),
+        "ready": can_mark_ready(request.user, review_request),
+        "is_last": is_last,
+        "archives": review_request.archive_existing or standing.archives_replaced,
+    }
+
+
+def _shown_verdict(review_request: TransitionRequest, standing: Standing) -> dict[str, Any]:
+    """While it is open, the verdict as of now; once closed, the one that the decision was made on."""
+    if review_request.is_pending or not review_request.verdict:
+        return {"sentence": standing.verdict.sentence, "requirements": standing.verdict.requirements, "policies": standing.rules}
+    recorded = review_request.verdict.get("verdict", review_request.verdict)
+    tree = recorded.get("tree", {})
+    policies = tree.get("children", []) if tree.get("kind") == "all" else [tree]
+    requirements = [node for policy in policies for node in (policy.get("children") or [policy])]
+    return {"sentence": recorded.get("sentence", ""), "requirements": requirements, "policies": standing.rules}
+
+
+# -- What would change -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class MetricRow:
+    """One line of the comparison; ``passed`` is None where no policy asks for anything."""
+
+    name: str
+    before: float | None
+    after: float | None
+    change: float | None
+    is_better: bool | None
+    minimum: float | None
+    maximum: float | None
+    needed: str
+    passed: bool | None
+
+
+def _changes(review_request: TransitionRequest, standing: Standing) -> dict[str, Any]:
+    """The version asked for against who holds the target: as pinned once closed, as of now while open."""
+    baseline = standing.known.baseline if review_request.is_pending else review_request.baseline
+    before = baseline.evidence.data if baseline and baseline.evidence else None
+    compared = compare(before, review_request.evidence.data)
+    rules = {
+        rule.name: rule
+        for judged in standing.rules
+        if judged.read is not None
+        for rule in judged.read.requirements
+        if isinstance(rule, MetricRule)
+    }
+    nodes = {node.name: node for node in standing.verdict.requirements if node.kind == "metric"}
+    rows = [_metric_row(c.name, c.before, c.after, rules.get(c.name), nodes.get(c.name)) for c in compared.metrics]
+    rows.sort(key=lambda row: (row.passed is not False, row.passed is None, row.name))
+    return {"compared": compared, "metrics": rows}
+
+
+def _metric_row(name: str, before: float | None, after: float | None, rule: MetricRule | None, node: Any) -> MetricRow:
+    change = after - before if after is not None and before is not None else None
+    minimum = rule.min if rule else None
+    maximum = rule.max if rule else None
+    lower_is_better = maximum is not None and minimum is None
+    is_better = None if not change else (change < 0) == lower_is_better
+    known_direction = rule is not None
+    return MetricRow(
+        name=name,
+        before=before,
+        after=after,
+        change=change,
+        is_better=is_better if known_direction else None,
+        minimum=minimum,
+        maximum=maximum,
+        needed=node.needed if node else "",
+        passed=node.passes if node else None,
+    )
+
+
+# -- Who said what -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One entry of the conversation: a review, a comment, or an event that is a line."""
+
+    at: datetime
+    kind: str
+    thing: Any
+
+
+def _timeline(review_request: TransitionRequest, reviews: list[Review]) -> list[Entry]:
+    comments = Comment.objects.filter(request=review_request).select_related("author")[:MAX_TIMELINE]
+    events = Event.objects.filter(request_id=review_request.pk, kind__in=LINES).select_related("actor").order_by("id")
+    entries = [Entry(review.created_at, "review", review) for review in reviews]
+    entries += [Entry(comment.created_at, "comment", comment) for comment in comments]
+    entries += [Entry(event.created_at, "event", event) for event in events[:MAX_TIMELINE]]
+    return sorted(entries, key=lambda entry: entry.at)
+
+
+def _waiting_names(standing: Standing, reviews: list[Review]) -> list[str]:
+    spoken = {r.reviewer.username for r in reviews if r.is_current and r.dismissed_at is None}
+    names: dict[str, None] = {}
+    for node in standing.verdict.open:
+        if node.kind in ("approvals", "objections"):
+            names |= dict.fromkeys(name for name in node.who if name not in spoken)
+    return list(names)[:20]
+
+
+def _told(review_request: TransitionRequest) -> list[dict[str, Any]]:
+    """How many deliveries about this request each shared channel and the mailboxes got."""
+    rows = Delivery.objects.filter(event__request_id=review_request.pk).values_list("channel__name", "channel__user", "state")
+    counts: dict[str, dict[str, int]] = {}
+    for name, person, state in rows[:1000]:
+        label = "email" if person else name
+        counts.setdefault(label, {"sent": 0, "failed": 0, "waiting": 0})
+        counts[label]["sent" if state == "sent" else "failed" if state == "failed" else "waiting"] += 1
+    return [{"label": label, **states} for label, states in sorted(counts.items())]
+
+
+# -- Verbs -------------------------------------------------------------------------------------------------------------
+
+
+def _answer(request: HttpRequest, pk: int, error: CountersignError | None = None, **typed: str) -> HttpResponse:
+    """The page after a verb: for HTMX its body, fresh; without it a redirect. A refusal keeps what was typed."""
+    htmx = request.htmx  # type: ignore[attr-defined]
+    if error is None and not htmx:
+        return redirect("request", pk=pk)
+    context = {**_context(request, _get(request, pk)), "typed": typed}
+    if error is not None:
+        context["error"] = error.message
+    template = "requests/detail.html#request-body" if htmx else "requests/detail.html"
+    status = 200 if error is None else 409 if isinstance(error, Conflict) else 422
+    return render(request, template, context, status=status)
+
+
+@require_POST
+def review(request: HttpRequest, pk: int) -> HttpResponse:
+    found = _get(request, pk)
+    comment, decision = request.POST.get("comment", ""), request.POST.get("decision", "")
+    if decision == "comment":
+        return _comment(request, found, comment)
+    try:
+        done = services.submit_review(
+            actor=request.user, review_request=found, decision=decision, comment=comment, seen=request.POST.get("seen", "")
+        )
+    except CountersignError as error:
+        return _answer(request, pk, error, comment=comment)
+    messages.success(request, _said(done, decision))
+    return _answer(request, pk)
+
+
+def _said(review_request: TransitionRequest, decision: str) -> str:
+    if review_request.state == TransitionRequest.State.APPLIED:
+        return f"Done: version {review_request.version.version} is {review_request.asks_for} now."
+    return {
+        Decision.APPROVE: "Your approval is recorded.",
+        Decision.REQUEST_CHANGES: "The requester has been told what should change.",
+        Decision.REJECT: "The request is rejected, and its requester has been told why.",
+    }[Decision(decision)]
+
+
+@require_POST
+def comment(request: HttpRequest, pk: int) -> HttpResponse:
+    return _comment(request, _get(request, pk), request.POST.get("comment", ""))
+
+
+def _comment(request: HttpRequest, found: TransitionRequest, text: str) -> HttpResponse:
+    try:
+        services.add_comment(actor=request.user, version=found.version, text=text, review_request=found)
+    except CountersignError as error:
+        return _answer(request, found.pk, error, comment=text)
+    return _answer(request, found.pk)
+
+
+@require_POST
+def withdraw(request: HttpRequest, pk: int) -> HttpResponse:
+    text = request.POST.get("comment", "")
+    try:
+        services.withdraw_request(actor=request.user, review_request=_get(request, pk), comment=text)
+    except CountersignError as error:
+        return _answer(request, pk, error, comment=text)
+    messages.success(request, "The request is withdrawn.")
+    return _answer(request, pk)
+
+
+@require_POST
+def ready(request: HttpRequest, pk: int) -> HttpResponse:
+    text = request.POST.get("comment", "")
+    try:
+        services.mark_ready(actor=request.user, review_request=_get(request, pk), comment=text)
+    except CountersignError as error:
+        return _answer(request, pk, error, comment=text)
+    messages.success(request, "Those who asked for changes have been told that it is ready again.")
+    return _answer(request, pk)
