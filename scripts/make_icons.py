@@ -1,4 +1,6 @@
-"""Build static/icons.svg from the outline icons of @tabler/icons: ``python scripts/make_icons.py package/icons/outline``.
+"""Build static/icons.svg from the outline icons of @tabler/icons.
+
+    python scripts/make_icons.py package/icons/outline
 
 A template shows one with ``{% include "components/icon.html" with name="check" %}``.
 """
@@ -11,11 +13,11 @@ from pathlib import Path
 
 SPRITE = Path(__file__).resolve().parent.parent / "static" / "icons.svg"
 NAMES = """
-alert-triangle archive arrow-back-up arrow-right at bell brand-slack chart-line check chevron-down chevron-left
-chevron-right circle-check circle-dashed circle-half-2 circle-x clock code copy database device-desktop dots download
-external-link eye file filter folder git-commit help history inbox info-circle key list-check lock logout mail message
-minus moon package pencil plus refresh robot rocket search selector send settings shield-check signature sun tag trash
-user users versions webhook x
+alert-triangle archive arrow-back-up arrow-down arrow-right arrow-up at bell box brand-slack chart-line check
+chevron-down chevron-left chevron-right circle-check circle-dashed circle-half-2 circle-x clock code copy database
+device-desktop dots download external-link eye file filter folder git-commit help history inbox info-circle key
+list-check lock logout mail message minus moon package pencil plus refresh robot rocket search selector send
+settings shield-check signature sun tag trash user users versions webhook x
 """.split()
 
 

@@ -178,7 +178,7 @@ document.addEventListener("htmx:confirm", (event) => {
   ask(ctx.confirm, issueRequest, dropRequest);
 });
 document.addEventListener("htmx:error", (event) => {
-  if (event.detail.error?.name !== "AbortError") toast("The server could not be reached. Nothing was changed; try again.", "error");
+  if (event.detail.error?.name !== "AbortError") toast("The server did not answer. Reload the page to see what happened, then try again.", "error");
 });
 document.addEventListener("htmx:after:swap", () => {
   refreshTimes();

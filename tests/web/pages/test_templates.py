@@ -1,0 +1,132 @@
+"""What every template must keep, and what the shared pieces say."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from django import forms
+from django.conf import settings
+from django.template import Context, Template
+from django.template.loader import get_template, render_to_string
+
+from core.clock import now
+
+FOLDER = Path(settings.BASE_DIR) / "templates"
+STATIC = Path(settings.BASE_DIR) / "static"
+TEMPLATES = sorted(str(path.relative_to(FOLDER)) for path in FOLDER.rglob("*.html"))
+COMPONENTS = [name for name in TEMPLATES if name.startswith("components/")]
+
+
+def render(source: str, **context: object) -> str:
+    return Template("{% load countersign %}" + source).render(Context(context))
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_template_compiles(name: str) -> None:
+    assert get_template(name)
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_template_has_nothing_that_the_content_security_policy_forbids(name: str) -> None:
+    source = re.sub(r"{% comment %}.*?{% endcomment %}", "", (FOLDER / name).read_text(), flags=re.DOTALL)
+
+    assert not re.search(r"\sstyle=|\son[a-z]+=|<style|hx-on|javascript:|(?:src|href)=\"(?:https?:)?//", source)
+    assert not re.search(r"<script(?![^>]*\bsrc=)", source)
+
+
+@pytest.mark.parametrize("name", COMPONENTS)
+def test_component_names_its_variables_first(name: str) -> None:
+    first = (FOLDER / name).read_text().split("{% endcomment %}")[0]
+
+    assert first.startswith("{% comment %}")
+    assert "ariables" in first
+
+
+def test_every_icon_that_a_template_names_is_in_the_sprite() -> None:
+    drawn = set(re.findall(r'<symbol id="([^"]+)"', (STATIC / "icons.svg").read_text()))
+    source = "".join((FOLDER / name).read_text() for name in TEMPLATES)
+    named = set(re.findall(r'components/icon\.html" with name="([^"]+)"', source)) | set(
+        re.findall(r'icon="([^"]+)"', source)
+    )
+
+    assert named <= drawn
+
+
+def test_a_moment_is_told_and_stays_exact() -> None:
+    at = now() - timedelta(hours=2, minutes=5)
+
+    html = render_to_string("components/relative_time.html", {"at": at})
+
+    assert "2 hours ago</time>" in html
+    assert f'datetime="{at.isoformat()}"' in html
+
+
+def test_a_forbidden_action_is_disabled_and_says_why() -> None:
+    answer = SimpleNamespace(allowed=False, reason="You asked for this change.")
+
+    html = render_to_string("components/action.html", {"answer": answer, "label": "Approve", "id": "approve"})
+
+    assert " disabled" in html
+    assert 'aria-describedby="approve-why"' in html
+    assert '<span class="why-not" id="approve-why">You asked for this change.</span>' in html
+
+
+def test_a_requirement_shows_its_parts_and_who_can_clear_it() -> None:
+    part = SimpleNamespace(status="met", title="1 from risk", reason="", figure="1 of 1", who=(), children=(), link="")
+    node = SimpleNamespace(
+        status="waiting",
+        title="2 approvals",
+        reason="1 to come.",
+        figure="1 of 2",
+        who=("dkim",),
+        children=(part,),
+        link="",
+    )
+
+    html = render_to_string("components/requirement.html", {"node": node})
+
+    assert 'aria-label="Waiting"' in html
+    assert "Waiting for dkim." in html
+    assert "1 from risk" in html
+
+
+@pytest.mark.parametrize("link", ["javascript:alert(1)", "data:text/html,x", "//evil.example", "", None])
+def test_a_link_sent_by_others_is_followed_only_to_the_web(link: str | None) -> None:
+    assert render("{{ link|web_address }}", link=link) == ""
+
+
+def test_a_metric_bar_stays_on_its_scale() -> None:
+    html = render('{% metric_bar value=5000 maximum=60 needed="≤ 60" passed=False %}')
+
+    assert max(float(width) for width in re.findall(r' width="([0-9.]+)"', html)) <= 120
+    assert "≤ 60" in html
+    assert "not met" in html
+
+
+@pytest.mark.parametrize("value", [None, 0, -3.5])
+def test_a_metric_bar_takes_any_value(value: float | None) -> None:
+    html = render("{% metric_bar value=value minimum=0.9 %}", value=value)
+
+    assert 'width="-' not in html
+
+
+def test_a_refused_field_names_its_error_for_screen_readers() -> None:
+    class Named(forms.Form):
+        name = forms.CharField(help_text="Lower case.")
+
+    html = render("{% form_field form.name %}", form=Named(data={}))
+
+    assert 'aria-invalid="true"' in html
+    assert 'aria-describedby="id_name_error id_name_helptext"' in html
+    assert 'id="id_name_error"' in html and 'id="id_name_helptext"' in html
+
+
+def test_an_error_page_needs_no_request() -> None:
+    html = render_to_string("errors/page.html", {"status": 500, "message": "It was logged."})
+
+    assert "Something went wrong" in html
+    assert "<nav" not in html
