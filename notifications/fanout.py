@@ -1,0 +1,63 @@
+"""From events to deliveries: who hears of what. A row for each event and channel, made once however often this runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+
+from django.db import transaction
+
+from accounts.models import User
+from core.clock import now
+from core.crypto import encrypt
+from notifications.models import Channel, Delivery, Event
+
+BATCH = 100
+
+# What people are told of. A shared channel that names kinds of its own gets those instead.
+TOLD = frozenset(
+    {
+        "request.opened", "request.ready", "request.rejected", "request.withdrawn", "request.superseded", "request.updated",
+        "review.approved", "review.changes_requested", "review.dismissed",
+        "comment.created", "transition.applied",
+    }
+)  # fmt: skip
+
+
+@transaction.atomic
+def fan_out() -> int:
+    """Make the deliveries of the oldest events that have none yet; how many events were handled."""
+    events = list(Event.objects.filter(fanned_out_at=None).select_for_update(skip_locked=True).order_by("id")[:BATCH])
+    if not events:
+        return 0
+    shared = list(Channel.objects.filter(user=None, is_active=True))
+    mailboxes = _mailboxes({user_id for event in events if event.kind in TOLD for user_id in event.audience})
+    deliveries = []
+    for event in events:
+        channels = [channel for channel in shared if _wants(channel, event)]
+        if event.kind in TOLD:
+            channels += [mailboxes[user_id] for user_id in event.audience if user_id in mailboxes]
+        deliveries += [Delivery(event=event, channel=channel) for channel in channels]
+    Delivery.objects.bulk_create(deliveries, ignore_conflicts=True)
+    Event.objects.filter(pk__in=[event.pk for event in events]).update(fanned_out_at=now())
+    return len(events)
+
+
+def _wants(channel: Channel, event: Event) -> bool:
+    kinds = channel.kinds or TOLD
+    return event.kind in kinds and fnmatchcase(event.model_name, channel.models_glob.replace("[", "[[]"))
+
+
+def _mailboxes(user_ids: set[int]) -> dict[int, Channel]:
+    """The mailbox of each of these people who has an address and is not switched off; made when first needed."""
+    people: Sequence[User] = User.objects.filter(pk__in=user_ids, is_active=True).exclude(email="")
+    found = {c.user_id: c for c in Channel.objects.filter(user__in=people, kind=Channel.Kind.EMAIL)}
+    missing = [
+        Channel(kind=Channel.Kind.EMAIL, name=f"mail to {person.username}", user=person, target=encrypt(person.email))
+        for person in people
+        if person.pk not in found
+    ]
+    if missing:
+        Channel.objects.bulk_create(missing, ignore_conflicts=True)
+        found = {c.user_id: c for c in Channel.objects.filter(user__in=people, kind=Channel.Kind.EMAIL)}
+    return {user_id: channel for user_id, channel in found.items() if user_id and channel.is_active}

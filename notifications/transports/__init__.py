@@ -1,0 +1,19 @@
+"""The ways to tell people. A new one is a module with ``send`` and ``check_target``, and a line here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from notifications.models import Channel, Event
+from notifications.transports import email, slack
+from notifications.transports.base import Sent
+
+SEND: dict[str, Callable[[Event, Channel, str], Sent]] = {
+    Channel.Kind.EMAIL: email.send,
+    Channel.Kind.SLACK: slack.send,
+}
+# Raise Invalid for a target that this kind of channel cannot have.
+CHECK_TARGET: dict[str, Callable[[str], None]] = {
+    Channel.Kind.EMAIL: email.check_target,
+    Channel.Kind.SLACK: slack.check_target,
+}

@@ -1,0 +1,51 @@
+"""/deliveries/: what was sent to whom, and what the other side answered."""
+
+from __future__ import annotations
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_POST, require_safe
+
+from core.errors import CountersignError, NotFound
+from notifications import services
+from notifications.models import Delivery
+from notifications.queries import deliveries_visible_to
+
+PAGE_SIZE = 50
+
+
+@require_safe
+def index(request: HttpRequest) -> HttpResponse:
+    state, before = request.GET.get("state", ""), request.GET.get("before", "")
+    rows = deliveries_visible_to(request.user)
+    if state in Delivery.State.values:
+        rows = rows.filter(state=state)
+    if before.isdigit() and len(before) < 19:
+        rows = rows.filter(pk__lt=int(before))
+    found = list(rows.order_by("-pk")[: PAGE_SIZE + 1])
+    shown = found[:PAGE_SIZE]
+    context = {
+        "deliveries": shown,
+        "state": state,
+        "states": Delivery.State.choices,
+        "before": shown[-1].pk if len(found) > PAGE_SIZE else None,
+        "is_first_page": not before,
+        "sees_all": request.user.is_superuser or request.user.is_auditor,
+        "can_manage": services.can_manage_channels(request.user),
+    }
+    return render(request, "deliveries/index.html", context)
+
+
+@require_POST
+def send_again(request: HttpRequest, pk: int) -> HttpResponse:
+    delivery = deliveries_visible_to(request.user).filter(pk=pk).first()
+    if delivery is None:
+        raise NotFound("There is no such delivery, or it is not for you to see.")
+    try:
+        services.send_again(actor=request.user, delivery=delivery)
+    except CountersignError as error:
+        messages.error(request, error.message)
+    else:
+        messages.success(request, "It is on its way again, with the same event key.")
+    return redirect("deliveries")
