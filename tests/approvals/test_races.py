@@ -1,0 +1,217 @@
+"""Two things at the same moment, with real threads on PostgreSQL: one effect, one event, and a sentence for who came second."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from django.db import close_old_connections, connection, connections
+
+from accounts.models import User
+from approvals import services, tasks
+from approvals.models import Review, TransitionRequest
+from core.errors import Conflict, CountersignError
+from notifications.models import Event
+from registry import services as registry
+from registry.models import ModelVersion, StageHolding
+from tests.approvals.conftest import PRODUCTION, STAGING, approve, look_at, publish, stage_of
+from tests.factories import make_model, make_version
+from tracking.models import Run
+
+pytestmark = [
+    pytest.mark.postgres,
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.skipif(connection.vendor != "postgresql", reason="races need PostgreSQL; SQLite has one writer"),
+]
+State = TransitionRequest.State
+
+
+def at_once(*calls: Callable[[], object]) -> list[object]:
+    """Start all calls at the same moment; each answer is what the call returned or the refusal it raised."""
+    barrier = threading.Barrier(len(calls))
+
+    def run(call: Callable[[], object]) -> object:
+        close_old_connections()
+        try:
+            barrier.wait(timeout=20)
+            return call()
+        except CountersignError as refusal:
+            return refusal
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(len(calls)) as threads:
+        return list(threads.map(run, calls))
+
+
+@pytest.fixture
+def ask(mira: User, alice: User, dkim: User) -> Callable[[], TransitionRequest]:
+    """Each call is a fresh model with a holder, a candidate, and mira's request for Production."""
+    numbers = iter(range(1000))
+
+    def opened() -> TransitionRequest:
+        model = make_model(f"churn-{next(numbers)}")
+        make_version(model, stage="Production", user=mira, metrics={"accuracy": 0.91, "f1": 0.85})
+        version = make_version(model, user=mira, metrics={"accuracy": 0.95, "f1": 0.9})
+        return services.open_request(actor=mira, version=version, target=PRODUCTION)
+
+    publish()
+    return opened
+
+
+def holders(request: TransitionRequest) -> list[int]:
+    return list(request.model.versions.filter(current_stage="Production").values_list("pk", flat=True))
+
+
+def applied(request: TransitionRequest) -> int:
+    return Event.objects.filter(kind="transition.applied", request_id=request.pk).count()
+
+
+def test_two_reviewers_approving_at_the_same_moment_apply_once(ask: Callable[[], TransitionRequest], alice: User, dkim: User) -> None:
+    for _ in range(50):
+        request = ask()
+        seen = look_at(request)
+
+        answers = at_once(
+            lambda: approve(alice, request, seen=seen),  # noqa: B023
+            lambda: approve(dkim, request, seen=seen),  # noqa: B023
+        )
+
+        request.refresh_from_db()
+        assert not [answer for answer in answers if isinstance(answer, CountersignError)]
+        assert request.state == State.APPLIED
+        assert holders(request) == [request.version_id]
+        assert applied(request) == 1
+        assert StageHolding.objects.filter(request_id=request.pk).count() == 1
+
+
+def test_approve_against_reject_is_one_of_both(ask: Callable[[], TransitionRequest], alice: User, dkim: User) -> None:
+    outcomes = set()
+    for _ in range(25):
+        request = ask()
+        approve(alice, request)
+        seen = look_at(request)
+
+        answers = at_once(
+            lambda: approve(dkim, request, seen=seen),  # noqa: B023
+            lambda: services.submit_review(
+                actor=alice, review_request=request, decision="reject", comment="Wait.", seen=seen  # noqa: B023
+            ),
+        )
+
+        request.refresh_from_db()
+        refusals = [answer for answer in answers if isinstance(answer, Conflict)]
+        assert len(refusals) == 1 and "already" in refusals[0].message
+        assert request.state in (State.APPLIED, State.REJECTED)
+        assert applied(request) == (request.state == State.APPLIED)
+        assert (holders(request) == [request.version_id]) == (request.state == State.APPLIED)
+        outcomes.add(request.state)
+    assert outcomes
+
+
+def test_a_double_click_is_one_verdict(ask: Callable[[], TransitionRequest], alice: User, dkim: User) -> None:
+    for _ in range(10):
+        request = ask()
+        approve(alice, request)
+        seen = look_at(request)
+
+        answers = at_once(*[lambda: approve(dkim, request, seen=seen)] * 4)  # noqa: B023
+
+        assert len([answer for answer in answers if isinstance(answer, Conflict)]) == 3
+        assert Review.objects.filter(request=request, reviewer=dkim).count() == 1
+        assert applied(request) == 1
+
+
+def test_two_versions_promoted_at_once_leave_one_holder(ask: Callable[[], TransitionRequest], mira: User, alice: User, dkim: User) -> None:
+    for _ in range(15):
+        first = ask()
+        rival = make_version(first.model, user=mira, metrics={"accuracy": 0.97, "f1": 0.9})
+        second = services.open_request(actor=mira, version=rival, target=PRODUCTION)
+        for request in (first, second):
+            approve(alice, request)
+        seen = {request.pk: look_at(request) for request in (first, second)}
+
+        answers = at_once(
+            lambda: approve(dkim, first, seen=seen[first.pk]),  # noqa: B023
+            lambda: approve(dkim, second, seen=seen[second.pk]),  # noqa: B023
+        )
+
+        # Whoever came second had seen another holder: their approval is refused and the other one's is void.
+        assert len([answer for answer in answers if isinstance(answer, Conflict)]) == 1
+        assert len(holders(first)) == 1
+        assert applied(first) + applied(second) == 1
+        assert TransitionRequest.objects.filter(pk__in=seen, state=State.OPEN).count() == 1
+
+
+def test_opening_the_same_request_at_once_opens_one(ask: Callable[[], TransitionRequest], mira: User) -> None:
+    for _ in range(10):
+        version = ask().version
+
+        answers = at_once(*[lambda: services.open_request(actor=mira, version=version, target=STAGING)] * 4)  # noqa: B023
+
+        assert len([answer for answer in answers if isinstance(answer, CountersignError)]) == 3
+        assert TransitionRequest.objects.filter(version=version, target="Staging").count() == 1
+
+
+def test_withdrawing_against_the_last_approval_is_one_of_both(ask: Callable[[], TransitionRequest], mira: User, alice: User, dkim: User) -> None:
+    for _ in range(20):
+        request = ask()
+        approve(alice, request)
+        seen = look_at(request)
+
+        answers = at_once(
+            lambda: approve(dkim, request, seen=seen),  # noqa: B023
+            lambda: services.withdraw_request(actor=mira, review_request=request),  # noqa: B023
+        )
+
+        request.refresh_from_db()
+        assert len([answer for answer in answers if isinstance(answer, Conflict)]) == 1
+        assert (request.state == State.APPLIED) == (holders(request) == [request.version_id])
+
+
+def test_a_direct_move_of_the_target_and_the_last_approval_never_leave_two_or_none(
+    version: ModelVersion, holder: ModelVersion, sam: User, admin: User
+) -> None:
+    for _ in range(15):
+        ModelVersion.objects.filter(pk=version.pk).update(current_stage="None")
+        ModelVersion.objects.filter(pk=holder.pk).update(current_stage="Archived")
+        request = services.open_request(actor=sam, version=version, target=STAGING)
+        seen = look_at(request)
+
+        at_once(
+            lambda: approve(admin, request, seen=seen),  # noqa: B023
+            lambda: registry.move_to_stage(actor=admin, version=holder, stage="Staging", archive_existing=True),
+        )
+
+        inside = ModelVersion.objects.filter(model=version.model, current_stage="Staging").count()
+        assert inside == 1
+        request.refresh_from_db()
+        if request.is_pending:
+            services.withdraw_request(actor=sam, review_request=request)
+
+
+def test_evidence_that_arrives_with_the_last_approval_is_never_approved_unseen(
+    ask: Callable[[], TransitionRequest], alice: User, dkim: User
+) -> None:
+    for _ in range(15):
+        request = ask()
+        approve(alice, request)
+        seen = look_at(request)
+
+        def spoil() -> None:
+            run = request.version.run_id  # noqa: B023
+            row = Run.objects.get(pk=run)
+            row.metrics["accuracy"] = {"value": 0.1, "timestamp": 2, "step": 2}
+            row.save()
+            tasks.run_changed(run)
+
+        at_once(lambda: approve(dkim, request, seen=seen), spoil)  # noqa: B023
+
+        request.refresh_from_db()
+        if request.state == State.APPLIED:
+            # It was applied before the figure arrived: on what everybody had seen.
+            assert request.evidence.data["metrics"]["accuracy"]["value"] == 0.95
+        else:
+            assert stage_of(request.version) == "None"
