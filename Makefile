@@ -1,0 +1,63 @@
+# make run                    start Countersign on this machine: http://127.0.0.1:8080, data in var/
+# make run PORT=9000 DATA_DIR=/srv/countersign
+# make run-production         the same from DATABASE_URL, REDIS_URL, STORAGE_URL, SECRET_KEY, BASE_URL
+# make test                   every test this machine can run; ends with what was skipped and why
+# make format check           what a change must pass, besides the tests
+# make demo                   fill a running server with a story (MLFLOW_TRACKING_URI and MLFLOW_TRACKING_TOKEN set)
+
+.DEFAULT_GOAL := run
+.PHONY: run run-production test format check demo lock
+PYTHON ?=
+PY := .venv/bin/python
+PYTEST := $(PY) -m pytest
+XDIST ?= 2
+export PORT DATA_DIR
+
+run: .venv/run.stamp
+	@exec $(PY) manage.py up
+
+run-production: .venv/run.stamp staticfiles/.stamp
+	@STATIC_COLLECTED=1 exec $(PY) manage.py up --production
+
+test: .venv/test.stamp .venv-mlflow2/stamp
+	$(PYTEST) -n $(XDIST) -m "not browser"
+	$(PYTEST) -m browser
+
+format: .venv/test.stamp
+	$(PY) -m ruff check -q --fix-only .
+	$(PY) -m ruff format -q .
+
+check: .venv/test.stamp
+	$(PY) -m ruff format --check .
+	$(PY) -m ruff check .
+	$(PY) -m mypy
+	.venv/bin/lint-imports
+	.venv/bin/djlint --lint --quiet templates
+	$(PY) manage.py makemigrations --check --dry-run
+	$(PY) manage.py check
+
+demo: .venv/test.stamp
+	@$(PY) -m demo.story
+
+# Run again after a change of pyproject.toml. The output names no package index; tests/test_lock_files.py keeps it so.
+lock:
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -q pyproject.toml -o requirements/run.txt
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -q pyproject.toml --group test -o requirements/test.txt
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -q --group client-2 -o requirements/client-2.txt
+
+# What is installed where. The test environment is the run environment and more.
+.venv/run.stamp: requirements/run.txt
+	@test .venv/test.stamp -nt $@ -a .venv/test.stamp -nt $< || scripts/environment.sh .venv $< $(PYTHON)
+	@touch $@
+
+.venv/test.stamp: requirements/test.txt
+	@scripts/environment.sh .venv $< $(PYTHON)
+	@touch $@ .venv/run.stamp
+
+# The older mlflow client, which needs older libraries. Without it the tests of that client are skipped, and say so.
+.venv-mlflow2/stamp: requirements/client-2.txt
+	@scripts/environment.sh .venv-mlflow2 $< $(PYTHON) && touch $@ || echo "The older mlflow client could not be installed: its tests will be skipped."
+
+staticfiles/.stamp: .venv/run.stamp $(shell find static -type f)
+	STATIC_COLLECTED=1 $(PY) manage.py collectstatic --noinput --clear -v 0
+	@touch $@

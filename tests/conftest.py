@@ -1,0 +1,56 @@
+"""How every test runs: in a place of its own, and, where REQUIRE_ALL is set, without leave to skip."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Generator
+from typing import TypeVar
+
+import pytest
+from django.conf import settings
+from django.core.cache import caches
+
+from config.celery import app as celery_app
+
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")  # Playwright's sync API keeps a loop in the test's thread
+
+REQUIRE_ALL = os.environ.get("REQUIRE_ALL", "") not in ("", "0")
+Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
+
+
+def pytest_configure() -> None:
+    """Tasks stay inside the test's process. Tests of the real brokers start real processes."""
+    celery_app.conf.update(broker_url="memory://", broker_transport_options={})
+
+
+@pytest.fixture(autouse=True)
+def _own_cache() -> None:
+    """What one test put into the cache, another does not find: limits on guesses live there."""
+    prefix = uuid.uuid4().hex
+    settings.CACHES["default"]["KEY_PREFIX"] = prefix  # for the threads of a live server
+    caches["default"].key_prefix = prefix
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    return _refuse_skip((yield))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    return _refuse_skip((yield))
+
+
+def _refuse_skip(report: Report) -> Report:
+    """Under REQUIRE_ALL a skip is a failure; an expected failure is none."""
+    if REQUIRE_ALL and report.skipped and not hasattr(report, "wasxfail"):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        report.outcome = "failed"
+        report.longrepr = f"Nothing may be skipped where REQUIRE_ALL is set: {reason}"
+    return report
