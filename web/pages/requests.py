@@ -14,7 +14,7 @@ from django.views.decorators.http import require_POST, require_safe
 from approvals import services
 from approvals.models import Comment, Review, TransitionRequest
 from approvals.permissions import can_mark_ready, can_review_standing, can_withdraw
-from approvals.policy.rules import MetricRule
+from approvals.policy.document import MetricRule
 from approvals.standing import Standing, standing_of
 from core.errors import Conflict, CountersignError, NotFound
 from notifications.models import Delivery, Event
@@ -117,8 +117,8 @@ def _changes(review_request: TransitionRequest, standing: Standing) -> dict[str,
 
 def _metric_row(name: str, before: float | None, after: float | None, rule: MetricRule | None, node: Any) -> MetricRow:
     change = after - before if after is not None and before is not None else None
-    minimum = rule.min if rule else None
-    maximum = rule.max if rule else None
+    minimum = rule.min.value if rule and rule.min else None
+    maximum = rule.max.value if rule and rule.max else None
     lower_is_better = maximum is not None and minimum is None
     is_better = None if not change else (change < 0) == lower_is_better
     known_direction = rule is not None
