@@ -215,10 +215,10 @@ def _policy(root: yaml.Node, problems: Problems) -> Policy:
 
 def _match(node: yaml.Node, problems: Problems) -> Match:
     found = source.fields(node, "match", ("models", "tags"), problems, required=("models",))
-    models = []
+    models: list[str] = []
     if "models" in found:
-        for item in source.items(found["models"], "models", problems, example='["churn-*"]'):
-            models.append(_glob(item, "a pattern of models", problems))
+        listed_models = source.items(found["models"], "models", problems, example='["churn-*"]')
+        models = [_glob(item, "a pattern of models", problems) for item in listed_models]
     tags = []
     if "tags" in found:
         entries = source.pairs(found["tags"], "tags", problems)

@@ -22,6 +22,7 @@ LONGEST_TEXT = 65_536  # bytes
 DEEPEST = 20
 MOST_PROBLEMS = 50
 LONGEST_NUMBER = 40
+MOST_ENTRIES = 200  # of any list or mapping
 
 _NUMBER = re.compile(r"[-+]?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]{1,3})?", re.ASCII)
 _WHOLE = re.compile(r"0|[1-9][0-9]{0,8}", re.ASCII)
@@ -193,6 +194,9 @@ def pairs(node: yaml.Node, what: str, problems: Problems) -> list[tuple[str, yam
     if not isinstance(node, yaml.MappingNode):
         problems.add(node, f"{what} must be a mapping (key: value), this is {kind_of(node)}")
         return []
+    if len(node.value) > MOST_ENTRIES:
+        problems.add(node, f"{what} has at most {MOST_ENTRIES} entries, this has {len(node.value)}")
+        return []
     found: dict[str, tuple[str, yaml.ScalarNode, yaml.Node]] = {}
     for key, value in node.value:
         if not isinstance(key, yaml.ScalarNode) or is_empty(key):
@@ -231,6 +235,9 @@ def items(node: yaml.Node, what: str, problems: Problems, *, example: str) -> li
         return []
     if not node.value:
         problems.add(node, f"{what} must not be empty; for example {example}")
+    if len(node.value) > MOST_ENTRIES:
+        problems.add(node, f"{what} has at most {MOST_ENTRIES} entries, this has {len(node.value)}")
+        return []
     return list(node.value)
 
 

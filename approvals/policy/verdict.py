@@ -164,7 +164,8 @@ class Verdict:
         troubles.sort(key=lambda node: node.kind not in ("approvals", "objections"))
         parts = [node.reason.rstrip(".") for node in troubles[:2]]
         if len(troubles) > 2:
-            parts.append(f"{amount(len(troubles) - 2, 'more requirement')} not met")
+            more = len(troubles) - 2
+            parts.append(f"{amount(more, 'more requirement')} {'is' if more == 1 else 'are'} not met")
         waiting = dict.fromkeys(node.awaited for node in self.open if node.awaited)
         if waiting:
             parts.append(f"{'waiting' if parts else 'Waiting'} for {listed(waiting)}")
