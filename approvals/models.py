@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q
 from django.urls import reverse
 
-from accounts.models import User
+from accounts.models import Level, Membership, User
+from accounts.permissions import default_level, grants_of
 from core.clock import now
 from registry.gate import Target
 from registry.models import Evidence, ModelVersion, RegisteredModel, Stage, TargetKind
+from tracking.models import Run
 
 
 class PolicyQuerySet(models.QuerySet["Policy"]):
@@ -58,6 +60,17 @@ class PolicyRevision(models.Model):
         return f"{self.policy} revision {self.number}"
 
 
+def _like(user: User) -> Q:
+    """The Awaited rows that ``user`` would satisfy: by a team, or by their level on the model."""
+    teams = Membership.objects.filter(user=user.person_id).values("team__name")
+    level = Level.MANAGE if user.is_superuser else default_level()
+    found = Q(team__in=teams) | Q(team="", level__lte=level)
+    for grant in grants_of(user):
+        where = Q(request__model=grant.model_id) if grant.model_id else Q(request__model__name__glob=grant.pattern)
+        found |= where & Q(team="", level__lte=grant.level)
+    return found
+
+
 class TransitionRequestQuerySet(models.QuerySet["TransitionRequest"]):
     def visible_to(self, user: User) -> TransitionRequestQuerySet:
         """Those about models that ``user`` may read."""
@@ -71,6 +84,20 @@ class TransitionRequestQuerySet(models.QuerySet["TransitionRequest"]):
 
     def for_target(self, target: Target) -> TransitionRequestQuerySet:
         return self.filter(target_kind=target.kind, target=target.name)
+
+    def waiting_on(self, user: User) -> TransitionRequestQuerySet:
+        """Open ones in which it is this person's turn: somebody like them is awaited, and they have not spoken.
+
+        Memberships and levels are those of now; what is awaited is as of the last look at the request (Awaited).
+        """
+        person = user.person_id
+        made = Q(request__requester=person) | Q(request__requester__owner=person)
+        made |= Q(request__version__user=person) | Q(request__version__user__owner=person)
+        runs = Run.objects.filter(Q(user=person) | Q(user__owner=person), has_versions=True)
+        made |= Q(request__version__run_id__in=runs.values("run_id"))
+        wanted = Awaited.objects.filter(request=OuterRef("pk")).filter(_like(user)).exclude(made, authors_too=False)
+        spoken = Review.objects.current().filter(request=OuterRef("pk"), person=person)
+        return self.visible_to(user).filter(Exists(wanted), ~Exists(spoken), state=TransitionRequest.State.OPEN)
 
     def with_rows(self) -> TransitionRequestQuerySet:
         """Everything that one line of a list, or the review page, says about a request, in one statement."""
@@ -152,6 +179,30 @@ class TransitionRequest(models.Model):
     @property
     def asks_for(self) -> Target:
         return Target(TargetKind(self.target_kind), self.target)
+
+
+class Awaited(models.Model):
+    """A kind of reviewer that an open request still waits for: a team, or (``team`` empty) whoever has ``level``.
+
+    Written whenever the request is looked at under its lock, so that "whose turn is it" is one statement on every page.
+    Nothing is decided on it.
+    """
+
+    request = models.ForeignKey(TransitionRequest, on_delete=models.CASCADE, related_name="awaited")
+    team = models.CharField(max_length=100, blank=True)
+    level = models.PositiveSmallIntegerField(null=True, choices=Level.choices)
+    authors_too = models.BooleanField(default=False)  # whether who asked for, registered or trained it counts as well
+
+    class Meta:
+        verbose_name_plural = "awaited"
+        constraints = [
+            models.UniqueConstraint(
+                fields=["request", "team", "level"], nulls_distinct=False, name="one_row_per_awaited_kind"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.request} waits for {self.team or self.get_level_display()}"
 
 
 class ReviewQuerySet(models.QuerySet["Review"]):

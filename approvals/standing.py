@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from accounts.models import User
+from accounts.models import Level, User
 from approvals import facts, policy
 from approvals.facts import Known, Question
 from approvals.models import Review, TransitionRequest
@@ -15,7 +15,7 @@ from approvals.policy import Baseline, Facts, Metric, ReviewFact, Verdict
 from approvals.rulebook import Rule
 from core.answers import YES, Answer, no
 from registry.models import ModelVersion
-from registry.permissions import can_move
+from registry.permissions import can_move, level_to_move
 
 Decision = Review.Decision
 
@@ -79,10 +79,11 @@ class Standing:
     @cached_property
     def verdict(self) -> Verdict:
         """The whole: every policy with a say and, for a request that none of them puts before people, the house's rule."""
-        verdicts = [judged.verdict for judged in self.judgements]
-        if self._needs_a_mover:
-            verdicts.append(policy.evaluate(HOUSE_RULE, self._facts(None)))
-        return policy.combine(verdicts)
+        return policy.combine([*(judged.verdict for judged in self.judgements), *(verdict for _, verdict in self._house)])
+
+    @cached_property
+    def _house(self) -> tuple[tuple[policy.Policy, Verdict], ...]:
+        return ((HOUSE_RULE, policy.evaluate(HOUSE_RULE, self._facts(None))),) if self._needs_a_mover else ()
 
     @property
     def is_satisfied(self) -> bool:
@@ -98,10 +99,23 @@ class Standing:
         asked = (node for node in self.verdict.open if node.kind in ("approvals", "objections"))
         return tuple(dict.fromkeys(person for node in asked for person in node.people))
 
-    def waits_for(self, user: User) -> bool:
-        """Whether it is this person's turn: they can clear something, and have said nothing that still stands."""
-        spoken = {review.person_id for review in self.known.reviews} - {review.person_id for review, _ in self.void}
-        return user.person_id in self.reviewers and user.person_id not in spoken
+    @property
+    def awaited(self) -> dict[tuple[str, Level | None], bool]:
+        """The teams, and the level on the model, of whom an approval is still missing -> whether authors count as well."""
+        found: dict[tuple[str, Level | None], bool] = {}
+        question = self.known.question
+        judged = [(judgement.rule.read, judgement.verdict) for judgement in self.judgements]
+        for read, verdict in [*judged, *self._house]:
+            authors_too = read is not None and read.reviews.author_may_approve
+            for node in verdict.open:
+                if node.kind != "approvals":
+                    continue
+                teams = [child for child in node.children if child.kind == "team"]
+                # Enough of each team, and still too few: anybody of them fills up the count.
+                short = [child.name for child in teams if not child.passes] or [child.name for child in teams]
+                keys = [(team, None) for team in short] or [("", level_to_move(question.version, question.target))]
+                found |= {key: authors_too or found.get(key, False) for key in keys}
+        return found
 
     def would_apply(self, user: User) -> bool:
         """Whether an approval by ``user`` now would be the last one needed."""

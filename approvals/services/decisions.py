@@ -9,7 +9,7 @@ from django.db import transaction
 from accounts.models import User
 from approvals.audience import askers, participants
 from approvals.events import RequestReady, RequestSuperseded, RequestUpdated, ReviewDismissed, TransitionApplied, about
-from approvals.models import Review, TransitionRequest
+from approvals.models import Awaited, Review, TransitionRequest
 from approvals.pins import EVIDENCE, Pins, in_words
 from approvals.standing import Standing, standing_of
 from core.clock import now
@@ -56,6 +56,18 @@ def reconsider(review_request: TransitionRequest) -> TransitionRequest:
     return locked
 
 
+def remember_awaited(review_request: TransitionRequest, standing: Standing) -> None:
+    """Keep the inbox's answer beside the request: of whom an approval is still missing."""
+    rows = {(row.team, row.level): row.authors_too for row in review_request.awaited.all()}
+    if rows == standing.awaited:
+        return
+    review_request.awaited.all().delete()
+    Awaited.objects.bulk_create(
+        Awaited(request=review_request, team=team, level=level, authors_too=authors_too)
+        for (team, level), authors_too in standing.awaited.items()
+    )
+
+
 def take_stock(review_request: TransitionRequest) -> Standing:
     """Look at everything anew, under the lock: what moved since the pins is put on record and pinned, and the approvals
     that it voids are dismissed. New evidence answers a call for changes."""
@@ -66,6 +78,7 @@ def take_stock(review_request: TransitionRequest) -> Standing:
     moved = standing.pins.moved(pinned)
     for review, reason in standing.void:
         _dismiss(review_request, review, reason)
+    remember_awaited(review_request, standing)
     if not moved:
         return standing
 
@@ -84,7 +97,8 @@ def take_stock(review_request: TransitionRequest) -> Standing:
     )
     if EVIDENCE in moved and review_request.state == State.NEEDS_CHANGES:
         reopen(review_request, actor=review_request.requester, reason="there is new evidence")
-        return standing_of(review_request)
+        standing = standing_of(review_request)
+        remember_awaited(review_request, standing)
     return standing
 
 
@@ -162,6 +176,7 @@ def close(
     review_request.closed_reason = reason
     review_request.verdict = standing.verdict.to_json() if standing else None
     review_request.save(update_fields=["closed_at", "closed_by", "closed_reason", "verdict"])
+    review_request.awaited.all().delete()
 
 
 def enter(review_request: TransitionRequest, state: State) -> None:

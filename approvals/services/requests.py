@@ -11,7 +11,7 @@ from approvals.events import RequestOpened, RequestWithdrawn, about
 from approvals.models import TransitionRequest
 from approvals.permissions import can_mark_ready, can_request, can_withdraw
 from approvals.services.comments import checked_comment
-from approvals.services.decisions import apply, close, lock_pending, reopen, take_stock
+from approvals.services.decisions import apply, close, lock_pending, remember_awaited, reopen, take_stock
 from approvals.standing import standing_of
 from core.answers import require
 from core.errors import AlreadyExists, Conflict, Invalid
@@ -61,6 +61,7 @@ def open_request(
     review_request.policy_revisions = list(standing.pins.policy_revisions)
     review_request.baseline_id = standing.pins.baseline_id
     review_request.save()
+    remember_awaited(review_request, standing)
     record(
         RequestOpened(**about(review_request), comment=comment, waiting_for=standing.unmet),
         actor=actor,
@@ -117,6 +118,7 @@ def mark_ready(*, actor: User, review_request: TransitionRequest, comment: str =
     if locked.state == State.NEEDS_CHANGES:
         reopen(locked, actor=actor, reason=f"{actor.display_name} says it is ready", comment=comment)
     standing = standing_of(locked)
+    remember_awaited(locked, standing)
     if standing.is_satisfied:
         apply(locked, actor=actor, standing=standing)
     return locked

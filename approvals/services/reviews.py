@@ -12,7 +12,7 @@ from approvals.models import Review, TransitionRequest
 from approvals.permissions import can_review_standing
 from approvals.pins import Pins, in_words
 from approvals.services.comments import checked_comment
-from approvals.services.decisions import apply, close, enter, lock_pending, reopen, take_stock
+from approvals.services.decisions import apply, close, enter, lock_pending, remember_awaited, reopen, take_stock
 from approvals.standing import Standing, standing_of
 from core.answers import require
 from core.errors import Conflict, Invalid
@@ -75,6 +75,7 @@ def _submit(*, actor: User, review_request: TransitionRequest, decision: str, co
         if locked.state == State.NEEDS_CHANGES and not _calls_for_changes(locked):
             reopen(locked, actor=actor, reason="everybody who asked for changes has approved since")
         standing = standing_of(locked)
+        remember_awaited(locked, standing)
         if locked.state == State.OPEN and standing.is_satisfied:
             apply(locked, actor=actor, standing=standing)
     return locked

@@ -6,17 +6,22 @@ from collections.abc import Callable
 
 import pytest
 from django.db import connection
+from django.db.models import QuerySet
 from django.test.utils import CaptureQueriesContext
 
-from accounts.models import Level, User
+from accounts.models import Level, Membership, Team, User
 from accounts.services import grant
-from approvals import services
-from approvals.models import TransitionRequest
-from approvals.queries import waiting_on
+from approvals import services, tasks
+from approvals.models import Awaited, TransitionRequest
 from approvals.standing import standing_of, standings_of
 from registry.models import ModelVersion
-from tests.approvals.conftest import PRODUCTION, STAGING, approve, judge
+from tests.approvals.conftest import POLICY, PRODUCTION, STAGING, approve, judge, publish
 from tests.factories import make_model, make_version
+from tracking.models import Run
+
+
+def waiting_on(user: User) -> QuerySet[TransitionRequest]:
+    return TransitionRequest.objects.waiting_on(User.objects.get(pk=user.pk)).order_by("id")
 
 
 def statements(call: Callable[[], object]) -> int:
@@ -42,6 +47,7 @@ def test_it_does_not_wait_on_who_has_spoken(asked: TransitionRequest, alice: Use
 def test_it_waits_again_on_whose_approval_was_voided(asked: TransitionRequest, alice: User) -> None:
     approve(alice, asked)
     ModelVersion.objects.filter(pk=asked.version_id).update(digest="f" * 64)
+    tasks.reconsider_pending()
 
     assert list(waiting_on(alice)) == [asked]
 
@@ -56,7 +62,7 @@ def test_without_a_policy_it_waits_on_those_who_may_move(version: ModelVersion, 
     grant(actor=None, level=Level.MANAGE_STAGING_VERSIONS, user=alice, pattern="churn-*")
     request = services.open_request(actor=sam, version=version, target=STAGING)
 
-    assert list(waiting_on(User.objects.get(pk=alice.pk))) == [request]
+    assert list(waiting_on(alice)) == [request]
     assert list(waiting_on(admin)) == [request]
     assert list(waiting_on(sam)) == []
 
@@ -64,7 +70,7 @@ def test_without_a_policy_it_waits_on_those_who_may_move(version: ModelVersion, 
 def test_what_one_may_not_see_does_not_wait_on_one(asked: TransitionRequest, alice: User, settings: pytest.FixtureRequest) -> None:
     settings.DEFAULT_MODEL_LEVEL = "NONE"  # type: ignore[attr-defined]
 
-    assert list(waiting_on(User.objects.get(pk=alice.pk))) == []
+    assert list(waiting_on(alice)) == []
 
 
 def test_a_standing_costs_few_statements(asked: TransitionRequest, alice: User) -> None:
@@ -90,10 +96,53 @@ def test_many_standings_cost_as_much_as_one(asked: TransitionRequest, sam: User,
 
 
 def test_the_inbox_costs_the_same_for_many_requests(asked: TransitionRequest, sam: User, alice: User) -> None:
-    before = statements(lambda: list(waiting_on(User.objects.get(pk=alice.pk))))
+    before = statements(lambda: list(waiting_on(alice)))
     for number in range(5):
         version = make_version(make_model(f"churn-{number}"), user=sam, metrics={"accuracy": 0.95, "f1": 0.9})
         services.open_request(actor=sam, version=version, target=PRODUCTION)
 
-    assert statements(lambda: list(waiting_on(User.objects.get(pk=alice.pk)))) == before
+    assert statements(lambda: list(waiting_on(alice))) == before <= 3
     assert len(waiting_on(alice)) == 6
+
+
+def test_it_waits_on_who_has_joined_the_team_since_and_not_on_who_left(asked: TransitionRequest, alice: User, sam: User) -> None:
+    Membership.objects.filter(user=alice).update(user=sam)
+
+    assert list(waiting_on(sam)) == [asked]
+    assert list(waiting_on(alice)) == []
+
+
+def test_it_never_waits_on_who_asked_registered_or_trained(asked: TransitionRequest, mira: User, sam: User, eve: User) -> None:
+    risk = Team.objects.get(name="risk")
+    for author in (mira, sam, eve):
+        Membership.objects.create(team=risk, user=author)
+    ModelVersion.objects.filter(pk=asked.version_id).update(user=sam)
+    Run.objects.filter(pk=asked.version.run_id).update(user=eve)
+
+    for author in (mira, sam, eve):
+        assert list(waiting_on(author)) == []
+
+
+def test_when_each_team_has_spoken_the_rest_of_the_count_is_awaited_of_any(version: ModelVersion, mira: User, alice: User, dkim: User) -> None:
+    publish(POLICY.replace("count: 2", "count: 3"))
+    request = services.open_request(actor=mira, version=version, target=PRODUCTION)
+    approve(alice, request)
+    approve(dkim, request)
+    colleague = User.objects.create(username="colleague")
+    Membership.objects.create(team=Team.objects.get(name="risk"), user=colleague)
+
+    assert list(waiting_on(colleague)) == [request]
+    assert list(waiting_on(alice)) == []
+
+
+def test_a_closed_request_waits_on_nobody(asked: TransitionRequest, mira: User, alice: User) -> None:
+    services.withdraw_request(actor=mira, review_request=asked)
+
+    assert list(waiting_on(alice)) == []
+    assert not Awaited.objects.exists()
+
+
+def test_a_version_that_nobody_known_registered_waits_as_well(asked: TransitionRequest, alice: User) -> None:
+    ModelVersion.objects.filter(pk=asked.version_id).update(user=None, run_id="")
+
+    assert list(waiting_on(alice)) == [asked]

@@ -9,7 +9,6 @@ from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from approvals.models import TransitionRequest
-from approvals.queries import waiting_on
 from approvals.standing import Standing, standings_of
 from registry.comparison import compare
 
@@ -46,7 +45,7 @@ def _requests(request: HttpRequest, tab: str) -> Any:
         return visible.pending()
     if tab == "decided":
         return visible.decided()
-    return waiting_on(request.user)
+    return TransitionRequest.objects.waiting_on(request.user)
 
 
 def _row(item: TransitionRequest, standing: Standing) -> dict[str, Any]:
