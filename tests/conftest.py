@@ -16,6 +16,7 @@ from config.celery import app as celery_app
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")  # Playwright's sync API keeps a loop in the test's thread
 
+pytest_plugins = ["tests.cast"]
 REQUIRE_ALL = os.environ.get("REQUIRE_ALL", "") not in ("", "0")
 Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
 
