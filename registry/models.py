@@ -1,7 +1,8 @@
 """Registered models, their versions, who holds which stage and alias, and the evidence about a version.
 
 Deleting hides a row and never removes it: decisions hang on internal ids, so a deleted and recreated name inherits
-nothing. Times are milliseconds since the epoch, as on MLflow's wire.
+nothing. Times are milliseconds since the epoch, as on MLflow's wire. A foreign key has no index of its own where one
+stated below starts with it.
 """
 
 from __future__ import annotations
@@ -112,7 +113,7 @@ class ModelVersion(models.Model):
         READY = "READY"
 
     id = models.BigAutoField(primary_key=True)
-    model = models.ForeignKey(RegisteredModel, on_delete=models.CASCADE, related_name="versions")
+    model = models.ForeignKey(RegisteredModel, on_delete=models.CASCADE, related_name="versions", db_index=False)
     version = models.PositiveIntegerField()
     current_stage = models.CharField(max_length=10, choices=Stage.choices, default=Stage.NONE)
     description = models.TextField(blank=True)
@@ -179,7 +180,7 @@ class ModelVersion(models.Model):
 class LatestVersion(models.Model):
     """The live version with the highest number in each stage: makes the hottest call independent of their number."""
 
-    model = models.ForeignKey(RegisteredModel, on_delete=models.CASCADE, related_name="latest")
+    model = models.ForeignKey(RegisteredModel, on_delete=models.CASCADE, related_name="latest", db_index=False)
     stage = models.CharField(max_length=10, choices=Stage.choices)
     version = models.ForeignKey(ModelVersion, on_delete=models.CASCADE, related_name="+")
 
@@ -191,7 +192,7 @@ class LatestVersion(models.Model):
 
 
 class Alias(models.Model):
-    model = models.ForeignKey(RegisteredModel, on_delete=models.CASCADE, related_name="alias_rows")
+    model = models.ForeignKey(RegisteredModel, on_delete=models.CASCADE, related_name="alias_rows", db_index=False)
     name = models.CharField(max_length=255)
     version = models.ForeignKey(ModelVersion, on_delete=models.CASCADE, related_name="alias_rows")
     set_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+")
@@ -207,7 +208,7 @@ class Alias(models.Model):
 class StageHolding(models.Model):
     """A version's time in a stage or under an alias: who put it there, when, and until when."""
 
-    model = models.ForeignKey(RegisteredModel, on_delete=models.CASCADE, related_name="holdings")
+    model = models.ForeignKey(RegisteredModel, on_delete=models.CASCADE, related_name="holdings", db_index=False)
     version = models.ForeignKey(ModelVersion, on_delete=models.CASCADE, related_name="holdings")
     target_kind = models.CharField(max_length=5, choices=TargetKind.choices)
     target = models.CharField(max_length=255)
@@ -233,7 +234,7 @@ class StageHolding(models.Model):
 class ModelTag(models.Model):
     """A model's tags for searching; ``value_hash`` is the first 8 bytes of the value's SHA-256, signed."""
 
-    model = models.ForeignKey(RegisteredModel, on_delete=models.CASCADE, related_name="tag_rows")
+    model = models.ForeignKey(RegisteredModel, on_delete=models.CASCADE, related_name="tag_rows", db_index=False)
     key = models.CharField(max_length=250)
     value = models.TextField(blank=True)
     value_hash = models.BigIntegerField()
@@ -247,7 +248,7 @@ class ModelTag(models.Model):
 
 
 class VersionTag(models.Model):
-    version = models.ForeignKey(ModelVersion, on_delete=models.CASCADE, related_name="tag_rows")
+    version = models.ForeignKey(ModelVersion, on_delete=models.CASCADE, related_name="tag_rows", db_index=False)
     key = models.CharField(max_length=250)
     value = models.TextField(blank=True)
     value_hash = models.BigIntegerField()
@@ -289,7 +290,7 @@ class Evidence(models.Model):
     "signature": {...} | None, "files": [[path, size, sha256]]}; ``digest`` is the SHA-256 of it as canonical JSON.
     """
 
-    version = models.ForeignKey(ModelVersion, on_delete=models.CASCADE, related_name="evidence_history")
+    version = models.ForeignKey(ModelVersion, on_delete=models.CASCADE, related_name="evidence_history", db_index=False)
     digest = models.CharField(max_length=64)
     data = models.JSONField()
     taken_at = models.DateTimeField(default=now)

@@ -74,11 +74,19 @@ def search_versions(
     user: User, *, filter_text: str = "", order_by: tuple[str, ...] = (), limit: int = 10_000, page_token: str = ""
 ) -> Page[ModelVersion]:
     """Versions of models that ``user`` may read."""
-    rows = ModelVersion.objects.live().visible_to(user).select_related("model", "user")
+    rows = ModelVersion.objects.live().visible_to(user).filter(model__deleted_at=None).select_related("model", "user")
     conditions, prompts = _without_prompt_rule(parse_filter(filter_text))
     rows = rows.filter(model__is_prompt=prompts)
+    keys = _order(order_by, VERSION_ORDERS, kinds=("", "attribute")) or [_Key("last_updated_timestamp", descending=True)]
+    keys += [_Key("model__name"), _Key("version", descending=True)]
     for condition in conditions:
-        if condition.kind == "tag":
+        if _names_one_model(condition):
+            # By an id known beforehand and without the name among the sort keys: then PostgreSQL sees how many versions
+            # this very model has, and takes a big one's page from the index instead of sorting all of them.
+            named = RegisteredModel.objects.live().filter(name=condition.value)
+            rows = rows.filter(model__in=list(named.values_list("pk", flat=True)))
+            keys = [key for key in keys if key.field != "model__name"]
+        elif condition.kind == "tag":
             rows = rows.filter(_has_tag(VersionTag, "version", condition))
         elif condition.key == "version_number" and condition.kind in ("", "attribute"):
             rows = rows.filter(_compare_number("version", condition))
@@ -87,9 +95,7 @@ def search_versions(
             if condition.comparator in ("IN", "NOT IN") and condition.key == "source_path":
                 raise _bad_comparator(condition)
             rows = rows.filter(_compare_string(VERSION_STRINGS[condition.key], condition))
-    keys = _order(order_by, VERSION_ORDERS, kinds=("", "attribute"))
-    keys = keys or [_Key("last_updated_timestamp", descending=True)]
-    return _page(rows, _distinct([*keys, _Key("model__name"), _Key("version", descending=True)]), limit, page_token)
+    return _page(rows, _distinct(keys), limit, page_token)
 
 
 # -- Conditions --------------------------------------------------------------------------------------------------------
@@ -104,6 +110,11 @@ def _without_prompt_rule(conditions: tuple[Condition, ...]) -> tuple[list[Condit
         else:
             kept.append(condition)
     return kept, prompts
+
+
+def _names_one_model(condition: Condition) -> bool:
+    is_name = condition.key == "name" and condition.kind in ("", "attribute")
+    return is_name and condition.comparator == "=" and isinstance(condition.value, str)
 
 
 def _require_attribute(condition: Condition, known: dict[str, str]) -> None:
