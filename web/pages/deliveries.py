@@ -26,7 +26,7 @@ def index(request: HttpRequest) -> HttpResponse:
     found = list(rows.order_by("-pk")[: PAGE_SIZE + 1])
     shown = found[:PAGE_SIZE]
     context = {
-        "deliveries": shown,
+        "rows": [{"delivery": delivery, "tries": list(delivery.tries.all())} for delivery in shown],
         "state": state,
         "states": Delivery.State.choices,
         "before": shown[-1].pk if len(found) > PAGE_SIZE else None,
