@@ -16,7 +16,7 @@ from core.search import Condition, decode_page_token, encode_page_token, parse_f
 from registry.models import PROMPT_TAG, ModelTag, ModelVersion, RegisteredModel, VersionTag
 from registry.services._rows import value_hash
 
-Row = TypeVar("Row", RegisteredModel, ModelVersion)
+Row = TypeVar("Row")
 
 _STRING_LOOKUPS = {"=": "exact", "!=": "exact", "LIKE": "like", "ILIKE": "ilike", "IN": "in", "NOT IN": "in"}
 _NUMBER_LOOKUPS = {"=": "exact", "!=": "exact", "<": "lt", "<=": "lte", ">": "gt", ">=": "gte"}
@@ -36,12 +36,24 @@ class _Key:
     field: str
     descending: bool = False
 
-    def value(self, row: Any) -> Any:
-        for part in self.field.split("__"):
-            row = getattr(row, part)
-        return row
 
-
+# What a search of versions reads. Pages reach 200,000 rows: named tuples cost a quarter of what model instances do.
+VERSION_COLUMNS = (
+    "model__name",
+    "version",
+    "creation_timestamp",
+    "last_updated_timestamp",
+    "current_stage",
+    "description",
+    "user__username",
+    "source",
+    "run_id",
+    "run_link",
+    "status",
+    "status_message",
+    "logged_model_id",
+    "tags",
+)
 MODEL_FIELDS = {"name": "name"}
 MODEL_ORDERS = {"name": "name", "timestamp": "last_updated_timestamp", "last_updated_timestamp": "last_updated_timestamp"}
 VERSION_STRINGS = {"name": "model__name", "run_id": "run_id", "source_path": "source"}
@@ -72,9 +84,9 @@ def search_models(
 
 def search_versions(
     user: User, *, filter_text: str = "", order_by: tuple[str, ...] = (), limit: int = 10_000, page_token: str = ""
-) -> Page[ModelVersion]:
-    """Versions of models that ``user`` may read."""
-    rows = ModelVersion.objects.live().visible_to(user).filter(model__deleted_at=None).select_related("model", "user")
+) -> Page[Any]:
+    """Versions of models that ``user`` may read, as named tuples of VERSION_COLUMNS."""
+    rows = ModelVersion.objects.live().visible_to(user).filter(model__deleted_at=None)
     conditions, prompts = _without_prompt_rule(parse_filter(filter_text))
     rows = rows.filter(model__is_prompt=prompts)
     keys = _order(order_by, VERSION_ORDERS, kinds=("", "attribute")) or [_Key("last_updated_timestamp", descending=True)]
@@ -95,7 +107,7 @@ def search_versions(
             if condition.comparator in ("IN", "NOT IN") and condition.key == "source_path":
                 raise _bad_comparator(condition)
             rows = rows.filter(_compare_string(VERSION_STRINGS[condition.key], condition))
-    return _page(rows, _distinct(keys), limit, page_token)
+    return _page(rows.values_list(*VERSION_COLUMNS, named=True), _distinct(keys), limit, page_token)
 
 
 # -- Conditions --------------------------------------------------------------------------------------------------------
@@ -193,13 +205,13 @@ def _distinct(keys: list[_Key]) -> list[_Key]:
     return list(seen.values())
 
 
-def _page(rows: QuerySet[Row], keys: list[_Key], limit: int, page_token: str) -> Page[Row]:
+def _page(rows: QuerySet[Any, Row], keys: list[_Key], limit: int, page_token: str) -> Page[Row]:
     if page_token:
         rows = rows.filter(_after(keys, _position(keys, page_token)))
     found = list(rows.order_by(*(f"-{key.field}" if key.descending else key.field for key in keys))[: limit + 1])
     if len(found) <= limit:
         return Page(found, "")
-    return Page(found[:limit], encode_page_token([key.value(found[limit - 1]) for key in keys]))
+    return Page(found[:limit], encode_page_token([getattr(found[limit - 1], key.field) for key in keys]))
 
 
 def _position(keys: list[_Key], page_token: str) -> list[int | str]:

@@ -41,28 +41,38 @@ def registered_model(model: RegisteredModel, latest: Iterable[LatestVersion]) ->
 
 
 def model_version(version: ModelVersion, model: RegisteredModel, *, with_aliases: bool = True) -> Message:
-    message: Message = {
-        "name": model.name,
-        "version": str(version.version),
-        "creation_timestamp": version.creation_timestamp,
-        "last_updated_timestamp": version.last_updated_timestamp,
-        "current_stage": version.current_stage,
-        "description": version.description,
-        "source": version.source,
-        "run_id": version.run_id,
-        "status": version.status,
-        "run_link": version.run_link,
-    }
-    if version.user_id:
-        message["user_id"] = version.user.username  # type: ignore[union-attr]
-    if version.status_message:
-        message["status_message"] = version.status_message
-    if version.logged_model_id:
-        message["model_id"] = version.logged_model_id
-    if version.tags:
-        message["tags"] = tags(version.tags)
+    message = _version(version, model.name, version.user.username if version.user else "")
     if with_aliases and (aliases := [a for a, number in model.aliases.items() if number == version.version]):
         message["aliases"] = aliases
+    return message
+
+
+def found_version(row: Any) -> Message:
+    """A row of a search of versions: it carries no aliases."""
+    return _version(row, row.model__name, row.user__username)
+
+
+def _version(row: Any, name: str, username: str) -> Message:
+    message: Message = {
+        "name": name,
+        "version": str(row.version),
+        "creation_timestamp": row.creation_timestamp,
+        "last_updated_timestamp": row.last_updated_timestamp,
+        "current_stage": row.current_stage,
+        "description": row.description,
+        "source": row.source,
+        "run_id": row.run_id,
+        "status": row.status,
+        "run_link": row.run_link,
+    }
+    if username:
+        message["user_id"] = username
+    if row.status_message:
+        message["status_message"] = row.status_message
+    if row.logged_model_id:
+        message["model_id"] = row.logged_model_id
+    if row.tags:
+        message["tags"] = tags(row.tags)
     return message
 
 
@@ -107,7 +117,7 @@ def run_info(run: Run) -> Message:
 def run_message(run: Run, datasets: Iterable[RunDataset] = ()) -> Message:
     data: Message = {}
     if run.metrics:
-        data["metrics"] = [{"key": key, **entry, "run_id": run.run_id} for key, entry in run.metrics.items()]
+        data["metrics"] = [{"key": key, **_measured(entry), "run_id": run.run_id} for key, entry in run.metrics.items()]
     if run.params:
         data["params"] = tags(run.params)
     if run.tags:
@@ -121,6 +131,12 @@ def run_message(run: Run, datasets: Iterable[RunDataset] = ()) -> Message:
     return {"info": run_info(run), "data": data, "inputs": inputs, "outputs": outputs}
 
 
+def _measured(entry: Message) -> Message:
+    """PostgreSQL's JSON gives a large double back as an integer of hundreds of digits."""
+    value = entry["value"]
+    return entry if isinstance(value, str) else {**entry, "value": float(value)}
+
+
 def dataset_input(dataset: RunDataset) -> Message:
     fields = {
         "name": dataset.name,
@@ -130,7 +146,7 @@ def dataset_input(dataset: RunDataset) -> Message:
     }
     if dataset.schema:
         fields["schema"] = dataset.schema
-    if dataset.profile:
+    if "profile" not in dataset.get_deferred_fields() and dataset.profile:
         fields["profile"] = dataset.profile
     return {"tags": tags(dataset.tags), "dataset": fields}
 
@@ -164,5 +180,5 @@ def logged_model(model: LoggedModel) -> Message:
     if model.params:
         data["params"] = tags(model.params)
     if model.metrics:
-        data["metrics"] = [{"model_id": model.model_id, **entry} for entry in model.metrics]
+        data["metrics"] = [{"model_id": model.model_id, **_measured(entry)} for entry in model.metrics]
     return {"info": info, "data": data}

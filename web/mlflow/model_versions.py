@@ -13,7 +13,7 @@ from registry.queries import canonical_stage, get_model, get_version
 from registry.search import search_versions
 from web.mlflow.endpoint import endpoint
 from web.gated import gated
-from web.mlflow.messages import model_version
+from web.mlflow.messages import found_version, model_version
 from web.mlflow.params import Params
 
 MAX_SEARCH = 200_000
@@ -86,7 +86,7 @@ def search(request: HttpRequest, params: Params) -> dict[str, Any]:
     )
     answer: dict[str, Any] = {}
     if page.rows:
-        answer["model_versions"] = [model_version(row, row.model, with_aliases=False) for row in page.rows]
+        answer["model_versions"] = [found_version(row) for row in page.rows]
     if page.next_page_token:
         answer["next_page_token"] = page.next_page_token
     return answer
