@@ -91,15 +91,15 @@ def judge_metric(rule: MetricRule, facts: Facts) -> Node:
                 has = "has no" if before is None else f"has {figure(before.value)} as"
                 reason = f"Version {holder.version} {has} {rule.name}, so there is nothing to compare with."
                 return node(Status.ERROR, reason, value=value, clears=False)
+            if rule.dataset and before.dataset != rule.dataset:
+                reason = f"Version {holder.version} has no {rule.name} on {rule.dataset} to compare with."
+                return node(Status.ERROR, reason, value=value, clears=False)
             moved = exact(metric.value) - exact(before.value)
             broken += [obligation(change) for change in rule.changes if not _allows(change, moved, exact(before.value))]
             compared = f", {_moved(moved, rule)} version {holder.version} ({figure(before.value)})"
         elif not limits:
             reason = f"Nobody holds {_held(rule, facts)}, so there is nothing to compare {rule.name} with."
-            return Node(
-                kind="metric", name=rule.name, title=title(rule), status=Status.SKIPPED, reason=reason,
-                figure=value, needed=needed(rule),
-            )  # fmt: skip
+            return node(Status.SKIPPED, reason, value=value, clears=False)
     if broken:
         return node(Status.UNMET, f"{rule.name} is {value}{compared}, but it must {listed(broken)}.", value=value)
     return node(Status.MET, f"{rule.name} is {value}{compared}.", value=value, clears=False)

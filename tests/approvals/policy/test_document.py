@@ -98,6 +98,9 @@ def test_a_policy_applies_by_name_and_by_every_tag() -> None:
     assert read.applies_to("churn-predictor", {"tier": "critical", "team": "growth"})
     assert not read.applies_to("churn-predictor", {"tier": "low"})
     assert not read.applies_to("churn-predictor", {})
+    assert not parse(FULL.replace("tier: critical", "tier: critical, eu: 1")).applies_to(
+        "churn-x", {"tier": "critical"}
+    )
     assert not read.applies_to("prices", {"tier": "critical"})
 
 

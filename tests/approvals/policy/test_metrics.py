@@ -178,6 +178,17 @@ def test_a_metric_counts_only_on_the_dataset_that_is_named(dataset: str, status:
     assert node.needed == "≥ 0.5 on test"
 
 
+def test_figures_of_two_datasets_are_not_compared() -> None:
+    rule = "name: auc, baseline: production, max_drop: 0.1, dataset: test"
+    measured = {"auc": Metric(0.9, "test")}
+
+    other = judged(rule, metrics=measured, baseline=Baseline(2, {"auc": Metric(0.9, "train")}))
+    same = judged(rule, metrics=measured, baseline=Baseline(2, {"auc": Metric(0.9, "test")}))
+
+    assert (other.status, other.reason) == (Status.ERROR, "Version 2 has no auc on test to compare with.")
+    assert same.status == Status.MET
+
+
 # The mathematics is mlflow's: each limit of ours with the threshold that says the same there.
 SAME_AS_MLFLOW: list[tuple[str, str, float, bool]] = [
     ("min", "threshold", 1, True),
