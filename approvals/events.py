@@ -90,7 +90,8 @@ class RequestNeedsChanges(RequestAnnouncement):
     kind: ClassVar[str] = "request.needs_changes"
 
     def summary(self, actor: str) -> str:
-        return f"Request {self.request_id} ({self.what} to {self.where}) waits for {self.requester}: {actor} asked for changes."
+        asked = f"{actor} asked for changes before {self.what} goes to {self.where}"
+        return f"{asked}: request {self.request_id} waits for {self.requester}."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -206,11 +207,17 @@ class PolicyWarned(Announcement):
     unmet: tuple[str, ...]
 
     def summary(self, actor: str) -> str:
-        return f"{actor} changed {self.change} past the policy {self.policy}, which only warns: {'; '.join(self.unmet)}."
+        return (
+            f"{actor} changed {self.change} past the policy {self.policy}, which only warns: {'; '.join(self.unmet)}."
+        )
 
     @property
     def path(self) -> str:
-        return reverse("version", args=[self.model_name, self.version]) if self.version else reverse("model", args=[self.model_name])
+        return (
+            reverse("version", args=[self.model_name, self.version])
+            if self.version
+            else reverse("model", args=[self.model_name])
+        )
 
     def data(self) -> dict[str, Any]:
         return {"policy": self.policy, "unmet": list(self.unmet)}

@@ -1,4 +1,4 @@
-"""What is known about a version and a target right now: read for many requests at once, in a constant number of statements."""
+"""What is known of a version and a target right now, read for many requests in as many statements as for one."""
 
 from __future__ import annotations
 
@@ -40,7 +40,9 @@ class Known:
     production: ModelVersion | None
     authors: dict[int, str]  # person id -> what they did: asked for, registered, trained
     reviews: tuple[Review, ...]  # each person's newest verdict that nobody dismissed
-    members: dict[str, dict[int, User]] = field(default_factory=dict)  # of each team that a rule names: person id -> person
+    members: dict[str, dict[int, User]] = field(
+        default_factory=dict
+    )  # of each team that a rule names: person id -> person
     movers: dict[int, User] = field(default_factory=dict)  # who may move it; empty where nobody asks, or everybody may
 
 
@@ -70,12 +72,16 @@ def gather(questions: Sequence[Question]) -> list[Known]:
     holders = _holders(questions)
     reviews = _reviews([q.review_request.pk for q in questions if q.review_request and q.review_request.pk])
     open_to_movers = [q for q, chosen in zip(questions, rules, strict=True) if counts_movers(chosen)]
-    closed_to_authors = [q.version for q, chosen in zip(questions, rules, strict=True) if any(rule.approvals for rule in chosen)]
+    closed_to_authors = [
+        q.version for q, chosen in zip(questions, rules, strict=True) if any(rule.approvals for rule in chosen)
+    ]
     trainers = _trainers(closed_to_authors)
     teams = _members({team for chosen in rules for rule in chosen for team in rule.teams})
     movers = _movers(open_to_movers)
     if open_to_movers:
-        read_grants([review.reviewer for found in reviews.values() for review in found] + [q.asker for q in open_to_movers])
+        read_grants(
+            [review.reviewer for found in reviews.values() for review in found] + [q.asker for q in open_to_movers]
+        )
 
     known = []
     for question, chosen, (baseline, production) in zip(questions, rules, holders, strict=True):
@@ -115,8 +121,8 @@ def _movers(questions: Sequence[Question]) -> dict[tuple[int, Level], dict[int, 
     wanted = {key: model for key, model in wanted.items() if default_level() < key[1]}
     if not wanted:
         return {}
-    grants = Grant.objects.filter(Q(model_id=None) | Q(model_id__in=[model_id for model_id, _ in wanted]))
-    grants = list(grants.filter(level__gte=min(level for _, level in wanted)))
+    reach = Q(model_id=None) | Q(model_id__in=[model_id for model_id, _ in wanted])
+    grants = list(Grant.objects.filter(reach, level__gte=min(level for _, level in wanted)))
     members: dict[int, set[int]] = {}
     for team_id, user_id in Membership.objects.filter(team__in={g.team_id for g in grants if g.team_id}).values_list(
         "team_id", "user_id"
@@ -129,7 +135,7 @@ def _movers(questions: Sequence[Question]) -> dict[tuple[int, Level], dict[int, 
     movers = {}
     for (model_id, level), model in wanted.items():
         reaching = [g for g in grants if g.level >= level and reaches(g, model_id=model_id, model_name=model.name)]
-        may = {user_id for g in reaching for user_id in ((g.user_id,) if g.user_id else members.get(g.team_id, ()))}
+        may = {g.user_id for g in reaching}.union(*(members.get(g.team_id, ()) for g in reaching if g.team_id))
         movers[model_id, level] = {pk: person for pk, person in active.items() if person.is_superuser or pk in may}
     return movers
 
@@ -140,18 +146,24 @@ def _holders(questions: Sequence[Question]) -> list[tuple[ModelVersion | None, M
     latest = LatestVersion.objects.filter(
         model_id__in={q.version.model_id for q in questions}, stage__in=(Stage.STAGING, Stage.PRODUCTION)
     )
-    held = {(row.model_id, row.stage): row.version for row in latest.select_related("version__evidence", "version__model")}
+    held = {
+        (row.model_id, row.stage): row.version for row in latest.select_related("version__evidence", "version__model")
+    }
     aliases = Alias.objects.filter(
         model_id__in={q.version.model_id for q in questions if q.target.kind == TargetKind.ALIAS},
         name__in={q.target.name for q in questions if q.target.kind == TargetKind.ALIAS},
     )
-    aliased = {(row.model_id, row.name): row.version for row in aliases.select_related("version__evidence", "version__model")}
+    aliased = {
+        (row.model_id, row.name): row.version for row in aliases.select_related("version__evidence", "version__model")
+    }
 
     holders = []
     for question in questions:
         model_id = question.version.model_id
         holding = held if question.target.kind == TargetKind.STAGE else aliased
-        holders.append((_other(question, holding.get((model_id, question.target.name))), held.get((model_id, Stage.PRODUCTION))))
+        holders.append(
+            (_other(question, holding.get((model_id, question.target.name))), held.get((model_id, Stage.PRODUCTION)))
+        )
     return holders
 
 
@@ -161,7 +173,9 @@ def _other(question: Question, holder: ModelVersion | None) -> ModelVersion | No
 
 def _authors(question: Question, trainers: dict[str, set[int]]) -> dict[int, str]:
     version = question.version
-    authors = {person: "trained" for source in (version.run_id, version.logged_model_id) for person in trainers.get(source, ())}
+    authors = {
+        person: "trained" for source in (version.run_id, version.logged_model_id) for person in trainers.get(source, ())
+    }
     if version.user:
         authors[version.user.person_id] = "registered"
     authors[question.asker.person_id] = "asked for"

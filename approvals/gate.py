@@ -21,7 +21,7 @@ from approvals.models import TransitionRequest
 from approvals.pins import Pins, in_words
 from approvals.rulebook import Rule, Rulebook
 from approvals.services.decisions import RECONSIDER_MODEL, already, supersede
-from approvals.standing import Judgement, Standing, answer, standing_of
+from approvals.standing import Judgement, answer, standing_of
 from core import jobs
 from core.errors import Conflict
 from notifications.events import record
@@ -40,7 +40,7 @@ _CONCERNING = (*_MOVES, *_DELETIONS, *_TAGS, ChangeKind.RENAME_MODEL)
 
 def check(change: Change) -> None:
     """Return when the change may happen; raise GateRefused, with what is unmet and where to ask, when not."""
-    if change.kind in _MOVES and change.permit is not None:
+    if change.permit is not None:
         _check_permit(change)
     elif change.kind in _MOVES:
         _check_direct_move(change)
@@ -60,7 +60,8 @@ def _check_permit(change: Change) -> None:
     asked = TransitionRequest.objects.with_rows().select_for_update(of=("self",))
     review_request = asked.filter(pk=change.permit.request_id).first()
     if (
-        review_request is None
+        change.kind not in _MOVES
+        or review_request is None
         or change.version is None
         or (review_request.model_id, review_request.version_id) != (change.model.pk, change.version.pk)
         or review_request.asks_for != change.entering
@@ -73,7 +74,9 @@ def _check_permit(change: Change) -> None:
     standing = standing_of(review_request)
     url = settings.BASE_URL + review_request.get_absolute_url()
     if moved := standing.pins.moved(Pins.of_request(review_request)):
-        raise GateRefused(f"Request {review_request.pk} was opened on something else: {in_words(moved)}. See {url}", ask_url=url)
+        raise GateRefused(
+            f"Request {review_request.pk} was opened on something else: {in_words(moved)}. See {url}", ask_url=url
+        )
     if not standing.is_satisfied:
         raise GateRefused(
             f"Request {review_request.pk} is not satisfied. {_sentences(standing.unmet)} See {url}",
@@ -83,23 +86,22 @@ def _check_permit(change: Change) -> None:
 
 
 def _check_direct_move(change: Change) -> None:
-    """Nobody moves a version in or out of a guarded target directly, unless the policy lets a satisfied change through."""
-    version = change.version
-    assert version is not None
-    rules = Rulebook.load().about(change.model, entering=change.entering, leaving=change.leaving)
-    if not rules:
+    """Nobody moves a version in or out of a guarded target directly, unless a policy lets the satisfied through."""
+    version, target = change.version, change.entering
+    if version is None or target is None:
+        return  # it stays where it is
+    if not Rulebook.load().about(change.model, entering=target, leaving=change.leaving):
         return
 
-    version.model = change.model
     version.evidence = evidence.refresh(version)
-    question = Question(version=version, target=change.entering, leaving=change.leaving, asker=change.actor)
-    standing = answer(question)
-    refusing = [judged for judged in standing.judgements if not _lets_through(judged)]
+    question = Question(version=version, target=target, leaving=change.leaving, asker=change.actor)
+    judgements = answer(question).judgements
+    refusing = [judged for judged in judgements if not _lets_through(judged)]
     if refusing:
-        raise _refusal(change, standing, refusing)
-    for judged in standing.judgements:
+        raise _refusal(version, target, refusing)
+    for judged in judgements:
         if not judged.is_met:
-            _note(change, judged)
+            _note(change, judged.rule, judged.unmet)
 
 
 def _lets_through(judged: Judgement) -> bool:
@@ -112,31 +114,26 @@ def _lets_through(judged: Judgement) -> bool:
     return read.on_direct_change == "allow_if_satisfied" and judged.is_met
 
 
-def _refusal(change: Change, standing: Standing, refusing: list[Judgement]) -> GateRefused:
-    version = change.version
-    assert version is not None
-    names = _names(judged.rule for judged in refusing)
-    where = f"go to {change.entering}" if change.entering else "give up what it holds"
-    guarded = f"{version} cannot {where} directly: {names} {'asks' if len(refusing) == 1 else 'ask'} for a reviewed request."
-    unmet = tuple(sentence for judged in refusing for sentence in judged.unmet)
-    pending = (
-        TransitionRequest.objects.pending().filter(version=version).for_target(change.entering).order_by("-id").first()
-        if change.entering
-        else None
-    )
+def _refusal(version: ModelVersion, target: Target, refusing: list[Judgement]) -> GateRefused:
+    pending = TransitionRequest.objects.pending().filter(version=version).for_target(target).order_by("-id").first()
     if pending:
         url = settings.BASE_URL + pending.get_absolute_url()
         ask = f"Request {pending.pk} asks for it already: {url}"
     else:
-        url = _ask_url(version, change.entering)
+        url = _ask_url(version, target)
         ask = f"Ask for it: {url}"
-    opens = all(
-        judged.rule.read is not None and judged.rule.read.on_direct_change in ("open_request", "allow_if_satisfied")
-        for judged in refusing
-    ) and any(judged.rule.read is not None and judged.rule.read.on_direct_change == "open_request" for judged in refusing)
-    return GateRefused(
-        f"{guarded} {_sentences(unmet)} {ask}".replace("  ", " "), unmet=unmet, ask_url=url, open_request=opens
-    )
+    names = _names(judged.rule for judged in refusing)
+    wants = "asks" if len(refusing) == 1 else "ask"
+    unmet = tuple(sentence for judged in refusing for sentence in judged.unmet)
+    parts = [
+        f"{version} cannot go to {target} directly: {names} {wants} for a request.",
+        *([_sentences(unmet)] if unmet else []),
+        ask,
+    ]
+    # A change that only lacks something is asked for as well, where any policy would rather have it asked for.
+    answers = {judged.rule.read.on_direct_change if judged.rule.read else "refuse" for judged in refusing}
+    opens = "open_request" in answers and "refuse" not in answers
+    return GateRefused(" ".join(parts), unmet=unmet, ask_url=url, open_request=opens)
 
 
 def _check_deletion(change: Change) -> None:
@@ -147,17 +144,18 @@ def _check_deletion(change: Change) -> None:
     for target in change.leaving:
         guarding = [rule for rule in over if rule.guards(target)]
         blocking = [rule for rule in guarding if rule.blocks]
-        holder = change.version or change.model
+        held = f"{change.version} holds" if change.version else f"a version of {change.model} holds"
         if not blocking:
             for rule in guarding:
-                _note(change, Judgement.unasked(rule, f"{holder} holds {target}"))
+                _note(change, rule, (f"{held} {target}",))
             continue
         url = _ask_url(change.version, None) if change.version else settings.BASE_URL + change.model.get_absolute_url()
         if change.kind == ChangeKind.DELETE_ALIAS:
             advice = "Move the alias to another version by a request instead"
         else:
-            advice = f"Ask to move it out of {target} first" if target.kind == TargetKind.STAGE else f"Move {target} first"
-        held = f"a version of {change.model} holds" if change.version is None else f"{change.version} holds"
+            advice = (
+                f"Ask to move it out of {target} first" if target.kind == TargetKind.STAGE else f"Move {target} first"
+            )
         raise GateRefused(
             f"This cannot be deleted: {held} {target}, which {_names(blocking)} guards. {advice}: {url}",
             unmet=(f"{held} {target}",),
@@ -214,20 +212,19 @@ def _check_tag(change: Change) -> None:
         )
 
 
-def _note(change: Change, judged: Judgement) -> None:
+def _note(change: Change, rule: Rule, unmet: tuple[str, ...]) -> None:
     """A policy that only warns leaves an event for everybody to see; one in the shadow leaves a line in the log."""
-    read = judged.rule.read
-    assert read is not None  # one that cannot be read never lets anything through
-    if read.enforcement == "shadow":
-        log.info("policy_shadowed", policy=judged.rule.name, model=change.model.name, change=str(change.kind), unmet=judged.unmet)
+    if rule.read is not None and rule.read.enforcement == "shadow":
+        model, kind = change.model.name, str(change.kind)
+        log.info("policy_shadowed", policy=rule.name, model=model, change=kind, unmet=unmet)
         return
     record(
         PolicyWarned(
             model_name=change.model.name,
             version=change.version.version if change.version else None,
-            policy=judged.rule.name,
+            policy=rule.name,
             change=str(change.version or change.model),
-            unmet=judged.unmet,
+            unmet=unmet,
         ),
         actor=change.actor,
     )
@@ -238,8 +235,9 @@ def _settle_requests(change: Change) -> None:
     if change.kind not in _CONCERNING:
         return
     pending = TransitionRequest.objects.pending().filter(model=change.model)
-    own = change.permit.request_id if change.permit else None
-    requests = list(pending.exclude(pk=own).with_rows().select_for_update(of=("self",)).order_by("pk"))
+    if change.permit is not None:
+        pending = pending.exclude(pk=change.permit.request_id)
+    requests = list(pending.with_rows().select_for_update(of=("self",)).order_by("pk"))
     settled = [review_request for review_request in requests if _settles(change, review_request)]
     supersede(settled, actor=change.actor, reason=_superseding(change))
     if len(settled) < len(requests):

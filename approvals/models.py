@@ -102,7 +102,13 @@ class TransitionRequestQuerySet(models.QuerySet["TransitionRequest"]):
     def with_rows(self) -> TransitionRequestQuerySet:
         """Everything that one line of a list, or the review page, says about a request, in one statement."""
         return self.select_related(
-            "model", "version__model", "version__evidence", "version__user", "requester", "closed_by", "evidence",
+            "model",
+            "version__model",
+            "version__evidence",
+            "version__user",
+            "requester",
+            "closed_by",
+            "evidence",
             "baseline__model",
         )
 
@@ -131,7 +137,9 @@ class TransitionRequest(models.Model):
     target_kind = models.CharField(max_length=5, choices=TargetKind.choices, default=TargetKind.STAGE)
     target = models.CharField(max_length=255)
     from_stage = models.CharField(max_length=10, choices=Stage.choices)
-    requester = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="transition_requests")
+    requester = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="transition_requests"
+    )
     comment = models.TextField(blank=True)
     archive_existing = models.BooleanField(default=True)
     state = models.CharField(max_length=15, choices=State.choices, default=State.OPEN)
@@ -155,7 +163,8 @@ class TransitionRequest(models.Model):
             # One open request per version, target and requester.
             models.UniqueConstraint(
                 fields=["version", "target_kind", "target", "requester"],
-                condition=Q(state__in=["open", "needs_changes"]), name="one_open_request_per_requester",
+                condition=Q(state__in=["open", "needs_changes"]),
+                name="one_open_request_per_requester",
             ),
         ]
         indexes = [
@@ -224,7 +233,9 @@ class Review(models.Model):
 
     request = models.ForeignKey(TransitionRequest, on_delete=models.PROTECT, related_name="reviews")
     reviewer = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="reviews")
-    person = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")  # behind a credential
+    person = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+"
+    )  # behind a credential
     decision = models.CharField(max_length=15, choices=Decision.choices)
     comment = models.TextField(blank=True)
     teams = models.JSONField(default=list)  # names of the reviewer's teams then, for the record

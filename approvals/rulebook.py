@@ -41,7 +41,9 @@ class Rule:
     @property
     def approvals(self) -> tuple[ApprovalsRule, ...]:
         """What it asks of reviewers; empty when machines alone decide."""
-        return tuple(asked for asked in (self.read.requirements if self.read else ()) if isinstance(asked, ApprovalsRule))
+        return tuple(
+            asked for asked in (self.read.requirements if self.read else ()) if isinstance(asked, ApprovalsRule)
+        )
 
     def guards(self, target: Target) -> bool:
         if self.read is None:

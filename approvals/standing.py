@@ -1,4 +1,4 @@
-"""Where a request stands: the verdict of every policy with a say, what it is judged on now, and who can clear what is unmet."""
+"""Where a request stands: what each policy with a say makes of it, and who can clear what is unmet."""
 
 from __future__ import annotations
 
@@ -78,8 +78,10 @@ class Standing:
 
     @cached_property
     def verdict(self) -> Verdict:
-        """The whole: every policy with a say and, for a request that none of them puts before people, the house's rule."""
-        return policy.combine([*(judged.verdict for judged in self.judgements), *(verdict for _, verdict in self._house)])
+        """The whole: every policy with a say and, where none of them asks anybody, the house's own rule."""
+        return policy.combine(
+            [*(judged.verdict for judged in self.judgements), *(verdict for _, verdict in self._house)]
+        )
 
     @cached_property
     def _house(self) -> tuple[tuple[policy.Policy, Verdict], ...]:
@@ -101,7 +103,7 @@ class Standing:
 
     @property
     def awaited(self) -> dict[tuple[str, Level | None], bool]:
-        """The teams, and the level on the model, of whom an approval is still missing -> whether authors count as well."""
+        """Of which teams, or which level on the model, an approval is missing -> whether authors count as well."""
         found: dict[tuple[str, Level | None], bool] = {}
         question = self.known.question
         judged = [(judgement.rule.read, judgement.verdict) for judgement in self.judgements]
@@ -113,7 +115,8 @@ class Standing:
                 teams = [child for child in node.children if child.kind == "team"]
                 # Enough of each team, and still too few: anybody of them fills up the count.
                 short = [child.name for child in teams if not child.passes] or [child.name for child in teams]
-                keys = [(team, None) for team in short] or [("", level_to_move(question.version, question.target))]
+                level = level_to_move(question.version, question.target)
+                keys: list[tuple[str, Level | None]] = [(team, None) for team in short] or [("", level)]
                 found |= {key: authors_too or found.get(key, False) for key in keys}
         return found
 
@@ -184,12 +187,16 @@ class Standing:
             return YES
         if any(not asked.teams for asked in rule.approvals):
             return self._may_move(user)
-        return no(f"The policy {rule.name} counts approvals from {_listed(rule.teams, 'and')} only, and you are in no such team.")
+        return no(
+            f"The policy {rule.name} counts approvals from {_listed(rule.teams, 'and')} only; you are in no such team."
+        )
 
     def _may_move(self, user: User) -> Answer:
         if can_move(user, self.known.question.version, self.known.question.target):
             return YES
-        return no("You may not move this version yourself, so your approval would not count. Who manages the model can grant it.")
+        return no(
+            "Your approval would not count: you may not move this version yourself. Who manages the model can grant it."
+        )
 
     @property
     def who_may_object(self) -> str:
@@ -198,12 +205,13 @@ class Standing:
 
     @property
     def _needs_a_mover(self) -> bool:
-        """Asking gives nobody a right: without approvals in a policy, somebody who may move the version approves. Under a
+        """Asking gives nobody a right: where no policy wants approvals, who may move the version approves. Under a
         policy it is enough that this is who asks; without one, approving is a step of its own, as in Databricks."""
         question = self.known.question
-        if question.review_request is None or any(rule.approvals for rule in self.rules if rule.blocks):
+        blocking = [rule for rule in self.rules if rule.blocks]
+        if question.review_request is None or any(rule.approvals for rule in blocking):
             return False
-        return not self.rules or not can_move(question.asker, question.version, question.target)
+        return not blocking or not can_move(question.asker, question.version, question.target)
 
     def _judge(self, rule: Rule) -> Verdict:
         if rule.read is None:
@@ -269,7 +277,9 @@ def standing_of(review_request: TransitionRequest) -> Standing:
 
 def standings_of(requests: Sequence[TransitionRequest]) -> list[Standing]:
     """For a list of requests, in as many statements as for one."""
-    return [Standing(known) for known in facts.gather([facts.of_request(review_request) for review_request in requests])]
+    return [
+        Standing(known) for known in facts.gather([facts.of_request(review_request) for review_request in requests])
+    ]
 
 
 def answer(question: Question) -> Standing:

@@ -15,9 +15,10 @@ from approvals.standing import Standing, standing_of
 from core.clock import now
 from core.errors import Conflict
 from notifications.events import record
-from registry import evidence, services as registry
+from registry import evidence
+from registry import services as registry
 from registry.gate import Permit
-from registry.models import ModelVersion, RegisteredModel, Stage, TargetKind
+from registry.models import RegisteredModel, Stage, TargetKind
 
 State = TransitionRequest.State
 RECONSIDER_MODEL = "approvals.tasks.reconsider_model"
@@ -41,7 +42,8 @@ def already(review_request: TransitionRequest) -> str:
     """Who closed this request and when, as a sentence."""
     by = f" by {review_request.closed_by.display_name}" if review_request.closed_by else ""
     at = f" on {review_request.closed_at:%Y-%m-%d at %H:%M} UTC" if review_request.closed_at else ""
-    return f"Request {review_request.pk} was already {review_request.get_state_display().lower()}{by}{at}; nothing was changed."
+    done = review_request.get_state_display().lower()
+    return f"Request {review_request.pk} was already {done}{by}{at}; nothing was changed."
 
 
 @transaction.atomic
@@ -103,12 +105,16 @@ def take_stock(review_request: TransitionRequest) -> Standing:
 
 
 def reopen(review_request: TransitionRequest, *, actor: User, reason: str, comment: str = "") -> None:
-    """From "changes asked for" back to open: the calls for changes are answered, and those who made them are asked again."""
+    """From "changes asked for" back to open: the calls for changes are answered, and who made them is asked again."""
     enter(review_request, State.OPEN)
     calls = review_request.reviews.current().filter(decision=Review.Decision.REQUEST_CHANGES).select_related("reviewer")
     asked = {call.reviewer_id for call in calls}
     calls.update(dismissed_at=now(), dismissed_reason=f"answered: {reason}"[:300])
-    record(RequestReady(**about(review_request), comment=comment), actor=actor, audience=asked | participants(review_request.version, review_request))
+    record(
+        RequestReady(**about(review_request), comment=comment),
+        actor=actor,
+        audience=asked | participants(review_request.version, review_request),
+    )
 
 
 def apply(review_request: TransitionRequest, *, actor: User, standing: Standing) -> None:
@@ -120,15 +126,13 @@ def apply(review_request: TransitionRequest, *, actor: User, standing: Standing)
     permit = Permit(review_request.pk)
     archived: list[int] = []
     if review_request.target_kind == TargetKind.STAGE:
-        archive = review_request.target in (Stage.STAGING, Stage.PRODUCTION) and (
-            review_request.archive_existing or standing.archives_replaced
-        )
+        stage = Stage(review_request.target)
+        wanted = review_request.archive_existing or standing.archives_replaced
+        archive = wanted and stage in (Stage.STAGING, Stage.PRODUCTION)
         if archive:
-            others = version.model.versions.filter(current_stage=review_request.target, deleted_at=None)
-            archived = list(others.exclude(pk=version.pk).order_by("version").values_list("version", flat=True))
-        registry.move_to_stage(
-            actor=actor, version=version, stage=review_request.target, archive_existing=archive, permit=permit
-        )
+            holders = version.model.versions.filter(current_stage=stage, deleted_at=None)
+            archived = list(holders.exclude(pk=version.pk).order_by("version").values_list("version", flat=True))
+        registry.move_to_stage(actor=actor, version=version, stage=stage, archive_existing=archive, permit=permit)
     else:
         registry.set_alias(actor=actor, version=version, alias=review_request.target, permit=permit)
 
@@ -150,8 +154,9 @@ def apply(review_request: TransitionRequest, *, actor: User, standing: Standing)
         audience=participants(version, review_request),
     )
     # The target has a new holder: approvals of other versions for it were given against the old one.
-    others = TransitionRequest.objects.pending().for_target(review_request.asks_for).filter(model_id=review_request.model_id)
-    for other in others.with_rows().select_for_update(of=("self",)).order_by("pk"):
+    rivals = TransitionRequest.objects.pending().for_target(review_request.asks_for)
+    others = rivals.filter(model_id=review_request.model_id).with_rows()
+    for other in others.select_for_update(of=("self",)).order_by("pk"):
         take_stock(other)
 
 
@@ -167,7 +172,12 @@ def supersede(requests: Iterable[TransitionRequest], *, actor: User | None, reas
 
 
 def close(
-    review_request: TransitionRequest, state: State, *, actor: User | None, reason: str = "", standing: Standing | None = None
+    review_request: TransitionRequest,
+    state: State,
+    *,
+    actor: User | None,
+    reason: str = "",
+    standing: Standing | None = None,
 ) -> None:
     """Enter a final state, with who, when, why, and the verdict that stood at that moment."""
     enter(review_request, state)

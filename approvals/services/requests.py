@@ -73,7 +73,7 @@ def open_request(
 
 
 def request_after_refusal(change: Change) -> TransitionRequest:
-    """The request for a direct move that the gate refused with ``open_request``; the one that is pending, if there is one.
+    """The request for a direct move that the gate refused with ``open_request``: the pending one, or a new one.
 
     For the door, after the rollback: the request has a transaction of its own.
     """

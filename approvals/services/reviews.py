@@ -43,13 +43,15 @@ def submit_review(
         return _submit(actor=actor, review_request=review_request, decision=decision, comment=comment, saw=saw)
 
 
-_REASON_NEEDED = {
+_REASON_NEEDED: dict[str, str] = {
     Decision.REQUEST_CHANGES: "Say what should change: the requester needs a reason.",
     Decision.REJECT: "Say why: a rejection needs a reason.",
 }
 
 
-def _submit(*, actor: User, review_request: TransitionRequest, decision: str, comment: str, saw: Pins) -> TransitionRequest:
+def _submit(
+    *, actor: User, review_request: TransitionRequest, decision: str, comment: str, saw: Pins
+) -> TransitionRequest:
     locked = lock_pending(review_request)
     standing = take_stock(locked)
     require(can_review_standing(actor, locked, decision, standing))
@@ -102,5 +104,7 @@ def _calls_for_changes(locked: TransitionRequest) -> bool:
     return locked.reviews.current().filter(decision=Decision.REQUEST_CHANGES).exists()
 
 
-def _tell(event: RequestRejected | ReviewChangesRequested | ReviewApproved, actor: User, locked: TransitionRequest) -> None:
+def _tell(
+    event: RequestRejected | ReviewChangesRequested | ReviewApproved, actor: User, locked: TransitionRequest
+) -> None:
     record(event, actor=actor, audience=participants(locked.version, locked))

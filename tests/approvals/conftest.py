@@ -36,7 +36,9 @@ requirements:
 def publish(text: str = POLICY, **changes: str) -> None:
     """Put a policy in force from the command line; ``changes`` replace the line that starts with that key."""
     for key, value in changes.items():
-        text = "\n".join([line for line in text.splitlines() if not line.startswith(f"{key}:")] + [f"{key}: {value}", ""])
+        text = "\n".join(
+            [line for line in text.splitlines() if not line.startswith(f"{key}:")] + [f"{key}: {value}", ""]
+        )
     services.publish_policy(actor=None, text=text)
 
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from accounts.models import Level, User
-from accounts.services import grant
+from accounts.models import User
 from approvals import services
 from approvals.models import Policy, PolicyRevision, TransitionRequest
-from core.errors import Conflict, Invalid, NotPermitted
+from core.errors import Conflict, NotPermitted
 from notifications.models import Event
 from registry import services as registry
 from registry.gate import GateRefused, Permit
@@ -25,7 +24,9 @@ def test_without_a_policy_who_may_move_moves_at_once(version: ModelVersion, mira
     assert stage_of(version) == "Production"
 
 
-def test_a_guarded_stage_is_not_entered_directly_not_even_by_an_administrator(guarded: ModelVersion, admin: User) -> None:
+def test_a_guarded_stage_is_not_entered_directly_not_even_by_an_administrator(
+    guarded: ModelVersion, admin: User
+) -> None:
     with pytest.raises(GateRefused):
         registry.move_to_stage(actor=admin, version=guarded, stage="Production")
 
@@ -64,7 +65,9 @@ def test_the_refusal_names_what_is_unmet_who_can_clear_it_and_where_to_ask(
     assert "production-gate" in message
     assert "approval" in message
     assert "alice" in message and "dkim" in message
-    assert f"http://127.0.0.1:8080/models/churn-predictor/versions/{guarded.version}/request/?target=Production" in message
+    assert (
+        f"http://127.0.0.1:8080/models/churn-predictor/versions/{guarded.version}/request/?target=Production" in message
+    )
     assert refused.value.unmet
     assert not refused.value.open_request
 
@@ -117,7 +120,9 @@ def test_the_permit_for_a_stage_opens_no_alias(asked: TransitionRequest, admin: 
         registry.set_alias(actor=admin, version=asked.version, alias="champion", permit=Permit(asked.pk))
 
 
-def test_the_permit_of_a_carried_out_request_works_once(asked: TransitionRequest, alice: User, dkim: User, admin: User) -> None:
+def test_the_permit_of_a_carried_out_request_works_once(
+    asked: TransitionRequest, alice: User, dkim: User, admin: User
+) -> None:
     approve(alice, asked)
     approve(dkim, asked)
     ModelVersion.objects.filter(pk=asked.version_id).update(current_stage="Archived")
@@ -133,6 +138,16 @@ def test_a_permit_on_an_unguarded_target_needs_an_approval_as_well(version: Mode
         registry.move_to_stage(actor=sam, version=version, stage="Staging", permit=Permit(request.pk))
 
     assert stage_of(version) == "None"
+
+
+def test_a_permit_covers_no_other_kind_of_change(version: ModelVersion, sam: User, admin: User) -> None:
+    registry.set_alias(actor=admin, version=version, alias="candidate")
+    request = services.open_request(actor=sam, version=version, target=CHAMPION)
+
+    with pytest.raises(GateRefused):
+        registry.delete_alias(actor=sam, model=version.model, alias="candidate", permit=Permit(request.pk))
+
+    assert "candidate" in RegisteredModel.objects.get().aliases
 
 
 # -- Leaving -----------------------------------------------------------------------------------------------------------
@@ -230,7 +245,9 @@ def test_a_rename_that_keeps_its_policies_is_fine(guarded: ModelVersion, admin: 
     assert RegisteredModel.objects.get(pk=guarded.model_id).name == "churn-predictor-eu"
 
 
-def test_a_tag_that_decides_over_policies_is_for_administrators(model: RegisteredModel, mira: User, admin: User) -> None:
+def test_a_tag_that_decides_over_policies_is_for_administrators(
+    model: RegisteredModel, mira: User, admin: User
+) -> None:
     publish(POLICY.replace('models: ["churn-*"]', 'models: ["*"]\n  tags: {tier: critical}'))
 
     with pytest.raises(GateRefused, match="tier"):
@@ -273,6 +290,16 @@ def test_a_policy_in_the_shadow_lets_through_in_silence(version: ModelVersion, a
     assert not Event.objects.filter(kind="policy.warned").exists()
 
 
+def test_a_policy_that_warns_lets_a_deletion_through_and_leaves_an_event(
+    version: ModelVersion, holder: ModelVersion, admin: User
+) -> None:
+    publish(enforcement="warn")
+
+    registry.delete_version(actor=admin, version=holder)
+
+    assert "Production" in Event.objects.get(kind="policy.warned").data["unmet"][0]
+
+
 METRICS_ONLY = """\
 name: production-gate
 match: {models: ["churn-*"]}
@@ -290,7 +317,9 @@ def test_a_satisfied_change_goes_through_where_the_policy_says_so(version: Model
     assert stage_of(version) == "Production"
 
 
-def test_an_unsatisfied_change_is_refused_also_where_satisfied_ones_go_through(model: RegisteredModel, admin: User) -> None:
+def test_an_unsatisfied_change_is_refused_also_where_satisfied_ones_go_through(
+    model: RegisteredModel, admin: User
+) -> None:
     publish(METRICS_ONLY, on_direct_change="allow_if_satisfied")
     weak = make_version(model, user=admin, metrics={"accuracy": 0.2})
 
@@ -324,7 +353,9 @@ def test_a_satisfied_change_still_needs_the_right_to_move(version: ModelVersion,
 
 def test_all_policies_on_a_target_must_hold(version: ModelVersion, admin: User) -> None:
     publish(METRICS_ONLY, on_direct_change="allow_if_satisfied")
-    publish(METRICS_ONLY.replace("production-gate", "second").replace("0.90", "0.99"), on_direct_change="allow_if_satisfied")
+    publish(
+        METRICS_ONLY.replace("production-gate", "second").replace("0.90", "0.99"), on_direct_change="allow_if_satisfied"
+    )
 
     with pytest.raises(GateRefused, match="second"):
         registry.move_to_stage(actor=admin, version=version, stage="Production")
@@ -360,7 +391,9 @@ def test_an_archived_policy_guards_nothing(guarded: ModelVersion, admin: User) -
 # -- Requests follow ---------------------------------------------------------------------------------------------------
 
 
-def test_a_direct_move_supersedes_the_requests_for_the_same_move(version: ModelVersion, mira: User, sam: User, admin: User) -> None:
+def test_a_direct_move_supersedes_the_requests_for_the_same_move(
+    version: ModelVersion, mira: User, sam: User, admin: User
+) -> None:
     same = services.open_request(actor=sam, version=version, target=STAGING)
     other = services.open_request(actor=sam, version=version, target=PRODUCTION)
 

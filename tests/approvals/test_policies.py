@@ -13,8 +13,7 @@ from approvals import services, tasks
 from approvals.models import Policy, PolicyRevision, Review, TransitionRequest
 from core.errors import Conflict, Invalid, NotPermitted
 from notifications.models import Event
-from registry.models import ModelVersion
-from tests.approvals.conftest import POLICY, PRODUCTION, approve, publish, stage_of
+from tests.approvals.conftest import POLICY, approve, publish, stage_of
 
 State = TransitionRequest.State
 
@@ -56,7 +55,9 @@ def test_only_administrators_publish_and_archive(mira: User, admin: User) -> Non
 
 def test_a_text_with_an_error_names_its_line_and_changes_nothing(admin: User) -> None:
     with pytest.raises(Invalid, match="Line 5"):
-        services.publish_policy(actor=admin, text=POLICY.replace("guards: [stage:Production, alias:champion]", "guards: [stage:Live]"))
+        services.publish_policy(
+            actor=admin, text=POLICY.replace("guards: [stage:Production, alias:champion]", "guards: [stage:Live]")
+        )
 
     assert not Policy.objects.exists()
 
@@ -77,7 +78,9 @@ def test_archiving_twice_is_a_conflict(admin: User) -> None:
         services.archive_policy(actor=admin, policy=Policy.objects.get())
 
 
-def test_the_task_after_publishing_dismisses_approvals_of_the_older_revision(asked: TransitionRequest, alice: User) -> None:
+def test_the_task_after_publishing_dismisses_approvals_of_the_older_revision(
+    asked: TransitionRequest, alice: User
+) -> None:
     approve(alice, asked)
     publish(POLICY.replace("0.90", "0.92"))
 
@@ -89,7 +92,9 @@ def test_the_task_after_publishing_dismisses_approvals_of_the_older_revision(ask
     assert asked.policy_revisions == [Policy.objects.get().current_id]
 
 
-def test_the_task_after_publishing_applies_what_the_new_text_lets_through(asked: TransitionRequest, alice: User) -> None:
+def test_the_task_after_publishing_applies_what_the_new_text_lets_through(
+    asked: TransitionRequest, alice: User
+) -> None:
     lenient = POLICY.replace("count: 2, teams: {risk: 1, ml-leads: 1}", "count: 1, teams: {risk: 1}")
     approve(alice, asked)
     publish(lenient + "reviews:\n  dismiss_on: [artifacts]\n")

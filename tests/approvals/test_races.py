@@ -1,4 +1,4 @@
-"""Two things at the same moment, with real threads on PostgreSQL: one effect, one event, and a sentence for who came second."""
+"""Two things at the same moment, in real threads on PostgreSQL: one effect, one event, a reason for who came second."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from core.errors import Conflict, CountersignError
 from notifications.models import Event
 from registry import services as registry
 from registry.models import ModelVersion, StageHolding
-from tests.approvals.conftest import PRODUCTION, STAGING, approve, look_at, publish, stage_of
+from tests.approvals.conftest import PRODUCTION, STAGING, approve, judge, look_at, publish, stage_of
 from tests.factories import make_model, make_version
 from tracking.models import Run
 
@@ -69,7 +69,9 @@ def applied(request: TransitionRequest) -> int:
     return Event.objects.filter(kind="transition.applied", request_id=request.pk).count()
 
 
-def test_two_reviewers_approving_at_the_same_moment_apply_once(ask: Callable[[], TransitionRequest], alice: User, dkim: User) -> None:
+def test_two_reviewers_approving_at_the_same_moment_apply_once(
+    ask: Callable[[], TransitionRequest], alice: User, dkim: User
+) -> None:
     for _ in range(50):
         request = ask()
         seen = look_at(request)
@@ -96,9 +98,7 @@ def test_approve_against_reject_is_one_of_both(ask: Callable[[], TransitionReque
 
         answers = at_once(
             lambda: approve(dkim, request, seen=seen),  # noqa: B023
-            lambda: services.submit_review(
-                actor=alice, review_request=request, decision="reject", comment="Wait.", seen=seen  # noqa: B023
-            ),
+            lambda: judge(alice, request, "reject", comment="Wait.", seen=seen),  # noqa: B023
         )
 
         request.refresh_from_db()
@@ -124,7 +124,9 @@ def test_a_double_click_is_one_verdict(ask: Callable[[], TransitionRequest], ali
         assert applied(request) == 1
 
 
-def test_two_versions_promoted_at_once_leave_one_holder(ask: Callable[[], TransitionRequest], mira: User, alice: User, dkim: User) -> None:
+def test_two_versions_promoted_at_once_leave_one_holder(
+    ask: Callable[[], TransitionRequest], mira: User, alice: User, dkim: User
+) -> None:
     for _ in range(15):
         first = ask()
         rival = make_version(first.model, user=mira, metrics={"accuracy": 0.97, "f1": 0.9})
@@ -155,7 +157,9 @@ def test_opening_the_same_request_at_once_opens_one(ask: Callable[[], Transition
         assert TransitionRequest.objects.filter(version=version, target="Staging").count() == 1
 
 
-def test_withdrawing_against_the_last_approval_is_one_of_both(ask: Callable[[], TransitionRequest], mira: User, alice: User, dkim: User) -> None:
+def test_withdrawing_against_the_last_approval_is_one_of_both(
+    ask: Callable[[], TransitionRequest], mira: User, alice: User, dkim: User
+) -> None:
     for _ in range(20):
         request = ask()
         approve(alice, request)

@@ -21,7 +21,9 @@ from tests.factories import make_version
 State = TransitionRequest.State
 
 
-def test_opening_pins_what_the_request_is_judged_on(asked: TransitionRequest, guarded: ModelVersion, holder: ModelVersion) -> None:
+def test_opening_pins_what_the_request_is_judged_on(
+    asked: TransitionRequest, guarded: ModelVersion, holder: ModelVersion
+) -> None:
     guarded.refresh_from_db()
 
     assert asked.state == State.OPEN
@@ -38,7 +40,9 @@ def test_who_can_see_a_version_may_ask(guarded: ModelVersion, sam: User) -> None
     assert request.requester == sam
 
 
-def test_who_cannot_see_a_version_may_not_ask(guarded: ModelVersion, eve: User, settings: pytest.FixtureRequest) -> None:
+def test_who_cannot_see_a_version_may_not_ask(
+    guarded: ModelVersion, eve: User, settings: pytest.FixtureRequest
+) -> None:
     settings.DEFAULT_MODEL_LEVEL = "NONE"  # type: ignore[attr-defined]
 
     with pytest.raises(NotPermitted):
@@ -109,7 +113,9 @@ def test_the_people_who_can_clear_it_are_told(asked: TransitionRequest, alice: U
     assert "mira" in event.summary.lower() and "Production" in event.summary
 
 
-def test_without_a_policy_the_people_who_may_move_it_are_told(version: ModelVersion, sam: User, mira: User, admin: User) -> None:
+def test_without_a_policy_the_people_who_may_move_it_are_told(
+    version: ModelVersion, sam: User, mira: User, admin: User
+) -> None:
     grant(actor=None, level=Level.MANAGE_STAGING_VERSIONS, user=mira, pattern="churn-*")
 
     services.open_request(actor=sam, version=version, target=STAGING)
@@ -135,6 +141,40 @@ def test_asking_gives_nobody_the_right_to_move(version: ModelVersion, sam: User,
 
     assert approve(admin, request).state == State.APPLIED
     assert stage_of(version) == "Production"
+
+
+def test_a_policy_that_only_warns_holds_no_request_back_and_applies_none_by_itself(
+    version: ModelVersion, mira: User, admin: User
+) -> None:
+    publish(enforcement="warn")
+    request = services.open_request(actor=admin, version=version, target=PRODUCTION)
+    assert request.state == State.OPEN
+
+    assert approve(admin, request).state == State.APPLIED
+
+
+@pytest.mark.parametrize(
+    ("policy", "asked_for", "expected"),
+    [("true", False, "Archived"), ("false", True, "Archived"), ("false", False, "Production")],
+)
+def test_what_is_replaced_is_archived_when_the_policy_or_the_request_wants_it(
+    version: ModelVersion,
+    holder: ModelVersion,
+    mira: User,
+    alice: User,
+    dkim: User,
+    policy: str,
+    asked_for: bool,
+    expected: str,
+) -> None:
+    publish(archive_replaced=policy)
+    request = services.open_request(actor=mira, version=version, target=PRODUCTION, archive_existing=asked_for)
+
+    approve(alice, request)
+    approve(dkim, request)
+
+    assert stage_of(version) == "Production"
+    assert stage_of(holder) == expected
 
 
 # -- Withdrawing -------------------------------------------------------------------------------------------------------
@@ -278,7 +318,9 @@ def test_archived_is_asked_for_like_any_stage(version: ModelVersion, mira: User,
     assert stage_of(version) == "Archived"
 
 
-def test_every_step_is_an_event(asked: TransitionRequest, alice: User, dkim: User, events: Callable[[], list[str]]) -> None:
+def test_every_step_is_an_event(
+    asked: TransitionRequest, alice: User, dkim: User, events: Callable[[], list[str]]
+) -> None:
     approve(alice, asked)
     approve(dkim, asked)
 

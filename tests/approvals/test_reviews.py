@@ -7,15 +7,13 @@ import pytest
 from accounts.models import Level, Membership, User
 from accounts.services import grant
 from approvals import services, tasks
-from approvals.models import Comment, Policy, Review, TransitionRequest
+from approvals.models import Comment, Review, TransitionRequest
 from approvals.permissions import can_review
 from approvals.standing import standing_of
 from core.errors import Conflict, Invalid, NotPermitted
 from notifications.models import Event
-from registry import services as registry
 from registry.models import ModelVersion
 from tests.approvals.conftest import POLICY, PRODUCTION, STAGING, approve, judge, look_at, publish, stage_of
-from tests.factories import make_run, make_version
 from tracking.models import Run
 
 State = TransitionRequest.State
@@ -34,7 +32,9 @@ def test_the_last_needed_approval_moves_the_version_and_archives_the_holder(
     assert stage_of(holder) == "Archived"
 
 
-def test_the_event_says_what_pipelines_deploy(asked: TransitionRequest, holder: ModelVersion, mira: User, alice: User, dkim: User) -> None:
+def test_the_event_says_what_pipelines_deploy(
+    asked: TransitionRequest, holder: ModelVersion, mira: User, alice: User, dkim: User
+) -> None:
     approve(alice, asked)
     approve(dkim, asked)
 
@@ -96,7 +96,9 @@ def test_the_requester_does_not_approve(asked: TransitionRequest, mira: User, al
     assert not Review.objects.exists()
 
 
-def test_the_requesters_service_account_does_not_approve(asked: TransitionRequest, ci_bot: User, mira: User, alice: User) -> None:
+def test_the_requesters_service_account_does_not_approve(
+    asked: TransitionRequest, ci_bot: User, mira: User, alice: User
+) -> None:
     Membership.objects.create(team=alice.teams.get(), user=mira)
     Membership.objects.create(team=alice.teams.get(), user=ci_bot)
 
@@ -121,7 +123,9 @@ def test_who_trained_the_version_does_not_approve(guarded: ModelVersion, sam: Us
         approve(alice, request)
 
 
-def test_the_author_approves_where_the_policy_says_so(version: ModelVersion, mira: User, alice: User, dkim: User) -> None:
+def test_the_author_approves_where_the_policy_says_so(
+    version: ModelVersion, mira: User, alice: User, dkim: User
+) -> None:
     publish(POLICY + "reviews:\n  author_may_approve: true\n")
     Membership.objects.create(team=alice.teams.get(), user=mira)
     request = services.open_request(actor=mira, version=version, target=PRODUCTION)
@@ -165,7 +169,9 @@ def test_who_was_switched_off_counts_no_more(asked: TransitionRequest, alice: Us
     assert asked.state == State.OPEN
 
 
-def test_a_count_without_teams_counts_people_who_may_move_it(version: ModelVersion, mira: User, alice: User, sam: User, admin: User) -> None:
+def test_a_count_without_teams_counts_people_who_may_move_it(
+    version: ModelVersion, mira: User, alice: User, sam: User, admin: User
+) -> None:
     publish(POLICY.replace("{count: 2, teams: {risk: 1, ml-leads: 1}}", "{count: 1}"))
     request = services.open_request(actor=mira, version=version, target=PRODUCTION)
 
@@ -175,7 +181,9 @@ def test_a_count_without_teams_counts_people_who_may_move_it(version: ModelVersi
     assert approve(admin, request).state == State.APPLIED
 
 
-def test_without_a_policy_one_approval_of_who_may_move_it_applies(version: ModelVersion, sam: User, admin: User) -> None:
+def test_without_a_policy_one_approval_of_who_may_move_it_applies(
+    version: ModelVersion, sam: User, admin: User
+) -> None:
     request = services.open_request(actor=sam, version=version, target=STAGING)
 
     with pytest.raises(NotPermitted):
@@ -191,7 +199,9 @@ def test_without_a_policy_one_may_approve_ones_own_request(version: ModelVersion
     assert approve(admin, request).state == State.APPLIED
 
 
-def test_without_a_policy_who_manages_staging_does_not_approve_production(version: ModelVersion, sam: User, alice: User) -> None:
+def test_without_a_policy_who_manages_staging_does_not_approve_production(
+    version: ModelVersion, sam: User, alice: User
+) -> None:
     grant(actor=None, level=Level.MANAGE_STAGING_VERSIONS, user=alice, pattern="churn-*")
     request = services.open_request(actor=sam, version=version, target=PRODUCTION)
 
@@ -340,7 +350,9 @@ def test_an_approval_counts_for_nothing_before_it_is_marked_as_void(asked: Trans
     assert now.drift
 
 
-def test_a_policy_may_keep_approvals_through_new_evidence(version: ModelVersion, mira: User, alice: User, dkim: User) -> None:
+def test_a_policy_may_keep_approvals_through_new_evidence(
+    version: ModelVersion, mira: User, alice: User, dkim: User
+) -> None:
     publish(POLICY + "reviews:\n  dismiss_on: [artifacts]\n")
     request = services.open_request(actor=mira, version=version, target=PRODUCTION)
     approve(alice, request)
@@ -362,7 +374,9 @@ def test_a_metric_that_falls_blocks_the_last_approval(asked: TransitionRequest, 
 # -- May I? ------------------------------------------------------------------------------------------------------------
 
 
-def test_the_answer_for_the_button_is_the_answer_for_the_press(asked: TransitionRequest, mira: User, alice: User, sam: User) -> None:
+def test_the_answer_for_the_button_is_the_answer_for_the_press(
+    asked: TransitionRequest, mira: User, alice: User, sam: User
+) -> None:
     fresh = TransitionRequest.objects.with_rows().get()
 
     assert can_review(alice, fresh, "approve")
