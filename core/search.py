@@ -18,13 +18,15 @@ from core.errors import Invalid
 
 MAX_FILTER_LENGTH = 20_000
 MAX_CLAUSES = 100
+MAX_ORDER_LENGTH = 1000
+MAX_PATTERN_LENGTH = 5000  # of LIKE; SQLite refuses patterns of 50,000 bytes with an error
 
 _TOKEN = re.compile(
     r"""\s*(?:
       (?P<string>'[^']*')
     | (?P<dquoted>"[^"]*")
     | (?P<backtick>`[^`]*`)
-    | (?P<number>-?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?(?![\w.]))
+    | (?P<number>-?(?:[0-9]+\.?[0-9]*|(?<![\w`"])\.[0-9]+)(?:[eE][+-]?[0-9]+)?(?![\w.]))
     | (?P<op><=|>=|!=|=|<|>)
     | (?P<paren>[(),])
     | (?P<dot>\.)
@@ -91,7 +93,7 @@ class _Reader:
         self.at = 0
 
     def refuse(self, why: str) -> Invalid:
-        return Invalid(f"Invalid filter {self.text[:200]!r}: {why}", field="filter")
+        return Invalid(f"Invalid filter {self.text[:200]!r}: {why[:200]}", field="filter")
 
     def peek(self) -> _Token | None:
         return self.tokens[self.at] if self.at < len(self.tokens) else None
@@ -124,6 +126,8 @@ class _Reader:
         for word in ("LIKE", "ILIKE"):
             if self.keyword(word):
                 value, quoted = self.value()
+                if isinstance(value, str) and len(value) > MAX_PATTERN_LENGTH:
+                    raise Invalid(f"A pattern of {word} has at most {MAX_PATTERN_LENGTH} characters.", field="filter")
                 return Condition(kind, key, word, value, quoted)
         token = self.next()
         if token.kind != "op":
@@ -151,7 +155,10 @@ class _Reader:
         key = part.text
         while (token := self.peek()) is not None and token.kind == "dot":
             self.next()
-            key += "." + self.next().text
+            part = self.next()
+            if part.kind not in ("word", "number"):
+                raise self.refuse(f"expected a name after {key}., found {part.text!r}.")
+            key += "." + part.text
         return kind, key
 
     def value(self) -> tuple[str | float | int, bool]:
@@ -159,7 +166,7 @@ class _Reader:
         if token.kind in ("string", "dquoted"):
             return token.text[1:-1], True
         if token.kind == "number":
-            is_whole = re.fullmatch(r"-?\d+", token.text) is not None
+            is_whole = re.fullmatch(r"-?[0-9]{1,100}", token.text) is not None
             return (int(token.text) if is_whole else float(token.text)), False
         raise self.refuse(f"expected a quoted string or a number, found {token.text!r}.")
 
@@ -202,6 +209,8 @@ def parse_filter(text: str) -> tuple[Condition, ...]:
 @lru_cache(maxsize=256)
 def parse_order(text: str) -> Order:
     """``key [ASC|DESC]``; the kind is "" for a bare key. Raises Invalid."""
+    if len(text) > MAX_ORDER_LENGTH:
+        raise Invalid(f"An order_by clause has at most {MAX_ORDER_LENGTH} characters.", field="order_by")
     reader = _Reader(text)
     if not reader.tokens:
         raise Invalid(f"Invalid order_by clause {text!r}: it is empty.", field="order_by")
