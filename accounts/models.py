@@ -108,7 +108,13 @@ class Grant(models.Model):
 
 class TokenQuerySet(models.QuerySet["Token"]):
     def usable(self) -> TokenQuerySet:
-        return self.filter(Q(expires_at__isnull=True) | Q(expires_at__gt=now()), revoked_at=None, user__is_active=True)
+        """Neither revoked nor expired, and of somebody active; a service account ends with the person it belongs to."""
+        return self.filter(
+            Q(expires_at__isnull=True) | Q(expires_at__gt=now()),
+            Q(user__owner__isnull=True) | Q(user__owner__is_active=True),
+            revoked_at=None,
+            user__is_active=True,
+        )
 
 
 class Token(models.Model):
@@ -144,3 +150,42 @@ class SignInLink(models.Model):
 
     def __str__(self) -> str:
         return f"sign-in link of {self.user}"
+
+
+class IdempotencyRecord(models.Model):
+    """The answer to a call that named itself with an Idempotency-Key, for whoever repeats it within a day.
+
+    Written in the transaction of the call's own changes: both are there, or neither.
+    """
+
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="+")
+    key = models.CharField(max_length=255)
+    call = models.CharField(max_length=64)  # SHA-256 of method, path and body
+    status = models.PositiveSmallIntegerField(default=0)
+    answer = models.TextField(blank=True)  # the JSON; empty where it held a secret
+    created_at = models.DateTimeField(default=now)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["user", "key"], name="one_answer_per_key")]
+        indexes = [models.Index(fields=["user", "created_at"], name="idempotency_old_idx")]  # what has expired
+
+    def __str__(self) -> str:
+        return f"{self.key} of {self.user}"
+
+
+class RememberedAnswer(models.Model):
+    """The answer that a write with an idempotency key got; ``status`` 0 while the first call is under way."""
+
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="+")
+    key = models.CharField(max_length=200)
+    fingerprint = models.CharField(max_length=64)  # of method, path and body: another call with this key is refused
+    status = models.PositiveSmallIntegerField(default=0)
+    body = models.JSONField(null=True)
+    created_at = models.DateTimeField(default=now)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["user", "key"], name="one_answer_per_key")]
+        indexes = [models.Index(fields=["created_at"], name="answer_age_idx")]  # forgetting the old ones
+
+    def __str__(self) -> str:
+        return f"{self.key}: {self.status or 'under way'}"

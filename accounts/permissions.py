@@ -1,4 +1,4 @@
-"""What somebody's grants amount to."""
+"""What somebody's grants amount to, and who administers."""
 
 from __future__ import annotations
 
@@ -9,6 +9,12 @@ from django.conf import settings
 from django.db.models import Q
 
 from accounts.models import Grant, Level, Membership, User
+from core.answers import YES, Answer, no
+
+
+def can_administer(user: User) -> Answer:
+    """People, teams and grants on patterns of names."""
+    return YES if user.is_active and user.is_superuser else no("Only an administrator may do this.")
 
 
 def default_level() -> Level:

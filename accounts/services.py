@@ -3,26 +3,32 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import secrets
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.core.exceptions import ValidationError
+from django.core.serializers.json import DjangoJSONEncoder
 from django.core.validators import validate_email
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.urls import reverse
 
-from accounts.models import Grant, Level, Membership, SignInLink, Team, Token, User
-from core.answers import YES, Answer, no, require
+from accounts.models import Grant, Level, Membership, RememberedAnswer, SignInLink, Team, Token, User
+from accounts.permissions import can_administer
+from core.answers import require
 from core.clock import now
 from core.errors import AlreadyExists, Conflict, Invalid, NotFound, Unauthenticated
 
 TOKEN_PREFIX = "cs_"
+LONGEST_LIFETIME = timedelta(days=3650)
 SIGN_IN_LINK_LIFETIME = timedelta(hours=24)
 
 
-def _administers(actor: User | None) -> Answer:
-    return YES if actor is None or actor.is_superuser else no("Only an administrator may do this.")
+def _require_administrator(actor: User | None) -> None:
+    if actor is not None:
+        require(can_administer(actor))
 
 
 def _digest(secret: str) -> str:
@@ -43,23 +49,54 @@ def create_user(
     owner: User | None = None,
 ) -> User:
     """A person, or a service account, without a password: they come in by a sign-in link or a token."""
-    require(_administers(actor))
-    try:
-        User.username_validator(username)
-        if email:
-            validate_email(email)
-    except ValidationError as error:
-        raise Invalid(error.messages[0], field="username" if "username" in error.messages[0] else "email") from error
-    if len(username) > 150:
-        raise Invalid("A user name has at most 150 characters.", field="username")
+    _require_administrator(actor)
+    username = User.normalize_username(username)
+    _check_username(username)
+    _check_email(email)
     if owner and not is_service:
         raise Invalid("Only a service account has an owner.", field="owner")
-    if User.objects.filter(username=username).exists():
-        raise AlreadyExists(f"There is a user {username} already.")
     user = User(username=username, email=email, is_superuser=is_admin, is_staff=is_admin, is_service=is_service, owner=owner)
     user.set_unusable_password()
-    user.save()
+    try:
+        with transaction.atomic():
+            user.save()
+    except IntegrityError as error:  # somebody else took the name meanwhile
+        raise AlreadyExists(f"There is a user {username} already.") from error
     return user
+
+
+def _check_username(username: str) -> None:
+    try:
+        User.username_validator(username)
+    except ValidationError as error:
+        raise Invalid("A user name has letters, digits and @ . + - _ only.", field="username") from error
+    if len(username) > 150:
+        raise Invalid("A user name has at most 150 characters.", field="username")
+    if User.objects.filter(username__iexact=username).exists():
+        raise AlreadyExists(f"There is a user {username} already; upper and lower case do not tell names apart.")
+
+
+def _check_email(email: str) -> None:
+    """Addresses are for signing in too, so no two people share one."""
+    if not email:
+        return
+    try:
+        validate_email(email)
+    except ValidationError as error:
+        raise Invalid(f"{email[:254]} is no email address.", field="email") from error
+    if len(email) > 254:
+        raise Invalid("An email address has at most 254 characters.", field="email")
+    if User.objects.filter(email__iexact=email).exists():
+        raise AlreadyExists(f"Somebody with the address {email} is here already.")
+
+
+def set_active(*, actor: User | None, user: User, is_active: bool) -> None:
+    """Switch somebody off, or on again. Off, their sessions, tokens and links end at their next request."""
+    _require_administrator(actor)
+    if actor is not None and actor.pk == user.pk and not is_active:
+        raise Conflict("You cannot switch yourself off: ask another administrator.")
+    User.objects.filter(pk=user.pk).update(is_active=is_active)
+    user.is_active = is_active
 
 
 def find_user(username: str) -> User:
@@ -87,10 +124,12 @@ def create_token(
 ) -> tuple[Token, str]:
     """A new token and its secret, which is never shown again."""
     if actor is not None and actor.pk != user.pk and user.owner_id != actor.pk:
-        require(_administers(actor))
+        _require_administrator(actor)
     name = name.strip()
-    if not name or len(name) > 100:
+    if not 1 <= len(name) <= 100 or not name.isprintable():
         raise Invalid("Give the token a name of 1 to 100 characters, to know it again by.", field="name")
+    if expires_in is not None and not timedelta(0) < expires_in <= LONGEST_LIFETIME:
+        raise Invalid(f"A token lives for at most {LONGEST_LIFETIME.days} days, or has no end.", field="expires_in_days")
     secret = TOKEN_PREFIX + secrets.token_urlsafe(32)
     token = Token.objects.create(
         user=user,
@@ -105,7 +144,7 @@ def create_token(
 
 def revoke_token(*, actor: User | None, token: Token) -> None:
     if actor is not None and actor.pk not in (token.user_id, token.user.owner_id):
-        require(_administers(actor))
+        _require_administrator(actor)
     Token.objects.filter(pk=token.pk, revoked_at=None).update(revoked_at=now())
 
 
@@ -162,19 +201,20 @@ def find_team(name: str) -> Team:
 
 @transaction.atomic
 def create_team(*, actor: User | None, name: str) -> Team:
-    require(_administers(actor))
+    _require_administrator(actor)
     try:
         Team(name=name).clean_fields()
     except ValidationError as error:
         raise Invalid("A team name has 1 to 100 letters, digits, - and _.", field="name") from error
-    if Team.objects.filter(name=name).exists():
+    team, is_new = Team.objects.get_or_create(name=name)
+    if not is_new:
         raise AlreadyExists(f"There is a team {name} already.")
-    return Team.objects.create(name=name)
+    return team
 
 
 @transaction.atomic
 def add_to_team(*, actor: User | None, team: Team, users: Iterable[User]) -> None:
-    require(_administers(actor))
+    _require_administrator(actor)
     for user in users:
         if user.is_service:
             raise Conflict(f"{user.username} is a service account: reviews are for people, so are teams.")
@@ -183,7 +223,7 @@ def add_to_team(*, actor: User | None, team: Team, users: Iterable[User]) -> Non
 
 @transaction.atomic
 def remove_from_team(*, actor: User | None, team: Team, users: Iterable[User]) -> None:
-    require(_administers(actor))
+    _require_administrator(actor)
     Membership.objects.filter(team=team, user__in=list(users)).delete()
 
 
@@ -199,13 +239,13 @@ def grant(
 ) -> Grant:
     """Give a level; granting again on the same object replaces. The caller answers for the right on ``model_id``."""
     if model_id is None:
-        require(_administers(actor))
+        _require_administrator(actor)
     if (user is None) == (team is None):
         raise Invalid("A grant goes to one user or to one team.")
     if (not pattern) == (model_id is None):
         raise Invalid("A grant is on one model or on a pattern of names.", field="pattern")
-    if len(pattern) > 256:
-        raise Invalid("A pattern has at most 256 characters.", field="pattern")
+    if len(pattern) > 256 or not pattern.isprintable():
+        raise Invalid("A pattern has at most 256 characters, all of them printable.", field="pattern")
     row, _ = Grant.objects.update_or_create(
         user=user, team=team, pattern=pattern, model_id=model_id, defaults={"level": level}
     )
@@ -213,5 +253,37 @@ def grant(
 
 
 def revoke_grant(*, actor: User | None, grant: Grant) -> None:
-    require(_administers(actor))
+    _require_administrator(actor)
     grant.delete()
+
+
+# -- Answers to repeated writes ----------------------------------------------------------------------------------------
+
+ANSWERS_KEPT_FOR = timedelta(hours=24)
+ABANDONED_AFTER = timedelta(minutes=2)  # a first call that died: the next one may try
+
+
+def begin_answer(*, user: User, key: str, fingerprint: str) -> tuple[int, Any] | None:
+    """None when this call is the first with its key and shall be carried out; else the first one's status and body.
+
+    Conflict when the key was used for another call, or when the first one is still under way.
+    """
+    RememberedAnswer.objects.filter(created_at__lt=now() - ANSWERS_KEPT_FOR).delete()
+    RememberedAnswer.objects.filter(user=user, key=key, status=0, created_at__lt=now() - ABANDONED_AFTER).delete()
+    row, is_first = RememberedAnswer.objects.get_or_create(user=user, key=key, defaults={"fingerprint": fingerprint})
+    if is_first:
+        return None
+    if row.fingerprint != fingerprint:
+        raise Conflict("This Idempotency-Key was used for another call. Use a new key for each write.")
+    if not row.status:
+        raise Conflict("The first call with this Idempotency-Key is still under way. Ask again in a moment.")
+    return row.status, row.body
+
+
+def keep_answer(*, user: User, key: str, status: int, body: Any) -> None:
+    plain = json.loads(json.dumps(body, cls=DjangoJSONEncoder))
+    RememberedAnswer.objects.filter(user=user, key=key).update(status=status, body=plain)
+
+
+def forget_answer(*, user: User, key: str) -> None:
+    RememberedAnswer.objects.filter(user=user, key=key).delete()

@@ -10,8 +10,9 @@ from allauth.account.adapter import DefaultAccountAdapter
 from django.contrib.auth import authenticate
 from django.core.cache import cache
 from django.http import HttpRequest
+from django.utils.crypto import salted_hmac
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
-from rest_framework.authentication import BaseAuthentication
+from rest_framework.authentication import SessionAuthentication
 from rest_framework.request import Request
 
 from accounts.models import Token, User
@@ -21,6 +22,7 @@ from core.errors import Unauthenticated
 BAD_CREDENTIALS = "The token or password is wrong, has expired or was revoked. Make a new token on the account page."
 FAILURES_ALLOWED = 10
 FAILURES_WINDOW = 300  # seconds
+PASSWORD_REMEMBERED = 300  # seconds
 
 
 def user_of_header(request: HttpRequest, header: str) -> tuple[User, Token | None]:
@@ -52,29 +54,44 @@ def _by_basic(request: HttpRequest, encoded: str) -> tuple[User, Token | None]:
 
 
 def _by_password(request: HttpRequest, username: str, password: str) -> User:
-    """Guessing is limited per name and address; argon2 is slow by design, so scripts do better with a token."""
+    """Guessing is limited per name and address. Argon2 is slow by design, so a right password is remembered for a
+    while, as a keyed hash that changes with the stored password; who is switched off is refused all the same."""
     source = f"{username}|{request.META.get('REMOTE_ADDR', '')}"
-    key = "basic-failures:" + hashlib.sha256(source.encode()).hexdigest()
-    if (cache.get(key) or 0) >= FAILURES_ALLOWED:
+    failures = "basic-failures:" + hashlib.sha256(source.encode()).hexdigest()
+    if (cache.get(failures) or 0) >= FAILURES_ALLOWED:
         raise Unauthenticated("Too many wrong passwords. Wait five minutes, or use a token.")
+    known = User.objects.filter(username=username, is_active=True).first()
+    remembered = _fingerprint(known, password) if known else ""
+    if known and cache.get(remembered) == known.pk:
+        return known
     user = authenticate(request, username=username, password=password)
-    if user is None:
-        cache.add(key, 0, FAILURES_WINDOW)
-        cache.incr(key)
+    if not isinstance(user, User):
+        cache.add(failures, 0, FAILURES_WINDOW)
+        cache.incr(failures)
         raise Unauthenticated(BAD_CREDENTIALS)
-    assert isinstance(user, User)
+    if known and user.pk == known.pk:
+        cache.set(remembered, user.pk, PASSWORD_REMEMBERED)
     return user
 
 
-class FromMiddleware(BaseAuthentication):
-    """Hands DRF the user that the middleware found."""
+def _fingerprint(user: User, password: str) -> str:
+    value = f"{user.pk}|{user.password}|{password}"
+    return "basic-password:" + salted_hmac("web.authentication", value, algorithm="sha256").hexdigest()
+
+
+class FromMiddleware(SessionAuthentication):
+    """Hands DRF the user that the middleware found. Its views are exempt from Django's CSRF check, so a session is
+    checked here; a request with an Authorization header carries no cookie's authority and is not."""
 
     def authenticate(self, request: Request) -> tuple[User, Token | None] | None:
         user = request._request.user
-        return (user, getattr(request._request, "token", None)) if user.is_authenticated else None
+        if not user.is_authenticated:
+            return None
+        self.enforce_csrf(request)
+        return user, getattr(request._request, "token", None)
 
     def authenticate_header(self, request: Request) -> str:
-        return 'Bearer realm="countersign"'
+        return 'Basic realm="mlflow"'
 
 
 class FromMiddlewareScheme(OpenApiAuthenticationExtension):

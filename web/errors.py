@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import structlog
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import PermissionDenied, RequestDataTooBig
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from rest_framework import exceptions as drf
@@ -77,7 +77,7 @@ def own_body(error: CountersignError) -> dict[str, Any]:
         body["field"] = error.field  # type: ignore[attr-defined]
     for extra in ("unmet", "ask_url", "problems"):
         if getattr(error, extra, None):
-            body[extra] = getattr(error, extra)
+            body.setdefault("details", {})[extra] = getattr(error, extra)
     return {"error": body}
 
 
@@ -109,6 +109,8 @@ def forbidden(request: HttpRequest, exception: Exception | None = None) -> HttpR
 
 
 def bad_request(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
+    if isinstance(exception, RequestDataTooBig):
+        return response(request, TooLarge("This request is larger than the server takes."))
     return _plain(request, 400, "BAD_REQUEST", "invalid", "This request cannot be read.")
 
 
@@ -130,21 +132,28 @@ def api_exception_handler(exception: Exception, context: dict[str, Any]) -> Resp
     if answer is None:
         return None
     if isinstance(exception, drf.ValidationError):
-        answer.data = {"error": {"code": "invalid", "message": _first_message(answer.data), "details": answer.data}}
+        field, message = _first_fault(answer.data)
+        body = {"code": "invalid", "message": f"{field}: {message}" if field else message}
+        answer.data = {"error": {**body, **({"field": field} if field else {}), "details": answer.data}}
     elif isinstance(exception, Http404 | drf.NotFound):
         answer.data = {"error": {"code": "not_found", "message": "There is no such thing, or it is not for you to see."}}
-    elif isinstance(exception, PermissionDenied):
-        answer.data = {"error": {"code": "not_permitted", "message": "You may not do this."}}
+    elif isinstance(exception, PermissionDenied | drf.PermissionDenied):
+        answer.data = {"error": {"code": "not_permitted", "message": _said(exception) or "You may not do this."}}
     else:
         code = getattr(exception, "default_code", "invalid")
-        answer.data = {"error": {"code": code, "message": str(getattr(exception, "detail", exception))}}
+        answer.data = {"error": {"code": code, "message": _said(exception)}}
     return answer
 
 
-def _first_message(data: Any, field: str = "") -> str:
+def _said(exception: Exception) -> str:
+    return str(getattr(exception, "detail", ""))
+
+
+def _first_fault(data: Any, path: tuple[str, ...] = ()) -> tuple[str, str]:
+    """The first complaint of a serializer: the field it is about ("" for the whole) and its sentence."""
     if isinstance(data, dict):
         key, value = next(iter(data.items()))
-        return _first_message(value, field if key == "non_field_errors" else key)
+        return _first_fault(value, path if key == "non_field_errors" else (*path, str(key)))
     if isinstance(data, list):
-        return _first_message(data[0], field)
-    return f"{field}: {data}" if field else str(data)
+        return _first_fault(data[0], path)
+    return ".".join(path), str(data)

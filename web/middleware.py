@@ -1,18 +1,19 @@
 """Credentials, and nobody unknown past this point.
 
-Order: Django's session authentication, then Credentials (an Authorization header overrides the session), then CSRF
-for session users, then DenyByDefault.
+Order: Django's session authentication, then Credentials (an Authorization header overrides the session), then
+DenyByDefault, then CSRF for session users: a stranger hears that they are one, not that a form has expired.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
+from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
-from django.shortcuts import redirect
 from django.urls import reverse
+from django_htmx.http import HttpResponseClientRedirect
 
-from core.errors import CountersignError, NotPermitted, Unauthenticated
+from core.errors import CountersignError, Invalid, NotPermitted, Unauthenticated
 from web import errors
 from web.authentication import user_of_header
 
@@ -45,6 +46,14 @@ class Credentials:
         return self.get_response(request)
 
 
+def _to_sign_in(request: HttpRequest) -> HttpResponse:
+    """And back from there; after a form, to the page that the form was on."""
+    back = request.get_full_path() if request.method in SAFE_METHODS else "/"
+    if request.headers.get("HX-Request"):
+        return HttpResponseClientRedirect(reverse("sign_in"))
+    return redirect_to_login(back, reverse("sign_in"))
+
+
 class DenyByDefault:
     """Answer a stranger only on the open routes, and let a read-only token only read."""
 
@@ -57,13 +66,15 @@ class DenyByDefault:
     def process_view(
         self, request: HttpRequest, view: Callable[..., HttpResponse], _args: object, _kwargs: object
     ) -> HttpResponseBase | None:
+        if "\x00" in request.path_info or "%00" in request.META.get("QUERY_STRING", ""):
+            return errors.response(request, Invalid("An address holds text only, this one has a NUL character."))
         match = request.resolver_match
         if match is not None and match.view_name in OPEN_ROUTES:
             return None
         if not request.user.is_authenticated:
             if errors.is_api(request.path):
                 return errors.response(request, Unauthenticated("Sign in with a token: none was sent."))
-            return redirect(f"{reverse('sign_in')}?next={request.get_full_path()}")
+            return _to_sign_in(request)
         if self._is_refused_write(request, view):
             return errors.response(request, NotPermitted("This token may only read."))
         return None

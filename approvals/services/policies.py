@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 from django.db import transaction
 
 from accounts.models import User
@@ -20,14 +22,22 @@ LONGEST_TEXT = 65_536
 RECONSIDER = "approvals.tasks.reconsider_pending"
 
 
+class UnreadablePolicy(Invalid):
+    """A text that is no policy; ``problems`` names every fault with its line and column."""
+
+    def __init__(self, error: PolicyError) -> None:
+        super().__init__(str(error), field="text")
+        self.problems = [asdict(problem) for problem in error.errors]
+
+
 def checked_policy(text: str) -> ReadPolicy:
-    """The policy that a text states; Invalid with the line at fault when it cannot be read."""
+    """The policy that a text states; UnreadablePolicy with the lines at fault when it is none."""
     if len(text) > LONGEST_TEXT:
         raise Invalid(f"A policy has at most {LONGEST_TEXT} characters, this one has {len(text)}.", field="text")
     try:
         return parse(text)
     except PolicyError as error:
-        raise Invalid(str(error), field="text") from error
+        raise UnreadablePolicy(error) from error
 
 
 @transaction.atomic

@@ -19,8 +19,8 @@ class Command(BaseCommand):
         parser.add_argument("--days", type=int, default=90, help="until it expires; 0 means never")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        if options["days"] < 0:
-            raise CommandError("--days must be 0 (never expires) or more.")
+        if not 0 <= options["days"] <= services.LONGEST_LIFETIME.days:
+            raise CommandError(f"--days must be 0 (never expires) to {services.LONGEST_LIFETIME.days}.")
         lifetime = timedelta(days=options["days"]) if options["days"] else None
         try:
             user = services.find_user(options["name"])
