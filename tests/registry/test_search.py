@@ -133,7 +133,8 @@ def test_filters_of_versions(reader: User, filter_text: str, expected: list[tupl
 
 
 @pytest.mark.parametrize("filter_text", ["version_number = 1.5", "version_number = 'x'", "version_number LIKE '1'", "version_number IN ('1')",
-                                         "source_path IN ('a')", "source = 'x'", "version = 1", "version_number = ''", "tags.version_number"])  # fmt: skip
+                                         "source_path IN ('a')", "source = 'x'", "version = 1", "version_number = ''", "tags.version_number",
+                                         "version_number = '" + "9" * 5000 + "'", "version_number > " + "9" * 5000])  # fmt: skip
 def test_what_versions_cannot_be_asked(reader: User, filter_text: str) -> None:
     with pytest.raises(Invalid):
         versions(reader, filter_text)
