@@ -171,21 +171,3 @@ class IdempotencyRecord(models.Model):
 
     def __str__(self) -> str:
         return f"{self.key} of {self.user}"
-
-
-class RememberedAnswer(models.Model):
-    """The answer that a write with an idempotency key got; ``status`` 0 while the first call is under way."""
-
-    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="+")
-    key = models.CharField(max_length=200)
-    fingerprint = models.CharField(max_length=64)  # of method, path and body: another call with this key is refused
-    status = models.PositiveSmallIntegerField(default=0)
-    body = models.JSONField(null=True)
-    created_at = models.DateTimeField(default=now)
-
-    class Meta:
-        constraints = [models.UniqueConstraint(fields=["user", "key"], name="one_answer_per_key")]
-        indexes = [models.Index(fields=["created_at"], name="answer_age_idx")]  # forgetting the old ones
-
-    def __str__(self) -> str:
-        return f"{self.key}: {self.status or 'under way'}"

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import secrets
 from collections.abc import Iterable
 from datetime import datetime, timedelta
-from typing import Any
 
 from django.core.exceptions import ValidationError
-from django.core.serializers.json import DjangoJSONEncoder
 from django.core.validators import validate_email
 from django.db import IntegrityError, transaction
 from django.urls import reverse
 
-from accounts.models import Grant, Level, Membership, RememberedAnswer, SignInLink, Team, Token, User
+from accounts.models import Grant, Level, Membership, SignInLink, Team, Token, User
 from accounts.permissions import can_administer
 from core.answers import require
 from core.clock import now
@@ -255,35 +252,3 @@ def grant(
 def revoke_grant(*, actor: User | None, grant: Grant) -> None:
     _require_administrator(actor)
     grant.delete()
-
-
-# -- Answers to repeated writes ----------------------------------------------------------------------------------------
-
-ANSWERS_KEPT_FOR = timedelta(hours=24)
-ABANDONED_AFTER = timedelta(minutes=2)  # a first call that died: the next one may try
-
-
-def begin_answer(*, user: User, key: str, fingerprint: str) -> tuple[int, Any] | None:
-    """None when this call is the first with its key and shall be carried out; else the first one's status and body.
-
-    Conflict when the key was used for another call, or when the first one is still under way.
-    """
-    RememberedAnswer.objects.filter(created_at__lt=now() - ANSWERS_KEPT_FOR).delete()
-    RememberedAnswer.objects.filter(user=user, key=key, status=0, created_at__lt=now() - ABANDONED_AFTER).delete()
-    row, is_first = RememberedAnswer.objects.get_or_create(user=user, key=key, defaults={"fingerprint": fingerprint})
-    if is_first:
-        return None
-    if row.fingerprint != fingerprint:
-        raise Conflict("This Idempotency-Key was used for another call. Use a new key for each write.")
-    if not row.status:
-        raise Conflict("The first call with this Idempotency-Key is still under way. Ask again in a moment.")
-    return row.status, row.body
-
-
-def keep_answer(*, user: User, key: str, status: int, body: Any) -> None:
-    plain = json.loads(json.dumps(body, cls=DjangoJSONEncoder))
-    RememberedAnswer.objects.filter(user=user, key=key).update(status=status, body=plain)
-
-
-def forget_answer(*, user: User, key: str) -> None:
-    RememberedAnswer.objects.filter(user=user, key=key).delete()
