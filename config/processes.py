@@ -11,37 +11,47 @@ from django.conf import settings
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """``orphan_signal`` is what the process gets from the system when its supervisor is killed."""
+    """``python -m module arguments``.
+
+    ``orphan_signal`` is what it gets from the system when its supervisor is killed. ``starts_warm`` lets it begin as a
+    fork of the supervisor, with Django loaded already: ready two seconds sooner.
+    """
 
     name: str
-    command: tuple[str, ...]
-    orphan_signal: signal.Signals = signal.SIGKILL
+    module: str
+    arguments: tuple[str, ...]
+    orphan_signal: signal.Signals
+    starts_warm: bool = False
+
+    @property
+    def command(self) -> tuple[str, ...]:
+        return (sys.executable, "-m", self.module, *self.arguments)
 
 
 def web() -> Process:
     """Gunicorn with threads: it streams uploads, which ASGI servers would spool first."""
-    command = (
-        *(sys.executable, "-m", "gunicorn", "config.wsgi:application"),
+    arguments = (
+        "config.wsgi:application",
         *("--bind", f"{settings.HOST}:{settings.PORT}"),
         *("--worker-class", "gthread", "--workers", str(settings.WEB_WORKERS), "--threads", str(settings.WEB_THREADS)),
         *("--graceful-timeout", "8", "--limit-request-line", "8190"),
         *("--no-control-socket", "--log-level", "warning"),
     )
-    return Process("web", command, signal.SIGQUIT)
+    return Process("web", "gunicorn", arguments, signal.SIGQUIT, starts_warm=True)
 
 
 def worker() -> Process:
     """One worker of threads on the embedded broker, whose files two workers would corrupt; processes on Redis."""
-    command = [sys.executable, "-m", "celery", "-q", "-A", "config", "worker", "--concurrency", str(settings.JOB_WORKERS)]
+    common = ("-q", "-A", "config", "worker", "--concurrency", str(settings.JOB_WORKERS))
     if settings.REDIS_URL:
-        return Process("worker", (*command, "--pool", "prefork"), signal.SIGQUIT)
-    quiet = ("--without-gossip", "--without-mingle", "--without-heartbeat")
-    return Process("worker", (*command, "--pool", "threads", *quiet))
+        return Process("worker", "celery", (*common, "--pool", "prefork"), signal.SIGQUIT)
+    alone = ("--pool", "threads", "--without-gossip", "--without-mingle", "--without-heartbeat")
+    return Process("worker", "celery", (*common, *alone), signal.SIGKILL)
 
 
 def beat() -> Process:
     """The clock. One for the whole installation; a second one only makes the sweep run twice as often."""
-    return Process("beat", (sys.executable, "-m", "celery", "-q", "-A", "config", "beat", "--max-interval", "1"))
+    return Process("beat", "celery", ("-q", "-A", "config", "beat", "--max-interval", "1"), signal.SIGKILL)
 
 
 PROCESSES = {"web": web, "worker": worker, "beat": beat}

@@ -166,8 +166,8 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "web.middleware.Credentials",
-    "django.middleware.csrf.CsrfViewMiddleware",
     "web.middleware.DenyByDefault",
+    "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "allauth.account.middleware.AccountMiddleware",
@@ -317,7 +317,7 @@ STORAGES = {
     },
 }
 STATIC_URL = "/static/"
-STATIC_ROOT = BASE_DIR / "staticfiles"
+STATIC_ROOT = BASE_DIR / "staticfiles" if STATIC_COLLECTED else None
 STATICFILES_DIRS = [BASE_DIR / "static"]
 WHITENOISE_USE_FINDERS = not STATIC_COLLECTED
 DATA_UPLOAD_MAX_MEMORY_SIZE = 8 * 1024 * 1024  # forms and our own API; the MLflow door reads its bodies itself
@@ -426,8 +426,10 @@ LOG_LEVEL = _choice("LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR", "
 
 
 def _one_line_per_request(_logger: object, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
-    """request_finished says all that request_started says."""
+    """request_finished says all that request_started says; a passed health check says nothing."""
     if event["event"] == "request_started":
+        raise structlog.DropEvent
+    if event["event"] == "request_finished" and event.get("code") == 200 and "/health" in event.get("request", ""):
         raise structlog.DropEvent
     return event
 

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import ctypes
 import os
+import runpy
 import select
 import signal
 import socket
-import subprocess
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable, Sequence
-from typing import IO, TextIO
+from typing import NoReturn, TextIO
 
 from config.processes import Process
 
@@ -26,21 +27,27 @@ QUICK_DEATH_SECONDS = 5
 QUICK_DEATHS_ALLOWED = 3
 READY_SECONDS = 60
 PR_SET_PDEATHSIG = 1
+FIRST_INHERITED_FILE = 3
 _libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
 
 class Supervisor:
-    """``is_ready`` is asked until it says yes, then ``on_ready`` is called, once."""
+    """``on_started`` is called when all processes are on their way; ``is_ready`` until it says yes, then ``on_ready``.
+
+    Make no thread before ``run``: a process can only start warm from a supervisor that has none.
+    """
 
     def __init__(
         self,
         processes: Sequence[Process],
         *,
+        on_started: Callable[[], None],
         is_ready: Callable[[], bool],
         on_ready: Callable[[], None],
         output: TextIO | None = None,
     ) -> None:
         self._children = [_Child(process, self._write) for process in processes]
+        self._on_started = on_started
         self._is_ready = is_ready
         self._on_ready = on_ready
         self._output = output or sys.stdout
@@ -53,6 +60,9 @@ class Supervisor:
         try:
             for child in self._children:
                 child.start()
+            for child in self._children:
+                child.read()
+            self._on_started()
             return self._watch(signals)
         finally:
             self._stop()
@@ -92,69 +102,108 @@ class _Child:
     def __init__(self, process: Process, write: Callable[[str, str], None]) -> None:
         self._process = process
         self._write = write
-        self._popen: subprocess.Popen[bytes] | None = None
+        self._pid = 0
+        self._status: int | None = None
+        self._output = -1
         self._reader: threading.Thread | None = None
         self._started_at = 0.0
         self._quick_deaths = 0
 
     def start(self) -> None:
+        """Without a thread of ours alive, a fork may go on as the program; otherwise it must become it anew."""
+        warm = self._process.starts_warm and threading.active_count() == 1
+        supervisor = os.getpid()
         self._started_at = time.monotonic()
-        self._popen = subprocess.Popen(
-            self._process.command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            process_group=0,  # Ctrl-C reaches the supervisor alone, and the group can be ended as a whole
-            preexec_fn=_ends_with(os.getpid(), self._process.orphan_signal),
-        )
-        assert self._popen.stdout is not None
-        self._reader = threading.Thread(target=self._pump, args=(self._popen.stdout,), daemon=True)
+        self._status = None
+        self._output, output = os.pipe()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        self._pid = os.fork()
+        if self._pid == 0:
+            _become(self._process, output, supervisor, warm=warm)
+        os.close(output)
+
+    def read(self) -> None:
+        self._reader = threading.Thread(target=self._pump, args=(self._output,), daemon=True)
         self._reader.start()
 
-    def _pump(self, stream: IO[bytes]) -> None:
-        with stream:
+    def _pump(self, output: int) -> None:
+        with open(output, "rb") as stream:
             for line in stream:
                 self._write(self._process.name, line.decode(errors="replace").rstrip())
 
     def has_ended(self) -> bool:
-        return self._popen is not None and self._popen.poll() is not None
+        if self._status is None:
+            pid, status = os.waitpid(self._pid, os.WNOHANG)
+            if pid:
+                self._status = os.waitstatus_to_exitcode(status)
+        return self._status is not None
 
     def restart(self) -> bool:
         """Start it again; False when it dies at once, time after time."""
-        assert self._popen is not None
+        assert self._status is not None
         self._end_group()  # a killed parent may have left processes of its own
         was_quick = time.monotonic() - self._started_at < QUICK_DEATH_SECONDS
         self._quick_deaths = self._quick_deaths + 1 if was_quick else 0
-        how = _how_it_ended(self._popen.returncode)
         if self._quick_deaths >= QUICK_DEATHS_ALLOWED:
-            self._write("up", f"{self._process.name} {how} {QUICK_DEATHS_ALLOWED} times at its start: giving up.")
+            self._write("up", f"{self._process.name} {_how_it_ended(self._status)} again and again: giving up.")
             return False
-        self._write("up", f"{self._process.name} {how}: starting it again.")
+        self._write("up", f"{self._process.name} {_how_it_ended(self._status)}: starting it again.")
         self.start()
+        self.read()
         return True
 
     def ask_to_end(self) -> None:
-        if self._popen is not None and self._popen.poll() is None:
-            self._popen.terminate()
+        if self._pid and not self.has_ended():
+            os.kill(self._pid, signal.SIGTERM)
 
     def end(self, deadline: float) -> None:
-        if self._popen is None or self._reader is None:
+        if not self._pid:
             return
-        try:
-            self._popen.wait(max(0.0, deadline - time.monotonic()))
-        except subprocess.TimeoutExpired:
+        while not self.has_ended() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        if not self.has_ended():
             self._write("up", f"{self._process.name} did not stop in {STOP_SECONDS} seconds: killing it.")
         self._end_group()
-        self._popen.wait()
-        self._reader.join(timeout=1)
+        while not self.has_ended():
+            time.sleep(0.02)
+        if self._reader is not None:
+            self._reader.join(timeout=1)
 
     def _end_group(self) -> None:
         """Kill whatever is left of the process and its own children."""
-        assert self._popen is not None
         try:
-            os.killpg(self._popen.pid, signal.SIGKILL)
+            os.killpg(self._pid, signal.SIGKILL)
         except ProcessLookupError:
             return
+
+
+def _become(process: Process, output: int, supervisor: int, *, warm: bool) -> NoReturn:
+    """The life of a child after the fork: never returns into the supervisor's code."""
+    status = 1
+    try:
+        os.setpgid(0, 0)  # Ctrl-C reaches the supervisor alone, and the group can be ended as a whole
+        _end_with(supervisor, process.orphan_signal)
+        signal.set_wakeup_fd(-1)
+        for number in (*STOP_SIGNALS, signal.SIGCHLD):
+            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+        nothing = os.open(os.devnull, os.O_RDONLY)
+        for source, target in ((nothing, 0), (output, 1), (output, 2)):
+            os.dup2(source, target)
+        if not warm:
+            os.execv(process.command[0], process.command)
+        os.closerange(FIRST_INHERITED_FILE, os.sysconf("SC_OPEN_MAX"))  # the lock, the other processes' pipes
+        sys.argv = [process.module, *process.arguments]
+        runpy.run_module(process.module, run_name="__main__", alter_sys=True)
+        status = 0
+    except SystemExit as ending:
+        status = ending.code if isinstance(ending.code, int) else int(ending.code is not None)
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
 
 
 class _Signals:
@@ -184,17 +233,13 @@ def _wake_up_only(_number: int, _frame: object) -> None:
     """Python writes the number to the wake-up socket; there is nothing else to do."""
 
 
-def _ends_with(supervisor: int, number: signal.Signals) -> Callable[[], None]:
-    """Called in the child before it becomes the program; starts are made by the main thread, whose death counts."""
-
-    def prepare() -> None:
-        if _libc is None:
-            return
-        _libc.prctl(PR_SET_PDEATHSIG, int(number))
-        if os.getppid() != supervisor:  # it died before the line above
-            os._exit(1)
-
-    return prepare
+def _end_with(supervisor: int, number: signal.Signals) -> None:
+    """Ask the system to signal this process when the supervisor's main thread, which made it, is gone."""
+    if _libc is None:
+        return
+    _libc.prctl(PR_SET_PDEATHSIG, int(number))
+    if os.getppid() != supervisor:  # it died before the line above
+        os._exit(1)
 
 
 def _how_it_ended(code: int) -> str:

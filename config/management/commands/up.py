@@ -49,9 +49,13 @@ class Command(BaseCommand):
         started = [processes.web(), processes.worker()]
         if production:
             started.append(processes.beat())
-        else:
-            EmbeddedService(app, max_interval=1, thread=True).start()  # a thread that ends with this process
-        status = Supervisor(started, is_ready=_is_ready, on_ready=self._say_ready).run()
+        supervisor = Supervisor(
+            started,
+            on_started=_nothing_more if production else _start_beat_here,
+            is_ready=_is_ready,
+            on_ready=self._say_ready,
+        )
+        status = supervisor.run()
         self._say("Stopped." if status == 0 else "Stopped after a failure; the lines above say which.")
         lock.close()
         if status:
@@ -68,6 +72,15 @@ class Command(BaseCommand):
     def _say(self, text: str) -> None:
         self.stdout.write(text + "\n")  # Django adds a line end only where there is none
         self.stdout.flush()
+
+
+def _start_beat_here() -> None:
+    """Beat as a thread that ends with this process: a process of its own would be memory for a clock."""
+    EmbeddedService(app, max_interval=1, thread=True).start()
+
+
+def _nothing_more() -> None:
+    """In production beat is a process."""
 
 
 def _require_services() -> None:
