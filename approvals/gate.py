@@ -274,4 +274,4 @@ def _names(rules: Iterable[Rule]) -> str:
 
 
 def _sentences(unmet: tuple[str, ...]) -> str:
-    return f"Unmet: {'; '.join(unmet)}." if unmet else ""
+    return f"Unmet: {'; '.join(sentence.rstrip('.') for sentence in unmet)}." if unmet else ""
