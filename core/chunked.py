@@ -22,5 +22,5 @@ class ChunkedBodies:
             if not request.META.get("wsgi.input_terminated"):
                 message = "Send a Content-Length: this server cannot read a chunked body here."
                 return JsonResponse({"error_code": "BAD_REQUEST", "message": message}, status=411)
-            request._stream = request.META["wsgi.input"]  # type: ignore[attr-defined]
+            request._stream = request.META["wsgi.input"]
         return self.get_response(request)

@@ -124,13 +124,13 @@ def _is_public(address: str) -> bool:
 class _Pinned(HTTPConnection):
     def _new_conn(self) -> socket.socket:
         address = resolve(self.host, self.port or 80)
-        return create_connection((address, self.port or 80), self.timeout, socket_options=self.socket_options)  # type: ignore[arg-type]
+        return create_connection((address, self.port or 80), self.timeout, socket_options=self.socket_options)
 
 
 class _PinnedHTTPS(HTTPSConnection):
     def _new_conn(self) -> socket.socket:
         address = resolve(self.host, self.port or 443)
-        return create_connection((address, self.port or 443), self.timeout, socket_options=self.socket_options)  # type: ignore[arg-type]
+        return create_connection((address, self.port or 443), self.timeout, socket_options=self.socket_options)
 
 
 

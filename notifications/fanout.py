@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from fnmatch import fnmatchcase
 
 from django.db import transaction
@@ -50,7 +49,7 @@ def _wants(channel: Channel, event: Event) -> bool:
 
 def _mailboxes(user_ids: set[int]) -> dict[int, Channel]:
     """The mailbox of each of these people who has an address and is not switched off; made when first needed."""
-    people: Sequence[User] = User.objects.filter(pk__in=user_ids, is_active=True).exclude(email="")
+    people = User.objects.filter(pk__in=user_ids, is_active=True).exclude(email="")
     found = {c.user_id: c for c in Channel.objects.filter(user__in=people, kind=Channel.Kind.EMAIL)}
     missing = [
         Channel(kind=Channel.Kind.EMAIL, name=f"mail to {person.username}", user=person, target=encrypt(person.email))

@@ -20,14 +20,15 @@ from django.db import transaction
 from django.db.models import Q
 
 from accounts.models import User
-from core.answers import require
+from core.answers import Answer, require
 from core.errors import Conflict, Invalid, NotFound
 from registry.models import ArtifactFile, ModelVersion
-from tracking.models import LoggedModel, Run
+from tracking.models import Lifecycle, LoggedModel, Run
 from tracking.permissions import can_write
 
 CHUNK = 1024 * 1024
 MAX_PATH = 1000
+DELETE_AT_ONCE = 5000  # SQLite takes 32,766 parameters in a statement
 INVALID_PATH = "Invalid path"
 _RUN_ID = re.compile(r"[0-9a-f]{32}")
 _LOGGED_MODEL_ID = re.compile(r"m-[0-9a-f]{32}")
@@ -89,7 +90,16 @@ def _owner(place: Place, *, lock: bool = False) -> Run | LoggedModel:
     owner = rows.select_related("user").filter(pk=place.owner).first()
     if owner is None:
         raise NotFound(f"No such artifact: there is no run or logged model {place.owner}.")
-    return owner  # type: ignore[no-any-return]
+    return owner
+
+
+def _writable(actor: User, owner: Run | LoggedModel) -> Answer:
+    """Whether the actor may change its files. Raises Invalid when it is deleted."""
+    if isinstance(owner, Run) and owner.lifecycle_stage != Lifecycle.ACTIVE:
+        raise Invalid(f"The run {owner.run_id} must be in the 'active' state. Current state is {owner.lifecycle_stage}.")
+    if isinstance(owner, LoggedModel) and owner.deleted_at:
+        raise NotFound(f"Logged model with ID '{owner.model_id}' not found.")
+    return can_write(actor, owner)
 
 
 def _below(place: Place) -> Q:
@@ -119,10 +129,8 @@ def store(*, actor: User, place: Place, stream: Readable, length: int | None) ->
     """
     if not place.path:
         raise Invalid(INVALID_PATH, field="path")
-    owner = _owner(place)
-    require(can_write(actor, owner))
-    with transaction.atomic():
-        require_thawed(place)
+    require(_writable(actor, _owner(place)))
+    require_thawed(place)  # asked again when the file is published; here it saves the upload
     name = uuid.uuid4().hex
     key = f"{name[:2]}/{name}"
     stored = False
@@ -167,26 +175,37 @@ def _publish(actor: User, place: Place, key: str, digest: str, size: int) -> Art
     above = ["/".join(parents[: i + 1]) for i in range(len(parents))]
     if ArtifactFile.objects.filter(owner_id=place.owner, path__in=above).exists():
         raise Invalid(f"{INVALID_PATH}: a file stands where a folder is needed.", field="path")
+    if list_folder(place):
+        raise Invalid(f"{INVALID_PATH}: '{place.path}' is a folder.", field="path")
     old = ArtifactFile.objects.filter(owner_id=place.owner, path=place.path).first()
     values = {"storage_key": key, "sha256": digest, "size": size, "uploaded_by": actor}
     file, _ = ArtifactFile.objects.update_or_create(owner_id=place.owner, path=place.path, defaults=values)
     if old:
-        transaction.on_commit(lambda: default_storage.delete(old.storage_key))
+        _delete_bytes_after_commit(old)
     return file
+
+
+def _delete_bytes_after_commit(file: ArtifactFile) -> None:
+    """A store that fails here is logged: the write itself has succeeded, and a client must not repeat it."""
+    transaction.on_commit(lambda: default_storage.delete(file.storage_key), robust=True)
 
 
 def get_file(place: Place) -> ArtifactFile:
     """The row of a file. A folder is Invalid, anything else NotFound."""
     file = ArtifactFile.objects.filter(owner_id=place.owner, path=place.path).first()
     if file is None:
-        if any(True for _ in ArtifactFile.objects.filter(_below(place))[:1]):
+        if list_folder(place):
             raise Invalid(f"'{place.path}' is a folder: list it, and fetch its files.", field="path")
         raise NotFound(f"No such artifact: '{place.path}'")
     return file
 
 
 def open_file(file: ArtifactFile) -> IO[bytes]:
-    return default_storage.open(file.storage_key, "rb")  # type: ignore[return-value]
+    """The bytes. Raises NotFound when they have just been replaced or deleted."""
+    try:
+        return default_storage.open(file.storage_key, "rb")
+    except FileNotFoundError as error:
+        raise NotFound(f"No such artifact: '{file.path}'") from error
 
 
 def list_folder(place: Place) -> list[Entry]:
@@ -204,13 +223,14 @@ def list_folder(place: Place) -> list[Entry]:
 @transaction.atomic
 def delete_path(*, actor: User, place: Place) -> None:
     """Delete a file or a folder with all in it; what is not there is fine."""
-    owner = _owner(place, lock=True)
-    require(can_write(actor, owner))
+    require(can_write(actor, _owner(place, lock=True)))
     require_thawed(place)
     files = list(ArtifactFile.objects.filter(_below(place)))
     files = [f for f in files if not place.path or f.path == place.path or f.path.startswith(f"{place.path}/")]
-    ArtifactFile.objects.filter(pk__in=[f.pk for f in files]).delete()
-    transaction.on_commit(lambda: [default_storage.delete(f.storage_key) for f in files])
+    for start in range(0, len(files), DELETE_AT_ONCE):
+        ArtifactFile.objects.filter(pk__in=[f.pk for f in files[start : start + DELETE_AT_ONCE]]).delete()
+    for file in files:
+        _delete_bytes_after_commit(file)
 
 
 def read_chunks(stream: IO[bytes], length: int) -> Iterator[bytes]:

@@ -83,7 +83,12 @@ def _of_run(run: Run) -> dict[str, Any]:
         "metrics": {key: _metric(entry) for key, entry in sorted(run.metrics.items())},
         "tags": {key: value for key, value in sorted(run.tags.items()) if key not in VOLATILE_TAGS},
         "datasets": [
-            {"name": d.name, "digest": d.digest, "context": d.tags.get("mlflow.data.context", ""), "source_type": d.source_type}
+            {
+                "name": d.name,
+                "digest": d.digest,
+                "context": d.tags.get("mlflow.data.context", ""),
+                "source_type": d.source_type,
+            }
             for d in datasets
         ],
         "commit": run.tags.get(COMMIT_TAG, ""),
@@ -99,7 +104,7 @@ def _metric(entry: dict[str, Any]) -> dict[str, Any]:
 
 def _of_mlmodel(files: list[ArtifactFile], version: ModelVersion, known: dict[str, Any]) -> dict[str, Any]:
     """Signature and flavors from the MLmodel file: parsed as plain YAML, never loaded as a model."""
-    nothing = {"signature": None, "flavors": []}
+    nothing: dict[str, Any] = {"signature": None, "flavors": []}
     file = next((f for f in files if relative(f, version.artifact_folder) == "MLmodel"), None)
     if file is None or file.size > MAX_MLMODEL:
         return nothing
@@ -117,7 +122,11 @@ def _of_mlmodel(files: list[ArtifactFile], version: ModelVersion, known: dict[st
         return nothing
     signature, flavors = document.get("signature"), document.get("flavors")
     return {
-        "signature": {k: v for k, v in signature.items() if k in ("inputs", "outputs", "params") and (v is None or isinstance(v, str))}
+        "signature": {
+            k: v
+            for k, v in signature.items()
+            if k in ("inputs", "outputs", "params") and (v is None or isinstance(v, str))
+        }
         if isinstance(signature, dict)
         else None,
         "flavors": sorted(str(name) for name in flavors) if isinstance(flavors, dict) else [],

@@ -34,7 +34,7 @@ def get_version_by_alias(user: User, name: str, alias: str) -> ModelVersion:
     """``latest`` in any case is the highest live version."""
     model = get_model(user, name)
     if alias.lower() == "latest":
-        version = model.versions.live().select_related("model", "user").order_by("-version").first()  # type: ignore[attr-defined]
+        version = model.versions.live().select_related("model", "user").order_by("-version").first()
         if version is None:
             raise NotFound(f"Latest version not found for model {name}.")
         return version
@@ -50,7 +50,8 @@ def canonical_stage(text: str) -> Stage:
         if stage.lower() == text.lower():
             return stage
     raise Invalid(
-        f"Invalid Model Version stage: {text[:60]}. Value must be one of None, Staging, Production, Archived.", field="stage"
+        f"Invalid Model Version stage: {text[:60]}. Value must be one of None, Staging, Production, Archived.",
+        field="stage",
     )
 
 

@@ -67,7 +67,7 @@ def read_params(request: HttpRequest) -> Params:
     if not body and request.method == "DELETE":
         return Params.of_query(request.GET)
     if request.content_type != "application/json":
-        raise Invalid(f"Bad Request. Content-Type must be application/json, not {request.content_type[:60]!r}.")
+        raise Invalid(f"Bad Request. Content-Type must be application/json, not {(request.content_type or '')[:60]!r}.")
     return Params(_object(body))
 
 

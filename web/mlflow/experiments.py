@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.http import HttpRequest
-
 from core.errors import Invalid, NotFound
 from tracking.models import Experiment, Lifecycle
 from tracking.search import VIEW_TYPES, search_experiments
@@ -13,12 +11,13 @@ from tracking.services import experiments as services
 from web.mlflow import messages
 from web.mlflow.endpoint import endpoint
 from web.mlflow.params import Params, missing
+from web.signed_in import SignedInRequest
 
 MAX_SEARCH = 50_000
 
 
 @endpoint("POST")
-def create(request: HttpRequest, params: Params) -> dict[str, Any]:
+def create(request: SignedInRequest, params: Params) -> dict[str, Any]:
     experiment = services.create_experiment(
         actor=request.user,
         name=params.string("name", required=True),
@@ -29,12 +28,12 @@ def create(request: HttpRequest, params: Params) -> dict[str, Any]:
 
 
 @endpoint("GET", only_reads=True)
-def get(request: HttpRequest, params: Params) -> dict[str, Any]:
+def get(request: SignedInRequest, params: Params) -> dict[str, Any]:
     return {"experiment": messages.experiment(services.get_experiment(params.string("experiment_id", required=True)))}
 
 
 @endpoint("GET", only_reads=True)
-def get_by_name(request: HttpRequest, params: Params) -> dict[str, Any]:
+def get_by_name(request: SignedInRequest, params: Params) -> dict[str, Any]:
     name = params.string("experiment_name", required=True)
     experiment = Experiment.objects.filter(name=name).first()
     if experiment is None:
@@ -43,7 +42,7 @@ def get_by_name(request: HttpRequest, params: Params) -> dict[str, Any]:
 
 
 @endpoint("POST")
-def update(request: HttpRequest, params: Params) -> dict[str, Any]:
+def update(request: SignedInRequest, params: Params) -> dict[str, Any]:
     services.rename_experiment(
         actor=request.user,
         experiment_id=params.string("experiment_id", required=True),
@@ -53,7 +52,7 @@ def update(request: HttpRequest, params: Params) -> dict[str, Any]:
 
 
 @endpoint("POST")
-def delete(request: HttpRequest, params: Params) -> dict[str, Any]:
+def delete(request: SignedInRequest, params: Params) -> dict[str, Any]:
     services.set_lifecycle(
         actor=request.user, experiment_id=params.string("experiment_id", required=True), stage=Lifecycle.DELETED
     )
@@ -61,7 +60,7 @@ def delete(request: HttpRequest, params: Params) -> dict[str, Any]:
 
 
 @endpoint("POST")
-def restore(request: HttpRequest, params: Params) -> dict[str, Any]:
+def restore(request: SignedInRequest, params: Params) -> dict[str, Any]:
     services.set_lifecycle(
         actor=request.user, experiment_id=params.string("experiment_id", required=True), stage=Lifecycle.ACTIVE
     )
@@ -69,7 +68,7 @@ def restore(request: HttpRequest, params: Params) -> dict[str, Any]:
 
 
 @endpoint("POST")
-def set_tag(request: HttpRequest, params: Params) -> dict[str, Any]:
+def set_tag(request: SignedInRequest, params: Params) -> dict[str, Any]:
     services.set_experiment_tag(
         actor=request.user,
         experiment_id=params.string("experiment_id", required=True),
@@ -80,7 +79,7 @@ def set_tag(request: HttpRequest, params: Params) -> dict[str, Any]:
 
 
 @endpoint("POST")
-def delete_tag(request: HttpRequest, params: Params) -> dict[str, Any]:
+def delete_tag(request: SignedInRequest, params: Params) -> dict[str, Any]:
     services.delete_experiment_tag(
         actor=request.user,
         experiment_id=params.string("experiment_id", required=True),
@@ -90,7 +89,7 @@ def delete_tag(request: HttpRequest, params: Params) -> dict[str, Any]:
 
 
 @endpoint("POST", "GET", only_reads=True)
-def search(request: HttpRequest, params: Params) -> dict[str, Any]:
+def search(request: SignedInRequest, params: Params) -> dict[str, Any]:
     limit = params.integer("max_results")
     if limit is None:
         raise missing("max_results")

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.http import HttpRequest
-
 from core.errors import Invalid
-from tracking.search import search_logged_models
+from tracking.search import ModelOrder, search_logged_models
 from tracking.services import logged_models as services
 from web.mlflow import messages
 from web.mlflow.endpoint import by_method, endpoint
 from web.mlflow.params import Params, missing
+from web.signed_in import SignedInRequest
 
 STATUSES = ("LOGGED_MODEL_PENDING", "LOGGED_MODEL_READY", "LOGGED_MODEL_UPLOAD_FAILED")
 MAX_SEARCH = 1000
@@ -22,7 +21,7 @@ def _pairs(params: Params, field: str) -> dict[str, str]:
 
 
 @endpoint("POST")
-def create(request: HttpRequest, params: Params) -> dict[str, Any]:
+def create(request: SignedInRequest, params: Params) -> dict[str, Any]:
     model = services.create_logged_model(
         actor=request.user,
         experiment_id=params.string("experiment_id", required=True),
@@ -36,13 +35,13 @@ def create(request: HttpRequest, params: Params) -> dict[str, Any]:
 
 
 @endpoint("GET", only_reads=True)
-def _get(request: HttpRequest, params: Params, *, model_id: str) -> dict[str, Any]:
+def _get(request: SignedInRequest, params: Params, *, model_id: str) -> dict[str, Any]:
     model = services.get_logged_model(model_id, allow_deleted=params.boolean("allow_deleted"))
     return {"model": messages.logged_model(model)}
 
 
 @endpoint("PATCH")
-def _finalize(request: HttpRequest, params: Params, *, model_id: str) -> dict[str, Any]:
+def _finalize(request: SignedInRequest, params: Params, *, model_id: str) -> dict[str, Any]:
     status = params.choice("status", STATUSES)
     if not status:
         raise missing("status")
@@ -51,7 +50,7 @@ def _finalize(request: HttpRequest, params: Params, *, model_id: str) -> dict[st
 
 
 @endpoint("DELETE")
-def _delete(request: HttpRequest, params: Params, *, model_id: str) -> dict[str, Any]:
+def _delete(request: SignedInRequest, params: Params, *, model_id: str) -> dict[str, Any]:
     services.delete_logged_model(actor=request.user, model_id=model_id)
     return {}
 
@@ -60,35 +59,44 @@ one = by_method(GET=_get, PATCH=_finalize, DELETE=_delete)
 
 
 @endpoint("PATCH")
-def set_tags(request: HttpRequest, params: Params, *, model_id: str) -> dict[str, Any]:
+def set_tags(request: SignedInRequest, params: Params, *, model_id: str) -> dict[str, Any]:
     services.set_logged_model_tags(actor=request.user, model_id=model_id, tags=_pairs(params, "tags"))
     return {}
 
 
 @endpoint("DELETE")
-def delete_tag(request: HttpRequest, params: Params, *, model_id: str, key: str) -> dict[str, Any]:
+def delete_tag(request: SignedInRequest, params: Params, *, model_id: str, key: str) -> dict[str, Any]:
     services.delete_logged_model_tag(actor=request.user, model_id=model_id, key=key)
     return {}
 
 
 @endpoint("POST")
-def log_params(request: HttpRequest, params: Params, *, model_id: str) -> dict[str, Any]:
+def log_params(request: SignedInRequest, params: Params, *, model_id: str) -> dict[str, Any]:
     services.log_params(actor=request.user, model_id=model_id, params=_pairs(params, "params"))
     return {}
 
 
+def _order(params: Params) -> ModelOrder:
+    return ModelOrder(
+        field=params.string("field_name", required=True),
+        ascending=params.boolean("ascending", default=True),
+        dataset_name=params.string("dataset_name"),
+        dataset_digest=params.string("dataset_digest"),
+    )
+
+
 @endpoint("POST", only_reads=True)
-def search(request: HttpRequest, params: Params) -> dict[str, Any]:
+def search(request: SignedInRequest, params: Params) -> dict[str, Any]:
     if not params.has("experiment_ids"):
         raise missing("experiment_ids")
     limit = params.integer("max_results", default=50)
     if not 1 <= (limit or 0) <= MAX_SEARCH:
         raise Invalid(f"Invalid value {limit} for parameter 'max_results' supplied: it must be between 1 and {MAX_SEARCH}.", field="max_results")
-    order_by = [(item.string("field_name", required=True), item.boolean("ascending", default=True)) for item in params.objects("order_by")]
     page = search_logged_models(
         params.strings("experiment_ids"),
         filter_text=params.string("filter"),
-        order_by=order_by,
+        order_by=[_order(item) for item in params.objects("order_by")],
+        datasets=[(item.string("dataset_name", required=True), item.string("dataset_digest")) for item in params.objects("datasets")],
         limit=limit or 50,
         page_token=params.string("page_token"),
     )

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.http import HttpRequest
-
 from core.errors import Invalid
 from registry import services
 from registry.models import ModelVersion
 from registry.queries import canonical_stage, get_model, get_version
 from registry.search import search_versions
-from web.mlflow.endpoint import endpoint
 from web.gated import gated
+from web.mlflow.endpoint import endpoint
 from web.mlflow.messages import found_version, model_version
 from web.mlflow.params import Params
+from web.signed_in import SignedInRequest
 
 MAX_SEARCH = 200_000
 
 
-def _version(request: HttpRequest, params: Params) -> ModelVersion:
+def _version(request: SignedInRequest, params: Params) -> ModelVersion:
     return get_version(request.user, params.string("name", required=True), params.version())
 
 
@@ -28,7 +27,7 @@ def _answer(version: ModelVersion) -> dict[str, Any]:
 
 
 @endpoint("POST")
-def create(request: HttpRequest, params: Params) -> dict[str, Any]:
+def create(request: SignedInRequest, params: Params) -> dict[str, Any]:
     name, source = params.string("name", required=True), params.string("source", required=True)
     return _answer(
         services.create_version(
@@ -45,19 +44,19 @@ def create(request: HttpRequest, params: Params) -> dict[str, Any]:
 
 
 @endpoint("GET", only_reads=True)
-def get(request: HttpRequest, params: Params) -> dict[str, Any]:
+def get(request: SignedInRequest, params: Params) -> dict[str, Any]:
     return _answer(_version(request, params))
 
 
 @endpoint("PATCH", "POST")
-def update(request: HttpRequest, params: Params) -> dict[str, Any]:
+def update(request: SignedInRequest, params: Params) -> dict[str, Any]:
     version = _version(request, params)
     return _answer(services.update_version(actor=request.user, version=version, description=params.string("description")))
 
 
 @endpoint("POST")
 @gated
-def transition_stage(request: HttpRequest, params: Params) -> dict[str, Any]:
+def transition_stage(request: SignedInRequest, params: Params) -> dict[str, Any]:
     name, number = params.string("name", required=True), params.version()
     stage = canonical_stage(params.string("stage", required=True))
     archive = params.boolean("archive_existing_versions")
@@ -67,13 +66,13 @@ def transition_stage(request: HttpRequest, params: Params) -> dict[str, Any]:
 
 @endpoint("DELETE")
 @gated
-def delete(request: HttpRequest, params: Params) -> dict[str, Any]:
+def delete(request: SignedInRequest, params: Params) -> dict[str, Any]:
     services.delete_version(actor=request.user, version=_version(request, params))
     return {}
 
 
 @endpoint("GET", "POST", only_reads=True)
-def search(request: HttpRequest, params: Params) -> dict[str, Any]:
+def search(request: SignedInRequest, params: Params) -> dict[str, Any]:
     limit = params.integer("max_results", default=MAX_SEARCH)
     if not 1 <= (limit or 0) <= MAX_SEARCH:
         raise Invalid(f"Invalid value {limit} for parameter 'max_results' supplied: it must be between 1 and {MAX_SEARCH}.", field="max_results")
@@ -93,13 +92,13 @@ def search(request: HttpRequest, params: Params) -> dict[str, Any]:
 
 
 @endpoint("GET", only_reads=True)
-def get_download_uri(request: HttpRequest, params: Params) -> dict[str, Any]:
+def get_download_uri(request: SignedInRequest, params: Params) -> dict[str, Any]:
     return {"artifact_uri": _version(request, params).storage_location}
 
 
 @endpoint("POST")
 @gated
-def set_tag(request: HttpRequest, params: Params) -> dict[str, Any]:
+def set_tag(request: SignedInRequest, params: Params) -> dict[str, Any]:
     version = _version(request, params)
     key = params.string("key", required=True)
     services.set_version_tag(actor=request.user, version=version, key=key, value=params.string("value"))
@@ -108,7 +107,7 @@ def set_tag(request: HttpRequest, params: Params) -> dict[str, Any]:
 
 @endpoint("DELETE")
 @gated
-def delete_tag(request: HttpRequest, params: Params) -> dict[str, Any]:
+def delete_tag(request: SignedInRequest, params: Params) -> dict[str, Any]:
     version = _version(request, params)
     services.delete_version_tag(actor=request.user, version=version, key=params.string("key", required=True))
     return {}

@@ -130,7 +130,7 @@ class Params:
         value = self.raw(field)
         if value is None:
             return default
-        if isinstance(value, str) and value.isdigit():
+        if isinstance(value, str) and value.isdecimal() and len(value) < 4:
             value = int(value)
         if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= len(names):
             return names[value - 1]

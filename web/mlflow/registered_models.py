@@ -5,20 +5,19 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import Any
 
-from django.http import HttpRequest
-
 from core.errors import Invalid
 from registry import services
-from registry.models import LatestVersion, RegisteredModel
+from registry.models import LatestVersion, RegisteredModel, Stage
 from registry.queries import canonical_stage, get_model, get_version, get_version_by_alias
 from registry.search import search_models
-from web.mlflow.endpoint import by_method, endpoint
 from web.gated import gated
+from web.mlflow.endpoint import by_method, endpoint
 from web.mlflow.messages import Message, model_version, registered_model
 from web.mlflow.params import Params
+from web.signed_in import SignedInRequest
 
 MAX_SEARCH = 1000
-STAGE_ORDER = ("None", "Staging", "Production", "Archived")
+STAGE_ORDER = (Stage.NONE, Stage.STAGING, Stage.PRODUCTION, Stage.ARCHIVED)
 
 
 def _latest(*models: RegisteredModel) -> dict[int, list[LatestVersion]]:
@@ -27,7 +26,7 @@ def _latest(*models: RegisteredModel) -> dict[int, list[LatestVersion]]:
     for row in LatestVersion.objects.filter(model__in=models).select_related("version__user"):
         rows[row.model_id].append(row)
     for found in rows.values():
-        found.sort(key=lambda row: STAGE_ORDER.index(row.stage))
+        found.sort(key=lambda row: STAGE_ORDER.index(Stage(row.stage)))
     return rows
 
 
@@ -36,7 +35,7 @@ def _answer(model: RegisteredModel) -> Message:
 
 
 @endpoint("POST")
-def create(request: HttpRequest, params: Params) -> dict[str, Any]:
+def create(request: SignedInRequest, params: Params) -> dict[str, Any]:
     model = services.create_model(
         actor=request.user,
         name=params.string("name", required=True),
@@ -47,19 +46,19 @@ def create(request: HttpRequest, params: Params) -> dict[str, Any]:
 
 
 @endpoint("GET", "POST", only_reads=True)
-def get(request: HttpRequest, params: Params) -> dict[str, Any]:
+def get(request: SignedInRequest, params: Params) -> dict[str, Any]:
     return _answer(get_model(request.user, params.string("name", required=True)))
 
 
 @endpoint("PATCH", "POST")
-def update(request: HttpRequest, params: Params) -> dict[str, Any]:
+def update(request: SignedInRequest, params: Params) -> dict[str, Any]:
     model = get_model(request.user, params.string("name", required=True))
     return _answer(services.update_model(actor=request.user, model=model, description=params.string("description")))
 
 
 @endpoint("POST")
 @gated
-def rename(request: HttpRequest, params: Params) -> dict[str, Any]:
+def rename(request: SignedInRequest, params: Params) -> dict[str, Any]:
     model = get_model(request.user, params.string("name", required=True))
     new_name = params.string("new_name", required=True)
     return _answer(services.rename_model(actor=request.user, model=model, new_name=new_name))
@@ -67,13 +66,13 @@ def rename(request: HttpRequest, params: Params) -> dict[str, Any]:
 
 @endpoint("DELETE")
 @gated
-def delete(request: HttpRequest, params: Params) -> dict[str, Any]:
+def delete(request: SignedInRequest, params: Params) -> dict[str, Any]:
     services.delete_model(actor=request.user, model=get_model(request.user, params.string("name", required=True)))
     return {}
 
 
 @endpoint("GET", "POST", only_reads=True)
-def search(request: HttpRequest, params: Params) -> dict[str, Any]:
+def search(request: SignedInRequest, params: Params) -> dict[str, Any]:
     limit = params.integer("max_results", default=100)
     if not 1 <= (limit or 0) <= MAX_SEARCH:
         raise Invalid(f"Invalid value {limit} for parameter 'max_results' supplied: it must be between 1 and {MAX_SEARCH}.", field="max_results")
@@ -94,7 +93,7 @@ def search(request: HttpRequest, params: Params) -> dict[str, Any]:
 
 
 @endpoint("POST", "GET", only_reads=True)
-def get_latest_versions(request: HttpRequest, params: Params) -> dict[str, Any]:
+def get_latest_versions(request: SignedInRequest, params: Params) -> dict[str, Any]:
     model = get_model(request.user, params.string("name", required=True))
     stages = {canonical_stage(stage) for stage in params.strings("stages")} or set(STAGE_ORDER)
     found = [row.version for row in _latest(model)[model.pk] if row.stage in stages]
@@ -103,7 +102,7 @@ def get_latest_versions(request: HttpRequest, params: Params) -> dict[str, Any]:
 
 @endpoint("POST")
 @gated
-def set_tag(request: HttpRequest, params: Params) -> dict[str, Any]:
+def set_tag(request: SignedInRequest, params: Params) -> dict[str, Any]:
     model = get_model(request.user, params.string("name", required=True))
     services.set_model_tag(
         actor=request.user, model=model, key=params.string("key", required=True), value=params.string("value")
@@ -113,7 +112,7 @@ def set_tag(request: HttpRequest, params: Params) -> dict[str, Any]:
 
 @endpoint("DELETE")
 @gated
-def delete_tag(request: HttpRequest, params: Params) -> dict[str, Any]:
+def delete_tag(request: SignedInRequest, params: Params) -> dict[str, Any]:
     model = get_model(request.user, params.string("name", required=True))
     services.delete_model_tag(actor=request.user, model=model, key=params.string("key", required=True))
     return {}
@@ -121,7 +120,7 @@ def delete_tag(request: HttpRequest, params: Params) -> dict[str, Any]:
 
 @endpoint("POST")
 @gated
-def set_alias(request: HttpRequest, params: Params) -> dict[str, Any]:
+def set_alias(request: SignedInRequest, params: Params) -> dict[str, Any]:
     name, alias = params.string("name", required=True), params.string("alias", required=True)
     version = get_version(request.user, name, params.version())
     services.set_alias(actor=request.user, version=version, alias=alias)
@@ -129,7 +128,7 @@ def set_alias(request: HttpRequest, params: Params) -> dict[str, Any]:
 
 
 @endpoint("GET", only_reads=True)
-def get_alias(request: HttpRequest, params: Params) -> dict[str, Any]:
+def get_alias(request: SignedInRequest, params: Params) -> dict[str, Any]:
     name, alias = params.string("name", required=True), params.string("alias", required=True)
     version = get_version_by_alias(request.user, name, alias)
     return {"model_version": model_version(version, version.model)}
@@ -137,7 +136,7 @@ def get_alias(request: HttpRequest, params: Params) -> dict[str, Any]:
 
 @endpoint("DELETE")
 @gated
-def delete_alias(request: HttpRequest, params: Params) -> dict[str, Any]:
+def delete_alias(request: SignedInRequest, params: Params) -> dict[str, Any]:
     model = get_model(request.user, params.string("name", required=True))
     services.delete_alias(actor=request.user, model=model, alias=params.string("alias", required=True))
     return {}

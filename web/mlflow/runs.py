@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import Any
 
-from django.http import HttpRequest
-
 from core.errors import Invalid
-from core.search import decode_page_token, encode_page_token
+from core.search import encode_page_token
 from tracking.models import Lifecycle, MetricPoint, Run, RunDataset
-from tracking.search import VIEW_TYPES, search_runs
+from tracking.search import VIEW_TYPES, read_offset, search_runs
 from tracking.services import runs as services
 from tracking.services.runs import DatasetInput, Metric
 from web.mlflow import messages
 from web.mlflow.endpoint import endpoint
 from web.mlflow.params import Params, missing
+from web.signed_in import SignedInRequest
 
 STATUSES = ("RUNNING", "SCHEDULED", "FINISHED", "FAILED", "KILLED")
 MAX_SEARCH = 50_000
@@ -31,7 +30,7 @@ def _no_run() -> str:
 
 
 @endpoint("POST")
-def create(request: HttpRequest, params: Params) -> dict[str, Any]:
+def create(request: SignedInRequest, params: Params) -> dict[str, Any]:
     run = services.create_run(
         actor=request.user,
         experiment_id=params.string("experiment_id") or "0",
@@ -46,13 +45,13 @@ def create(request: HttpRequest, params: Params) -> dict[str, Any]:
 
 
 @endpoint("GET", only_reads=True)
-def get(request: HttpRequest, params: Params) -> dict[str, Any]:
+def get(request: SignedInRequest, params: Params) -> dict[str, Any]:
     run = services.get_run(_run_id(params))
     return {"run": messages.run_message(run, RunDataset.objects.filter(run=run).order_by("pk"))}
 
 
 @endpoint("POST")
-def update(request: HttpRequest, params: Params) -> dict[str, Any]:
+def update(request: SignedInRequest, params: Params) -> dict[str, Any]:
     run = services.update_run(
         actor=request.user,
         run_id=_run_id(params),
@@ -64,13 +63,13 @@ def update(request: HttpRequest, params: Params) -> dict[str, Any]:
 
 
 @endpoint("POST")
-def delete(request: HttpRequest, params: Params) -> dict[str, Any]:
+def delete(request: SignedInRequest, params: Params) -> dict[str, Any]:
     services.set_run_lifecycle(actor=request.user, run_id=_run_id(params), stage=Lifecycle.DELETED)
     return {}
 
 
 @endpoint("POST")
-def restore(request: HttpRequest, params: Params) -> dict[str, Any]:
+def restore(request: SignedInRequest, params: Params) -> dict[str, Any]:
     services.set_run_lifecycle(actor=request.user, run_id=_run_id(params), stage=Lifecycle.ACTIVE)
     return {}
 
@@ -81,27 +80,27 @@ def _metric(params: Params) -> Metric:
         value=params.double("value"),
         timestamp=params.integer("timestamp", required=True) or 0,
         step=params.integer("step", default=0) or 0,
-        model_id=params.string("model_id"),
-        dataset_name=params.string("dataset_name"),
-        dataset_digest=params.string("dataset_digest"),
+        model_id=params.string("model_id", max_length=64),
+        dataset_name=params.string("dataset_name", max_length=500),
+        dataset_digest=params.string("dataset_digest", max_length=36),
     )
 
 
 @endpoint("POST")
-def log_metric(request: HttpRequest, params: Params) -> dict[str, Any]:
+def log_metric(request: SignedInRequest, params: Params) -> dict[str, Any]:
     services.log_batch(actor=request.user, run_id=_run_id(params), metrics=[_metric(params)])
     return {}
 
 
 @endpoint("POST")
-def log_parameter(request: HttpRequest, params: Params) -> dict[str, Any]:
+def log_parameter(request: SignedInRequest, params: Params) -> dict[str, Any]:
     entry = (params.string("key", required=True), params.string("value"))
     services.log_batch(actor=request.user, run_id=_run_id(params), params=[entry])
     return {}
 
 
 @endpoint("POST")
-def log_batch(request: HttpRequest, params: Params) -> dict[str, Any]:
+def log_batch(request: SignedInRequest, params: Params) -> dict[str, Any]:
     services.log_batch(
         actor=request.user,
         run_id=_run_id(params),
@@ -113,20 +112,20 @@ def log_batch(request: HttpRequest, params: Params) -> dict[str, Any]:
 
 
 @endpoint("POST")
-def set_tag(request: HttpRequest, params: Params) -> dict[str, Any]:
+def set_tag(request: SignedInRequest, params: Params) -> dict[str, Any]:
     key = params.string("key", required=True)
     services.set_run_tag(actor=request.user, run_id=_run_id(params), key=key, value=params.string("value"))
     return {}
 
 
 @endpoint("POST")
-def delete_tag(request: HttpRequest, params: Params) -> dict[str, Any]:
+def delete_tag(request: SignedInRequest, params: Params) -> dict[str, Any]:
     services.delete_run_tag(actor=request.user, run_id=_run_id(params), key=params.string("key", required=True))
     return {}
 
 
 @endpoint("POST")
-def log_inputs(request: HttpRequest, params: Params) -> dict[str, Any]:
+def log_inputs(request: SignedInRequest, params: Params) -> dict[str, Any]:
     datasets = []
     for item in params.objects("datasets"):
         dataset = item.object("dataset")
@@ -144,29 +143,29 @@ def log_inputs(request: HttpRequest, params: Params) -> dict[str, Any]:
                 tags=tags,
             )
         )
-    models = [item.string("model_id", required=True) for item in params.objects("models")]
+    models = [item.string("model_id", required=True, max_length=64) for item in params.objects("models")]
     services.log_inputs(actor=request.user, run_id=_run_id(params), datasets=datasets, models=models)
     return {}
 
 
 @endpoint("POST")
-def log_outputs(request: HttpRequest, params: Params) -> dict[str, Any]:
+def log_outputs(request: SignedInRequest, params: Params) -> dict[str, Any]:
     models = [
-        (item.string("model_id", required=True), item.integer("step", default=0) or 0) for item in params.objects("models")
+        (item.string("model_id", required=True, max_length=64), item.integer("step", default=0) or 0) for item in params.objects("models")
     ]
     services.log_outputs(actor=request.user, run_id=_run_id(params), models=models)
     return {}
 
 
 @endpoint("POST")
-def log_model(request: HttpRequest, params: Params) -> dict[str, Any]:
+def log_model(request: SignedInRequest, params: Params) -> dict[str, Any]:
     model_json = params.string("model_json", required=True)
     services.log_model_json(actor=request.user, run_id=_run_id(params), model_json=model_json)
     return {}
 
 
 @endpoint("POST", only_reads=True)
-def search(request: HttpRequest, params: Params) -> dict[str, Any]:
+def search(request: SignedInRequest, params: Params) -> dict[str, Any]:
     limit = params.integer("max_results", default=1000)
     if not 1 <= (limit or 0) <= MAX_SEARCH:
         raise Invalid(f"Invalid value {limit} for parameter 'max_results' supplied: it must be between 1 and {MAX_SEARCH}.", field="max_results")
@@ -189,21 +188,22 @@ def search(request: HttpRequest, params: Params) -> dict[str, Any]:
 
 def _datasets(runs: list[Run]) -> dict[str, list[RunDataset]]:
     found: dict[str, list[RunDataset]] = defaultdict(list)
-    for dataset in RunDataset.objects.filter(run__in=runs).order_by("pk"):
-        found[dataset.run_id].append(dataset)
+    # Profiles reach 16 MB each: runs/get has them, a page of a thousand runs does not.
+    rows = RunDataset.objects.defer("profile").order_by("pk")
+    for start in range(0, len(runs), 5000):  # SQLite takes 32,766 parameters in a statement
+        for dataset in rows.filter(run__in=runs[start : start + 5000]):
+            found[dataset.run_id].append(dataset)
     return found
 
 
 @endpoint("GET", only_reads=True)
-def metric_history(request: HttpRequest, params: Params) -> dict[str, Any]:
+def metric_history(request: SignedInRequest, params: Params) -> dict[str, Any]:
     run_id, key = _run_id(params), params.string("metric_key", required=True)
     limit = params.integer("max_results")
     if limit is not None and limit < 1:
         raise Invalid(f"Invalid value {limit} for parameter 'max_results' supplied: it must be at least 1.", field="max_results")
     limit = min(limit or MAX_HISTORY, MAX_HISTORY)
-    offset = decode_page_token(params.string("page_token")) or 0
-    if not isinstance(offset, int) or not 0 <= offset < 2**62:
-        raise Invalid("Invalid page token: it belongs to another search.", field="page_token")
+    offset = read_offset(params.string("page_token"))
     points = MetricPoint.objects.filter(run=run_id, key=key).order_by("timestamp", "step", "value", "pk")
     found = list(points[offset : offset + limit + 1])
     answer: dict[str, Any] = {}

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
@@ -16,17 +16,18 @@ from accounts import services
 from accounts.models import Token
 from core.clock import now
 from core.errors import CountersignError
+from web.signed_in import SignedInRequest
 
 LIFETIMES = (("30", "30 days"), ("90", "90 days"), ("365", "1 year"), ("0", "never expires"))
 
 
 @never_cache
 @require_safe
-def detail(request: HttpRequest) -> HttpResponse:
+def detail(request: SignedInRequest) -> HttpResponse:
     return render(request, "account/detail.html", _context(request))
 
 
-def _context(request: HttpRequest) -> dict[str, Any]:
+def _context(request: SignedInRequest) -> dict[str, Any]:
     return {
         "tokens": Token.objects.filter(user=request.user, revoked_at=None).order_by("-created_at")[:100],
         "teams": request.user.teams.all(),
@@ -42,7 +43,7 @@ def _exports(secret: str) -> str:
 
 @never_cache
 @require_POST
-def create_token(request: HttpRequest) -> HttpResponse:
+def create_token(request: SignedInRequest) -> HttpResponse:
     """Show the new secret, once: it is in this answer and nowhere else."""
     name, days = request.POST.get("name", ""), request.POST.get("days", "90")
     lifetime = timedelta(days=int(days)) if days in dict(LIFETIMES) and days != "0" else None
@@ -60,7 +61,7 @@ def create_token(request: HttpRequest) -> HttpResponse:
 
 
 @require_POST
-def revoke_token(request: HttpRequest, pk: int) -> HttpResponse:
+def revoke_token(request: SignedInRequest, pk: int) -> HttpResponse:
     token = get_object_or_404(Token, pk=pk, user=request.user)
     services.revoke_token(actor=request.user, token=token)
     messages.success(request, f"The token {token.name} is revoked: the next call with it is refused.")

@@ -5,16 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
 from core.errors import CountersignError
 from notifications import services
 from notifications.models import Channel
+from web.signed_in import SignedInRequest
 
 
-def _context(request: HttpRequest) -> dict[str, Any]:
+def _context(request: SignedInRequest) -> dict[str, Any]:
     return {
         "channels": Channel.objects.filter(user=None).order_by("name")[:500],
         "kinds": Channel.Kind.choices,
@@ -23,15 +24,21 @@ def _context(request: HttpRequest) -> dict[str, Any]:
 
 
 @require_safe
-def index(request: HttpRequest) -> HttpResponse:
+def index(request: SignedInRequest) -> HttpResponse:
     return render(request, "channels/index.html", _context(request))
 
 
 @require_POST
-def create(request: HttpRequest) -> HttpResponse:
+def create(request: SignedInRequest) -> HttpResponse:
     typed = {key: request.POST.get(key, "").strip() for key in ("kind", "name", "target", "models_glob")}
     try:
-        channel = services.create_channel(actor=request.user, **typed)
+        channel = services.create_channel(
+            actor=request.user,
+            kind=typed["kind"],
+            name=typed["name"],
+            target=typed["target"],
+            models_glob=typed["models_glob"],
+        )
     except CountersignError as error:
         return render(request, "channels/index.html", {**_context(request), "error": error.message, "typed": typed}, status=422)
     messages.success(request, f"The channel {channel.name} is there. Send a test to be sure.")
@@ -43,7 +50,7 @@ def _get(pk: int) -> Channel:
 
 
 @require_POST
-def test(request: HttpRequest, pk: int) -> HttpResponse:
+def test(request: SignedInRequest, pk: int) -> HttpResponse:
     try:
         services.test_channel(actor=request.user, channel=_get(pk))
     except CountersignError as error:
@@ -54,7 +61,7 @@ def test(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 @require_POST
-def switch(request: HttpRequest, pk: int) -> HttpResponse:
+def switch(request: SignedInRequest, pk: int) -> HttpResponse:
     """On or off, as the form says."""
     channel = _get(pk)
     try:

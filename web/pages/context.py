@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.functional import SimpleLazyObject
 
 from approvals.models import TransitionRequest
+from web.signed_in import SignedInRequest
 
 
-def site(request: HttpRequest) -> dict[str, Any]:
+def site(request: SignedInRequest) -> dict[str, Any]:
     """The navigation, with the number of requests that wait for this person. Counted only when a page shows it."""
     if not getattr(request, "user", None) or not request.user.is_authenticated:
         return {}
@@ -19,7 +19,7 @@ def site(request: HttpRequest) -> dict[str, Any]:
     return {"nav": SimpleLazyObject(lambda: _nav(request)), "nav_more": more}
 
 
-def _nav(request: HttpRequest) -> list[dict[str, Any]]:
+def _nav(request: SignedInRequest) -> list[dict[str, Any]]:
     entries = [
         ("Reviews", "reviews", "/requests/"),
         ("Models", "models", "/models/"),

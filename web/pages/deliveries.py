@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
@@ -11,12 +11,13 @@ from core.errors import CountersignError, NotFound
 from notifications import services
 from notifications.models import Delivery
 from notifications.queries import deliveries_visible_to
+from web.signed_in import SignedInRequest
 
 PAGE_SIZE = 50
 
 
 @require_safe
-def index(request: HttpRequest) -> HttpResponse:
+def index(request: SignedInRequest) -> HttpResponse:
     state, before = request.GET.get("state", ""), request.GET.get("before", "")
     rows = deliveries_visible_to(request.user)
     if state in Delivery.State.values:
@@ -38,7 +39,7 @@ def index(request: HttpRequest) -> HttpResponse:
 
 
 @require_POST
-def send_again(request: HttpRequest, pk: int) -> HttpResponse:
+def send_again(request: SignedInRequest, pk: int) -> HttpResponse:
     delivery = deliveries_visible_to(request.user).filter(pk=pk).first()
     if delivery is None:
         raise NotFound("There is no such delivery, or it is not for you to see.")

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.contrib import messages
 from django.db.models import Q
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
@@ -19,13 +19,14 @@ from registry import services
 from registry.models import LatestVersion, ModelVersion, RegisteredModel, Stage, StageHolding
 from registry.permissions import can_edit, can_manage, level_of
 from registry.queries import get_model
+from web.signed_in import SignedInRequest
 
 PAGE_SIZE = 25
 SHOWN_METRICS = 4
 
 
 @require_safe
-def index(request: HttpRequest) -> HttpResponse:
+def index(request: SignedInRequest) -> HttpResponse:
     query = request.GET.get("q", "").strip()[:256]
     rows = RegisteredModel.objects.live().visible_to(request.user).filter(is_prompt=False)
     if query:
@@ -44,7 +45,7 @@ def index(request: HttpRequest) -> HttpResponse:
         "is_first_page": not request.GET.get("page"),
         "is_empty_registry": not query and not stage and not page,
     }
-    template = "models/index.html#results" if request.htmx else "models/index.html"  # type: ignore[attr-defined]
+    template = "models/index.html#results" if request.htmx else "models/index.html"
     return render(request, template, context)
 
 
@@ -81,13 +82,13 @@ def _rows(models: list[RegisteredModel]) -> list[dict[str, Any]]:
 
 
 @require_safe
-def detail(request: HttpRequest, name: str) -> HttpResponse:
+def detail(request: SignedInRequest, name: str) -> HttpResponse:
     model = get_model(request.user, name)
-    template = "models/detail.html#versions" if request.htmx else "models/detail.html"  # type: ignore[attr-defined]
+    template = "models/detail.html#versions" if request.htmx else "models/detail.html"
     return render(request, template, _context(request, model))
 
 
-def _context(request: HttpRequest, model: RegisteredModel) -> dict[str, Any]:
+def _context(request: SignedInRequest, model: RegisteredModel) -> dict[str, Any]:
     versions, before = _versions(model, request.GET.get("before", ""))
     names = _metric_names(versions)
     for row in versions:
@@ -112,7 +113,7 @@ def _context(request: HttpRequest, model: RegisteredModel) -> dict[str, Any]:
 
 def _holdings(model: RegisteredModel) -> list[StageHolding]:
     """Who holds each stage and alias now, since when and by whom; Production first."""
-    order = {Stage.PRODUCTION: 0, Stage.STAGING: 1}
+    order: dict[str, int] = {Stage.PRODUCTION: 0, Stage.STAGING: 1}
     rows = StageHolding.objects.filter(model=model, until=None).select_related("version", "set_by")[:200]
     return sorted(rows, key=lambda row: (order.get(row.target, 2), row.target, -row.version.version))
 
@@ -146,7 +147,7 @@ def _metric_names(versions: list[dict[str, Any]]) -> list[str]:
 
 
 @require_POST
-def describe(request: HttpRequest, name: str) -> HttpResponse:
+def describe(request: SignedInRequest, name: str) -> HttpResponse:
     model = get_model(request.user, name)
     try:
         services.update_model(actor=request.user, model=model, description=request.POST.get("description", ""))

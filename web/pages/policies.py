@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
@@ -16,6 +16,7 @@ from approvals.permissions import can_publish_policies
 from approvals.policy import wording
 from approvals.services.policies import checked_policy
 from core.errors import CountersignError, Invalid, NotFound
+from web.signed_in import SignedInRequest
 
 EXAMPLE = """\
 name: production-gate
@@ -37,7 +38,7 @@ def _get(name: str) -> Policy:
 
 
 @require_safe
-def index(request: HttpRequest) -> HttpResponse:
+def index(request: SignedInRequest) -> HttpResponse:
     policies = Policy.objects.select_related("current__author").order_by("archived_at", "name")[:500]
     rows = [{"policy": policy, "reading": reading(policy)} for policy in policies]
     return render(request, "policies/index.html", {"rows": rows, "can_publish": can_publish_policies(request.user), "new_url": reverse("policy_new")})
@@ -54,10 +55,10 @@ def reading(policy: Policy) -> dict[str, Any]:
 
 
 @require_safe
-def detail(request: HttpRequest, name: str) -> HttpResponse:
+def detail(request: SignedInRequest, name: str) -> HttpResponse:
     policy = _get(name)
     number = request.GET.get("revision", "")
-    revisions = list(policy.revisions.select_related("author")[:100])  # type: ignore[attr-defined]
+    revisions = list(policy.revisions.select_related("author")[:100])
     shown = next((r for r in revisions if number.isdigit() and r.number == int(number)), policy.current)
     context = {
         "policy": policy,
@@ -70,7 +71,7 @@ def detail(request: HttpRequest, name: str) -> HttpResponse:
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
-def edit(request: HttpRequest, name: str = "") -> HttpResponse:
+def edit(request: SignedInRequest, name: str = "") -> HttpResponse:
     """Write a policy; ``name`` "" is a new one. Publishing puts it in force at once."""
     policy = _get(name) if name else None
     answer = can_publish_policies(request.user)
@@ -93,7 +94,7 @@ def edit(request: HttpRequest, name: str = "") -> HttpResponse:
 
 
 @require_POST
-def archive(request: HttpRequest, name: str) -> HttpResponse:
+def archive(request: SignedInRequest, name: str) -> HttpResponse:
     services.archive_policy(actor=request.user, policy=_get(name))
     messages.success(request, f"{name} is out of force. Publish its text again to bring it back.")
     return redirect("policy", name=name)

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
@@ -19,6 +19,7 @@ from approvals.standing import Standing, standing_of
 from core.errors import Conflict, CountersignError, NotFound
 from notifications.models import Delivery, Event
 from registry.comparison import compare
+from web.signed_in import SignedInRequest
 
 Decision = Review.Decision
 # Events that the timeline shows as lines; requests, reviews and comments have bubbles of their own.
@@ -26,7 +27,7 @@ LINES = ("request.updated", "request.ready", "review.dismissed", "request.withdr
 MAX_TIMELINE = 500
 
 
-def _get(request: HttpRequest, pk: int) -> TransitionRequest:
+def _get(request: SignedInRequest, pk: int) -> TransitionRequest:
     found = TransitionRequest.objects.visible_to(request.user).with_rows().filter(pk=pk).first()
     if found is None:
         raise NotFound("There is no such request, or it is not for you to see.")
@@ -34,11 +35,11 @@ def _get(request: HttpRequest, pk: int) -> TransitionRequest:
 
 
 @require_safe
-def detail(request: HttpRequest, pk: int) -> HttpResponse:
+def detail(request: SignedInRequest, pk: int) -> HttpResponse:
     return render(request, "requests/detail.html", _context(request, _get(request, pk)))
 
 
-def _context(request: HttpRequest, review_request: TransitionRequest) -> dict[str, Any]:
+def _context(request: SignedInRequest, review_request: TransitionRequest) -> dict[str, Any]:
     standing = standing_of(review_request)
     answers = {decision: can_review_standing(request.user, review_request, decision, standing) for decision in Decision}
     is_last = review_request.is_pending and bool(answers[Decision.APPROVE]) and standing.would_apply(request.user)
@@ -179,9 +180,9 @@ def _told(review_request: TransitionRequest) -> list[dict[str, Any]]:
 # -- Verbs -------------------------------------------------------------------------------------------------------------
 
 
-def _answer(request: HttpRequest, pk: int, error: CountersignError | None = None, **typed: str) -> HttpResponse:
+def _answer(request: SignedInRequest, pk: int, error: CountersignError | None = None, **typed: str) -> HttpResponse:
     """The page after a verb: for HTMX its body, fresh; without it a redirect. A refusal keeps what was typed."""
-    htmx = request.htmx  # type: ignore[attr-defined]
+    htmx = request.htmx
     if error is None and not htmx:
         return redirect("request", pk=pk)
     context = {**_context(request, _get(request, pk)), "typed": typed}
@@ -193,7 +194,7 @@ def _answer(request: HttpRequest, pk: int, error: CountersignError | None = None
 
 
 @require_POST
-def review(request: HttpRequest, pk: int) -> HttpResponse:
+def review(request: SignedInRequest, pk: int) -> HttpResponse:
     found = _get(request, pk)
     comment, decision = request.POST.get("comment", ""), request.POST.get("decision", "")
     if decision == "comment":
@@ -219,11 +220,11 @@ def _said(review_request: TransitionRequest, decision: str) -> str:
 
 
 @require_POST
-def comment(request: HttpRequest, pk: int) -> HttpResponse:
+def comment(request: SignedInRequest, pk: int) -> HttpResponse:
     return _comment(request, _get(request, pk), request.POST.get("comment", ""))
 
 
-def _comment(request: HttpRequest, found: TransitionRequest, text: str) -> HttpResponse:
+def _comment(request: SignedInRequest, found: TransitionRequest, text: str) -> HttpResponse:
     try:
         services.add_comment(actor=request.user, version=found.version, text=text, review_request=found)
     except CountersignError as error:
@@ -232,7 +233,7 @@ def _comment(request: HttpRequest, found: TransitionRequest, text: str) -> HttpR
 
 
 @require_POST
-def withdraw(request: HttpRequest, pk: int) -> HttpResponse:
+def withdraw(request: SignedInRequest, pk: int) -> HttpResponse:
     text = request.POST.get("comment", "")
     try:
         services.withdraw_request(actor=request.user, review_request=_get(request, pk), comment=text)
@@ -243,7 +244,7 @@ def withdraw(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 @require_POST
-def ready(request: HttpRequest, pk: int) -> HttpResponse:
+def ready(request: SignedInRequest, pk: int) -> HttpResponse:
     text = request.POST.get("comment", "")
     try:
         services.mark_ready(actor=request.user, review_request=_get(request, pk), comment=text)

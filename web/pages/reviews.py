@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from approvals.models import TransitionRequest
 from approvals.standing import Standing, standings_of
 from registry.comparison import compare
+from web.signed_in import SignedInRequest
 
 PAGE_SIZE = 25
 TABS = (("waiting", "Waiting on me"), ("mine", "My requests"), ("open", "All open"), ("decided", "Decided"))
 
 
 @require_safe
-def index(request: HttpRequest) -> HttpResponse:
+def index(request: SignedInRequest) -> HttpResponse:
     tab = request.GET.get("tab", "waiting")
     tab = tab if tab in dict(TABS) else "waiting"
     rows = _requests(request, tab)
@@ -37,7 +38,7 @@ def index(request: HttpRequest) -> HttpResponse:
     return render(request, "reviews/index.html", context)
 
 
-def _requests(request: HttpRequest, tab: str) -> Any:
+def _requests(request: SignedInRequest, tab: str) -> Any:
     visible = TransitionRequest.objects.visible_to(request.user)
     if tab == "mine":
         return visible.filter(requester=request.user)

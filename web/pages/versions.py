@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.http import HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
@@ -21,19 +21,20 @@ from registry.gate import GateRefused, Target
 from registry.models import ArtifactFile, ModelVersion, Stage, StageHolding, TargetKind
 from registry.permissions import can_edit, can_manage, can_move
 from registry.queries import canonical_stage, get_version, holder
+from web.files import serve
 from web.gated import gated
-from web.mlflow.artifacts import serve
+from web.signed_in import SignedInRequest
 
 MAX_FILES = 200
 NO_MOVE = "Choose where the version should go."
 
 
 @require_safe
-def detail(request: HttpRequest, name: str, number: int) -> HttpResponse:
+def detail(request: SignedInRequest, name: str, number: int) -> HttpResponse:
     return render(request, "versions/detail.html", _context(request, get_version(request.user, name, number)))
 
 
-def _context(request: HttpRequest, version: ModelVersion) -> dict[str, Any]:
+def _context(request: SignedInRequest, version: ModelVersion) -> dict[str, Any]:
     evidence: dict[str, Any] = version.evidence.data if version.evidence else {}
     files = evidence.get("files", [])
     stages = [stage for stage in Stage if stage != version.current_stage]
@@ -73,20 +74,20 @@ def signature_columns(signature: dict[str, str | None] | None) -> list[tuple[str
     return found
 
 
-def _may_move(request: HttpRequest, version: ModelVersion, stage: Stage) -> Any:
+def _may_move(request: SignedInRequest, version: ModelVersion, stage: Stage) -> Any:
     return can_move(request.user, version, Target(TargetKind.STAGE, stage))
 
 
 # -- Verbs -------------------------------------------------------------------------------------------------------------
 
 
-def _refused(request: HttpRequest, version: ModelVersion, error: CountersignError, **typed: str) -> HttpResponse:
+def _refused(request: SignedInRequest, version: ModelVersion, error: CountersignError, **typed: str) -> HttpResponse:
     """The page again, with what was typed and why it was not taken."""
     return render(request, "versions/detail.html", {**_context(request, version), "error": error.message, "typed": typed}, status=422)
 
 
 @require_POST
-def describe(request: HttpRequest, name: str, number: int) -> HttpResponse:
+def describe(request: SignedInRequest, name: str, number: int) -> HttpResponse:
     version = get_version(request.user, name, number)
     text = request.POST.get("description", "").replace("\r\n", "\n")
     try:
@@ -98,7 +99,7 @@ def describe(request: HttpRequest, name: str, number: int) -> HttpResponse:
 
 
 @require_POST
-def set_tag(request: HttpRequest, name: str, number: int) -> HttpResponse:
+def set_tag(request: SignedInRequest, name: str, number: int) -> HttpResponse:
     version = get_version(request.user, name, number)
     key, value = request.POST.get("key", "").strip(), request.POST.get("value", "")
     try:
@@ -111,7 +112,7 @@ def set_tag(request: HttpRequest, name: str, number: int) -> HttpResponse:
 
 
 @require_POST
-def delete_tag(request: HttpRequest, name: str, number: int) -> HttpResponse:
+def delete_tag(request: SignedInRequest, name: str, number: int) -> HttpResponse:
     version = get_version(request.user, name, number)
     try:
         gated(services.delete_version_tag)(actor=request.user, version=version, key=request.POST.get("key", ""))
@@ -121,7 +122,7 @@ def delete_tag(request: HttpRequest, name: str, number: int) -> HttpResponse:
 
 
 @require_POST
-def comment(request: HttpRequest, name: str, number: int) -> HttpResponse:
+def comment(request: SignedInRequest, name: str, number: int) -> HttpResponse:
     version = get_version(request.user, name, number)
     text = request.POST.get("text", "")
     try:
@@ -132,7 +133,7 @@ def comment(request: HttpRequest, name: str, number: int) -> HttpResponse:
 
 
 @require_POST
-def move(request: HttpRequest, name: str, number: int) -> HttpResponse:
+def move(request: SignedInRequest, name: str, number: int) -> HttpResponse:
     """Move at once, for those who may; where a policy guards the stage, the refusal says where to ask."""
     version = get_version(request.user, name, number)
     try:
@@ -149,7 +150,7 @@ def move(request: HttpRequest, name: str, number: int) -> HttpResponse:
 
 
 @require_safe
-def download(request: HttpRequest, name: str, number: int, path: str) -> HttpResponseBase:
+def download(request: SignedInRequest, name: str, number: int, path: str) -> HttpResponseBase:
     """One file of the version, as an attachment."""
     version = get_version(request.user, name, number)
     if not version.artifact_owner:
@@ -163,7 +164,7 @@ def download(request: HttpRequest, name: str, number: int, path: str) -> HttpRes
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
-def new_request(request: HttpRequest, name: str, number: int) -> HttpResponse:
+def new_request(request: SignedInRequest, name: str, number: int) -> HttpResponse:
     """The form that asks for a stage or an alias; GET may name the target (``?target=Production``, ``?target=@champion``)."""
     version = get_version(request.user, name, number)
     if request.method != "POST":

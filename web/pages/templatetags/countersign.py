@@ -173,15 +173,15 @@ def form_field(
     field: BoundField, *, label: str = "", help: str | None = None, autofocus: bool = False
 ) -> dict[str, object]:
     """A field with label, help and errors; ``label`` and ``help`` replace the form's own, ``help=""`` shows none."""
-    help = field.help_text if help is None else help
-    return {"field": field, "label": label or field.label, "help": help, "autofocus": autofocus}
+    shown = field.help_text if help is None else help
+    return {"field": field, "label": label or field.label, "help": shown, "autofocus": autofocus}
 
 
 @register.simple_tag
 def control(field: BoundField, *, label: str = "", help: str = "", autofocus: bool = False) -> SafeString:
     """The input of a field with our classes, tied to its help and its errors. No placeholder repeats the label."""
     widget = field.field.widget
-    attributes: dict[str, object] = {"class": f"{widget.attrs.get('class', '')} {_control_class(widget)}".strip()}
+    attributes: dict[str, str | bool] = {"class": f"{widget.attrs.get('class', '')} {_control_class(widget)}".strip()}
     described = [f"{field.id_for_label}_error"] if field.errors else []
     described += [f"{field.id_for_label}_helptext"] if help else []
     if described:
