@@ -11,7 +11,6 @@ PYTHON ?=
 PY := .venv/bin/python
 PYTEST := $(PY) -m pytest
 XDIST ?= 2
-export PORT DATA_DIR
 
 run: .venv/run.stamp
 	@exec $(PY) manage.py up

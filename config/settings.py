@@ -268,6 +268,12 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": _SWEEP_SECONDS,
         "options": {"expires": _SWEEP_SECONDS},  # while no worker runs, sweeps do not pile up
     },
+    # The same for requests: a lost wake-up after a run, a policy or the holder of a stage changed.
+    "reconsider": {
+        "task": "approvals.tasks.reconsider_pending",
+        "schedule": 300.0,
+        "options": {"expires": 300.0},
+    },
 }
 
 # -- Processes --------------------------------------------------------------------------------------------------------
@@ -334,7 +340,7 @@ else:
     EMAIL_BACKEND = "django.core.mail.backends.filebased.EmailBackend"  # nothing is sent; read them in DATA_DIR/mail
     EMAIL_FILE_PATH = str(DATA_DIR / "mail")
 EMAIL_TIMEOUT = 15
-DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.str("EMAIL_FROM", default=f"Countersign <countersign@{_base.hostname}>")
+DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.str("EMAIL_FROM", default="") or f"Countersign <countersign@{_base.hostname}>"
 
 # -- Signing in -------------------------------------------------------------------------------------------------------
 
@@ -367,7 +373,7 @@ REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["web.authentication.FromMiddleware"],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_PARSER_CLASSES": ["web.api.endpoint.Json"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "EXCEPTION_HANDLER": "web.errors.api_exception_handler",
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
@@ -383,6 +389,7 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "SCHEMA_PATH_PREFIX": "/api/v1",
+    "POSTPROCESSING_HOOKS": ["drf_spectacular.hooks.postprocess_schema_enums", "web.api.schema.add_errors"],
     "COMPONENT_SPLIT_REQUEST": True,
 }
 

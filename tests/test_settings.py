@@ -143,3 +143,16 @@ def test_without_redis_the_processes_share_a_queue_and_a_cache_of_files(tmp_path
 
     assert seen["CELERY_BROKER_URL"] == "filesystem://"
     assert seen["CACHES"]["default"]["LOCATION"] == str(tmp_path / "cache")  # type: ignore[index]
+
+
+@pytest.mark.parametrize(
+    ("gate", "complaint"),
+    [("", "cannot be imported"), ("approvals.gate.nobody", "cannot be imported"), ("approvals.gate.__doc__", "is not a function")],
+)
+def test_no_process_starts_without_somebody_who_answers_the_gate(tmp_path: Path, gate: str, complaint: str) -> None:
+    script = f"from config import settings; settings.CHANGE_GATE = {gate!r}; import config.wsgi"
+
+    answer = run(tmp_path, "-c", script, DJANGO_SETTINGS_MODULE="config.settings")
+
+    assert answer.returncode == 1
+    assert f"CHANGE_GATE {gate!r} {complaint}" in answer.stderr.splitlines()[-1]
