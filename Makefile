@@ -4,9 +4,10 @@
 # make test                   every test this machine can run; ends with what was skipped and why
 # make format check           what a change must pass, besides the tests
 # make demo                   fill a running server with a story (MLFLOW_TRACKING_URI and MLFLOW_TRACKING_TOKEN set)
+# make screenshots            a picture of every page of that server, in screenshots/ (BASE_URL, DATA_DIR, FOLDER)
 
 .DEFAULT_GOAL := run
-.PHONY: run run-production test format check demo lock
+.PHONY: run run-production test format check demo screenshots lock
 PYTHON ?=
 PY := .venv/bin/python
 PYTEST := $(PY) -m pytest
@@ -37,6 +38,9 @@ check: .venv/test.stamp
 
 demo: .venv/test.stamp
 	@$(PY) -m demo.story
+
+screenshots: .venv/test.stamp
+	@$(PY) scripts/screenshots.py
 
 # Run again after a change of pyproject.toml. The output names no package index; tests/test_lock_files.py keeps it so.
 lock:
