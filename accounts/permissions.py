@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from fnmatch import fnmatchcase
 
 from django.conf import settings
-from django.db.models import Q
+from django.db.models import F, Q
 
-from accounts.models import Grant, Level, Membership, User
+from accounts.models import Grant, Level, User
 from core.answers import YES, Answer, no
 
 
@@ -32,18 +32,15 @@ def grants_of(user: User) -> list[Grant]:
 
 
 def read_grants(users: Iterable[User]) -> None:
-    """Read the grants of several people in two statements, so that asking about each of them reads nothing more."""
-    waiting = [user for user in users if not hasattr(user, "_grants")]
+    """Read the grants of several people in one statement, so that asking about each of them reads nothing more."""
+    waiting = [user for user in users if not user.is_superuser and not hasattr(user, "_grants")]
     if not waiting:
         return
     ids = {user.pk for user in waiting}
-    teams: dict[int, set[int]] = {}
-    for user_id, team_id in Membership.objects.filter(user__in=ids).values_list("user_id", "team_id"):
-        teams.setdefault(user_id, set()).add(team_id)
-    grants = list(Grant.objects.filter(Q(user__in=ids) | Q(team__in=set().union(*teams.values()))))
+    found = Grant.objects.filter(Q(user__in=ids) | Q(team__memberships__user__in=ids))
+    rows = list(found.annotate(member_id=F("team__memberships__user")))  # one row per grant and member
     for user in waiting:
-        own = teams.get(user.pk, set())
-        user._grants = [grant for grant in grants if grant.user_id == user.pk or grant.team_id in own]  # type: ignore[attr-defined]
+        user._grants = [row for row in rows if user.pk in (row.user_id, row.member_id)]  # type: ignore[attr-defined]
 
 
 def level_on(user: User, *, model_id: int | None, model_name: str) -> Level:

@@ -79,9 +79,9 @@ def gather(questions: Sequence[Question]) -> list[Known]:
     teams = _members({team for chosen in rules for rule in chosen for team in rule.teams})
     movers = _movers(open_to_movers)
     if open_to_movers:
-        read_grants(
-            [review.reviewer for found in reviews.values() for review in found] + [q.asker for q in open_to_movers]
-        )
+        weighed = [review.reviewer for found in reviews.values() for review in found]
+        asking = [q.asker for q, chosen in zip(questions, rules, strict=True) if any(rule.blocks for rule in chosen)]
+        read_grants(weighed + asking)
 
     known = []
     for question, chosen, (baseline, production) in zip(questions, rules, holders, strict=True):

@@ -11,6 +11,7 @@ from django.db.models import QuerySet
 from django.test.utils import CaptureQueriesContext
 
 from accounts.models import Level, Membership, Team, User
+from accounts.permissions import grants_of, read_grants
 from accounts.services import grant
 from approvals import services, tasks
 from approvals.models import Awaited, TransitionRequest
@@ -87,6 +88,29 @@ def test_a_standing_costs_few_statements(asked: TransitionRequest, alice: User) 
     request = TransitionRequest.objects.with_rows().get()
 
     assert statements(lambda: standing_of(request).verdict) <= 7
+
+
+def test_a_standing_without_a_policy_costs_few_statements(version: ModelVersion, sam: User, alice: User) -> None:
+    risk = Team.objects.get(name="risk")
+    grant(actor=None, level=Level.MANAGE_STAGING_VERSIONS, team=risk, pattern="churn-*")
+    services.open_request(actor=sam, version=version, target=STAGING)
+    request = TransitionRequest.objects.with_rows().get()
+
+    assert statements(lambda: standing_of(request).verdict) <= 7
+
+
+def test_reading_the_grants_of_many_takes_one_statement_and_finds_what_each_would_find(
+    mira: User, alice: User, dkim: User, admin: User
+) -> None:
+    grant(actor=None, level=Level.MANAGE, team=Team.objects.get(name="risk"), pattern="churn-*")
+    Membership.objects.create(team=Team.objects.get(name="risk"), user=dkim)
+    people = list(User.objects.order_by("pk"))
+
+    assert statements(lambda: read_grants(people)) == 1
+
+    for person in people:
+        alone = User.objects.get(pk=person.pk)
+        assert sorted(g.pk for g in grants_of(person)) == sorted(g.pk for g in grants_of(alone))
 
 
 def test_many_standings_cost_as_much_as_one(asked: TransitionRequest, sam: User, alice: User, admin: User) -> None:
