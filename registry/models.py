@@ -145,12 +145,14 @@ class ModelVersion(models.Model):
             # Search within a model, default order; keyset paging.
             models.Index(
                 fields=["model", "-last_updated_timestamp", "-version"],
-                name="version_model_updated_idx", condition=Q(deleted_at=None),
+                name="version_model_updated_idx",
+                condition=Q(deleted_at=None),
             ),
             # Search over everything, default order.
             models.Index(
                 fields=["-last_updated_timestamp", "model", "-version"],
-                name="version_updated_idx", condition=Q(deleted_at=None),
+                name="version_updated_idx",
+                condition=Q(deleted_at=None),
             ),
             models.Index(fields=["run_id"], name="version_run_idx", condition=~Q(run_id="")),  # search by run
             models.Index(fields=["model", "current_stage", "-version"], name="version_stage_idx"),  # holders of a stage

@@ -1,4 +1,4 @@
-"""Who may do what with a model: levels as in the Databricks workspace registry (its documentation, "Share MLflow Models").
+"""Who may do what with a model: levels as in the Databricks workspace registry ("Share MLflow Models" in its docs).
 
 The gate comes after this: a level opens a door, a policy may still guard what is behind it.
 """
@@ -46,8 +46,8 @@ def can_manage(user: User, model: RegisteredModel) -> Answer:
 
 
 def level_to_move(version: ModelVersion, target: Target) -> Level:
-    """An alias is a pointer that services load by: like a stage other than Production, unless the version it would leave
-    or enter is in Production."""
+    """An alias is a pointer that services load by: like a stage other than Production, unless the version it would
+    leave or enter is in Production."""
     stages = {version.current_stage, target.name if target.kind == TargetKind.STAGE else version.current_stage}
     return Level.MANAGE_PRODUCTION_VERSIONS if Stage.PRODUCTION in stages else Level.MANAGE_STAGING_VERSIONS
 

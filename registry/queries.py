@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from django.db.models import QuerySet
+
 from accounts.models import User
 from core.errors import Invalid, NotFound
+from notifications.models import Event
 from registry.gate import Target
 from registry.models import Alias, ModelVersion, RegisteredModel, Stage, TargetKind
 
@@ -71,3 +74,10 @@ def holders(model: RegisteredModel, target: Target) -> list[ModelVersion]:
 def holder(model: RegisteredModel, target: Target) -> ModelVersion | None:
     """Who a version asked for would be compared with: the highest version that holds the target now."""
     return next(iter(holders(model, target)), None)
+
+
+def events_visible_to(user: User) -> QuerySet[Event]:
+    """What happened to models that ``user`` may read; administrators and auditors also see what belongs to no model."""
+    if user.is_superuser or user.is_auditor:
+        return Event.objects.all()
+    return Event.objects.filter(model_name__in=RegisteredModel.objects.visible_to(user).values("name"))

@@ -55,7 +55,11 @@ VERSION_COLUMNS = (
     "tags",
 )
 MODEL_FIELDS = {"name": "name"}
-MODEL_ORDERS = {"name": "name", "timestamp": "last_updated_timestamp", "last_updated_timestamp": "last_updated_timestamp"}
+MODEL_ORDERS = {
+    "name": "name",
+    "timestamp": "last_updated_timestamp",
+    "last_updated_timestamp": "last_updated_timestamp",
+}
 VERSION_STRINGS = {"name": "model__name", "run_id": "run_id", "source_path": "source"}
 VERSION_ORDERS = {
     "name": "model__name",
@@ -78,7 +82,7 @@ def search_models(
         else:
             _require_attribute(condition, MODEL_FIELDS)
             rows = rows.filter(_compare_string(MODEL_FIELDS[condition.key], condition))
-    keys = _order(order_by, MODEL_ORDERS, kinds=("",)) + [_Key("name")]
+    keys = [*_order(order_by, MODEL_ORDERS, kinds=("",)), _Key("name")]
     return _page(rows, _distinct(keys), limit, page_token)
 
 
@@ -89,7 +93,9 @@ def search_versions(
     rows = ModelVersion.objects.live().visible_to(user).filter(model__deleted_at=None)
     conditions, prompts = _without_prompt_rule(parse_filter(filter_text))
     rows = rows.filter(model__is_prompt=prompts)
-    keys = _order(order_by, VERSION_ORDERS, kinds=("", "attribute")) or [_Key("last_updated_timestamp", descending=True)]
+    keys = _order(order_by, VERSION_ORDERS, kinds=("", "attribute")) or [
+        _Key("last_updated_timestamp", descending=True)
+    ]
     keys += [_Key("model__name"), _Key("version", descending=True)]
     for condition in conditions:
         if _names_one_model(condition):
@@ -133,7 +139,8 @@ def _require_attribute(condition: Condition, known: dict[str, str]) -> None:
     if condition.kind not in ("", "attribute") or condition.key not in known:
         shown = f"{condition.kind}.{condition.key}" if condition.kind else condition.key
         raise Invalid(
-            f"Invalid attribute key '{shown[:100]}' specified. Valid keys are {', '.join(sorted(known))}, and tags.", field="filter"
+            f"Invalid attribute key '{shown[:100]}' specified. Valid keys are {', '.join(sorted(known))}, and tags.",
+            field="filter",
         )
 
 
@@ -146,7 +153,9 @@ def _compare_string(field: str, condition: Condition) -> Q:
     if lookup is None:
         raise _bad_comparator(condition)
     if not isinstance(condition.value, str | tuple):
-        raise Invalid(f"The value of '{condition.key[:100]}' must be a quoted string, not {condition.value}.", field="filter")
+        raise Invalid(
+            f"The value of '{condition.key[:100]}' must be a quoted string, not {condition.value}.", field="filter"
+        )
     found = Q(**{f"{field}__{lookup}": condition.value})
     return ~found if condition.comparator in _NEGATIONS else found
 
@@ -158,7 +167,9 @@ def _compare_number(field: str, condition: Condition) -> Q:
     try:
         number = condition.value if isinstance(condition.value, int) else int(str(condition.value))
     except ValueError as error:
-        raise Invalid(f"The value of '{condition.key}' must be an integer, not {str(condition.value)[:60]!r}.", field="filter") from error
+        raise Invalid(
+            f"The value of '{condition.key}' must be an integer, not {str(condition.value)[:60]!r}.", field="filter"
+        ) from error
     number = max(-1, min(number, 2**31 - 1))  # beyond every version number; the column could not hold more
     found = Q(**{f"{field}__{lookup}": number})
     return ~found if condition.comparator == "!=" else found
@@ -190,7 +201,10 @@ def _order(order_by: tuple[str, ...], known: dict[str, str], *, kinds: tuple[str
     for text in order_by:
         order = parse_order(text)
         if order.kind not in kinds or order.key not in known:
-            raise Invalid(f"Invalid order by key '{order.key[:100]}' specified. Valid keys are {', '.join(sorted(known))}.", field="order_by")
+            raise Invalid(
+                f"Invalid order by key '{order.key[:100]}' specified. Valid keys are {', '.join(sorted(known))}.",
+                field="order_by",
+            )
         keys.append(_Key(known[order.key], order.descending))
     if len({key.field for key in keys}) < len(keys):
         raise Invalid("order_by names a key twice.", field="order_by")

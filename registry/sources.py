@@ -60,49 +60,48 @@ def resolve_source(actor: User, source: str, *, run_id: str = "", model_id: str 
             return _of_remote(source, remote, run_id=run_id, model_id=model_id)
 
 
+def _refused(source: str, why: str) -> Invalid:
+    return Invalid(f"Invalid model version source: '{source[:200]}'. {why}", field="source")
+
+
 def _refuse_traversal(source: str) -> None:
     """No ``..``, NUL or control character, plain or encoded at any depth."""
     decoded = source
     for _ in range(10):
-        if ".." in decoded.replace("\\", "/").split("/") or re.search(r"[\x00-\x1f]", decoded) or "/../" in decoded:
-            raise Invalid(
-                f"Invalid model version source: '{source[:200]}'. If supplying a source as an http, https, local file path, ftp, "
-                "or object store, an absolute path must be provided without relative path references present. "
-                "Please provide an absolute path.",
-                field="source",
+        if ".." in decoded.replace("\\", "/").split("/") or re.search(r"[\x00-\x1f]", decoded):
+            raise _refused(
+                source,
+                "If supplying a source as an http, https, local file path, ftp, or object store, an absolute path must "
+                "be provided without relative path references present. Please provide an absolute path.",
             )
         further = unquote(decoded)
         if further == decoded:
             return
         decoded = further
-    raise Invalid(f"Invalid model version source: '{source[:200]}'.", field="source")
+    raise _refused(source, "It is encoded too many times over.")
 
 
 def _refuse_ambiguous(source: str) -> None:
     if not _AMBIGUOUS.isdisjoint(source):
-        raise Invalid(f"Invalid model version source: '{source[:200]}'. It may not hold # ? ; or a backslash.", field="source")
+        raise _refused(source, "It may not hold # ? ; or a backslash.")
 
 
 def _needs_run(source: str) -> Invalid:
-    return Invalid(
-        f"Invalid model version source: '{source[:200]}'. To use a local path as a model version source, the run_id request "
-        "parameter has to be specified and the local path has to be contained within the artifact directory of the run "
-        "specified by the run_id; this server keeps no files at local paths.",
-        field="source",
+    return _refused(
+        source,
+        "To use a local path as a model version source, the run_id request parameter has to be specified and the local "
+        "path has to be contained within the artifact directory of the run specified by the run_id; this server keeps "
+        "no files at local paths.",
     )
 
 
 def _no_containing_model(source: str) -> Invalid:
-    return Invalid(
-        f"Invalid model version source: '{source[:200]}'. The model_id request parameter must identify the resource that "
-        "contains the source.",
-        field="source",
-    )
+    return _refused(source, "The model_id request parameter must identify the resource that contains the source.")
 
 
 def _of_models_uri(actor: User, source: str, *, run_id: str, model_id: str) -> Source:
     if source.startswith("models://"):
-        raise Invalid(f"Invalid model version source: '{source[:200]}'. models:// names another host.", field="source")
+        raise _refused(source, "models:// names another host.")
     rest = source[len("models:") :].lstrip("/")
     if _LOGGED_MODEL_ID.fullmatch(rest) or (rest.startswith("m-") and "/" not in rest and "@" not in rest):
         if model_id != rest:
@@ -113,7 +112,9 @@ def _of_models_uri(actor: User, source: str, *, run_id: str, model_id: str) -> S
         raise Invalid(f"'{source[:200]}' is a prompt: it cannot be the source of a model version.", field="source")
     for field, given, kept in (("run_id", run_id, original.run_id), ("model_id", model_id, original.logged_model_id)):
         if given and given != kept:
-            raise Invalid(f"The {field} '{given[:60]}' differs from that of {source[:200]}, which is '{kept}'.", field=field)
+            raise Invalid(
+                f"The {field} '{given[:60]}' differs from that of {source[:200]}, which is '{kept}'.", field=field
+            )
     return Source(
         source=f"models:/{original.model.name}/{original.version}",
         storage_location=original.storage_location,
@@ -128,7 +129,7 @@ def _referenced_version(actor: User, source: str, rest: str) -> ModelVersion:
     """``name/3``, ``name/Stage``, ``name/latest``, ``name@alias``: a version that the actor may see."""
     if "/" in rest:
         name, _, which = rest.partition("/")
-        if which.isdigit():
+        if re.fullmatch(r"[0-9]+", which):
             return get_version(actor, name, int(which) if len(which) < 10 else 0)
         if which.lower() == "latest":
             return get_version_by_alias(actor, name, "latest")
@@ -140,7 +141,7 @@ def _referenced_version(actor: User, source: str, rest: str) -> ModelVersion:
     if "@" in rest:
         name, _, alias = rest.rpartition("@")
         return get_version_by_alias(actor, name, alias)
-    raise Invalid(f"Invalid model version source: '{source[:200]}'.", field="source")
+    raise _refused(source, "Write models:/name/version, models:/name/stage or models:/name@alias.")
 
 
 def _known_logged_model(model_id: str) -> LoggedModel:
@@ -148,8 +149,8 @@ def _known_logged_model(model_id: str) -> LoggedModel:
         return get_logged_model(model_id)
     except NotFound as error:
         raise Invalid(
-            f"The logged model {model_id} is not known here. Log it to this server (MLFLOW_TRACKING_URI), or register its files "
-            "by their own address, such as s3://.",
+            f"The logged model {model_id} is not known here. Log it to this server (MLFLOW_TRACKING_URI), or register "
+            "its files by their own address, such as s3://.",
             field="source",
         ) from error
 
@@ -157,11 +158,14 @@ def _known_logged_model(model_id: str) -> LoggedModel:
 def _of_logged_model(source: str, logged: LoggedModel, *, run_id: str, folder: str = "") -> Source:
     if run_id and logged.source_run_id and run_id != logged.source_run_id:
         raise Invalid(
-            f"The run_id '{run_id[:60]}' contradicts the logged model {logged.model_id}, made by {logged.source_run_id}.", field="run_id"
+            f"The run_id '{run_id[:60]}' contradicts the logged model {logged.model_id}, which run "
+            f"{logged.source_run_id} made.",
+            field="run_id",
         )
     return Source(
         source=source,
-        storage_location=f"mlflow-artifacts:/{logged.experiment_id}/models/{logged.model_id}/artifacts" + (f"/{folder}" if folder else ""),
+        storage_location=f"mlflow-artifacts:/{logged.experiment_id}/models/{logged.model_id}/artifacts"
+        + (f"/{folder}" if folder else ""),
         run_id=run_id or logged.source_run_id,
         logged_model_id=logged.model_id,
         owner=logged.model_id,
@@ -176,10 +180,7 @@ def _of_runs_uri(source: str, *, run_id: str, model_id: str) -> Source:
     if model_id:
         raise _no_containing_model(source)
     if not run_id or run_id != named:
-        raise Invalid(
-            f"Invalid model version source: '{source[:200]}'. The run_id request parameter must be the run that the source names.",
-            field="source",
-        )
+        raise _refused(source, "The run_id request parameter must be the run that the source names.")
     if Run.objects.filter(run_id=run_id).exists():
         return Source(source, source, run_id=run_id, owner=run_id, folder=clean_path(folder.removesuffix("/")))
     raise NotFound(f"Run with id={run_id[:60]} not found")
@@ -188,7 +189,7 @@ def _of_runs_uri(source: str, *, run_id: str, model_id: str) -> Source:
 def _of_artifacts_uri(source: str, *, run_id: str, model_id: str) -> Source:
     """``mlflow-artifacts:/<experiment>/…``: must lie inside the run or logged model that the request names."""
     if source.startswith("mlflow-artifacts://") and not source.startswith("mlflow-artifacts:///"):
-        raise Invalid(f"Invalid model version source: '{source[:200]}'. It names another host.", field="source")
+        raise _refused(source, "It names another host.")
     _refuse_ambiguous(source)
     place = parse_path(source.removeprefix("mlflow-artifacts:").strip("/"))
     if place.owner.startswith("m-"):
@@ -198,11 +199,7 @@ def _of_artifacts_uri(source: str, *, run_id: str, model_id: str) -> Source:
     if model_id:
         raise _no_containing_model(source)
     if run_id != place.owner or not Run.objects.filter(run_id=run_id).exists():
-        raise Invalid(
-            f"Invalid model version source: '{source[:200]}'. The run_id request parameter must be the run whose artifacts "
-            "contain the source.",
-            field="source",
-        )
+        raise _refused(source, "The run_id request parameter must be the run whose artifacts contain the source.")
     return Source(source, source, run_id=run_id, owner=run_id, folder=place.path)
 
 
@@ -210,13 +207,10 @@ def _of_remote(source: str, scheme: str, *, run_id: str, model_id: str) -> Sourc
     """A store that the operator allows: recorded, never read."""
     if scheme not in settings.ALLOWED_SOURCE_SCHEMES:
         allowed = ", ".join(settings.ALLOWED_SOURCE_SCHEMES)
-        raise Invalid(
-            f"Invalid model version source: '{source[:200]}'. Accepted are runs:/, models:/, mlflow-artifacts:/ and {allowed}.",
-            field="source",
-        )
+        raise _refused(source, f"Accepted are runs:/, models:/, mlflow-artifacts:/ and {allowed}.")
     _refuse_ambiguous(source)
     if not re.fullmatch(r"[a-z0-9+.-]+:/{0,3}[^/]+/.+", source, re.IGNORECASE):
-        raise Invalid(f"Invalid model version source: '{source[:200]}'. It needs a path.", field="source")
+        raise _refused(source, "It needs a path.")
     if model_id:
         logged = get_logged_model(model_id)
         run_id = run_id or logged.source_run_id

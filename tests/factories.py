@@ -44,7 +44,9 @@ def make_user(username: str = "", **fields: Any) -> User:
 
 
 def make_experiment(name: str = "") -> Experiment:
-    experiment = Experiment.objects.create(name=name or f"experiment-{next(_numbers)}", artifact_location="mlflow-artifacts:/")
+    experiment = Experiment.objects.create(
+        name=name or f"experiment-{next(_numbers)}", artifact_location="mlflow-artifacts:/"
+    )
     experiment.artifact_location = f"mlflow-artifacts:/{experiment.pk}"
     experiment.save(update_fields=["artifact_location"])
     return experiment

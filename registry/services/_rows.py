@@ -53,7 +53,8 @@ def check_name(name: str) -> str:
         raise Invalid("Registered model name cannot be empty.", field="name")
     if "/" in name or ":" in name or name in (".", ".."):
         raise Invalid(
-            f"Invalid model name: '{name[:100]}'. Registered model names cannot contain '/' or ':', nor be '.' or '..'.", field="name"
+            f"Invalid model name: '{name[:100]}'. A registered model name has no '/' or ':' and is not '.' or '..'.",
+            field="name",
         )
     if len(name) > MAX_NAME:
         raise Invalid(f"A model name has at most {MAX_NAME} characters, this one {len(name)}.", field="name")
@@ -64,7 +65,9 @@ def check_name(name: str) -> str:
 
 def check_description(text: str) -> str:
     if len(text) > MAX_DESCRIPTION:
-        raise Invalid(f"A description has at most {MAX_DESCRIPTION} characters, this one {len(text)}.", field="description")
+        raise Invalid(
+            f"A description has at most {MAX_DESCRIPTION} characters, this one {len(text)}.", field="description"
+        )
     return text
 
 
@@ -93,7 +96,10 @@ def put_model_tags(model: RegisteredModel, tags: dict[str, str]) -> None:
 def put_version_tags(version: ModelVersion, tags: dict[str, str]) -> None:
     version.tags.update(tags)
     VersionTag.objects.bulk_create(
-        [VersionTag(version=version, key=key, value=value, value_hash=value_hash(value)) for key, value in tags.items()],
+        [
+            VersionTag(version=version, key=key, value=value, value_hash=value_hash(value))
+            for key, value in tags.items()
+        ],
         update_conflicts=True,
         unique_fields=["version", "key"],
         update_fields=["value", "value_hash"],

@@ -25,7 +25,8 @@ _RESERVED = re.compile(r"v\d+", re.IGNORECASE)
 def check_alias(alias: str) -> str:
     if not _ALLOWED.fullmatch(alias):
         raise Invalid(
-            f"Invalid alias name: '{alias[:100]}'. 1 to 255 alphanumerics, underscores (_) and dashes (-) are allowed.", field="alias"
+            f"Invalid alias name: '{alias[:100]}'. 1 to 255 alphanumerics, underscores (_) and dashes (-) are allowed.",
+            field="alias",
         )
     if alias.lower() == "latest":
         raise Invalid(f"'{alias}' alias name (case insensitive) is reserved.", field="alias")
@@ -49,18 +50,28 @@ def set_alias(*, actor: User, version: ModelVersion, alias: str, permit: Permit 
             require(can_move(actor, previous, target))
     gate.enforce(
         Change(
-            ChangeKind.SET_ALIAS, actor, model, version, entering=target, replaces=(previous,) if previous else (), permit=permit
+            ChangeKind.SET_ALIAS,
+            actor,
+            model,
+            version,
+            entering=target,
+            replaces=(previous,) if previous else (),
+            permit=permit,
         )
     )
     if row and previous is None:
         return version  # it points there already
-    Alias.objects.update_or_create(model=model, name=alias, defaults={"version": version, "set_by": actor, "set_at": now()})
+    Alias.objects.update_or_create(
+        model=model, name=alias, defaults={"version": version, "set_by": actor, "set_at": now()}
+    )
     model.aliases[alias] = version.version
     model.save(update_fields=["aliases"])
     end_holdings(model=model, target_kind=target.kind, target=alias)
     begin_holding(version, target, actor, permit)
     number = previous.version if previous else None
-    record(AliasMoved(model_name=model.name, version=version.version, alias=alias, previous_version=number), actor=actor)
+    record(
+        AliasMoved(model_name=model.name, version=version.version, alias=alias, previous_version=number), actor=actor
+    )
     return version
 
 
@@ -75,7 +86,9 @@ def delete_alias(*, actor: User, model: RegisteredModel, alias: str, permit: Per
     if permit is None:
         require(can_move(actor, version, alias_target(alias)) if version else can_edit(actor, model))
     gate.enforce(
-        Change(ChangeKind.DELETE_ALIAS, actor, model, version, leaving=(alias_target(alias),) if row else (), permit=permit)
+        Change(
+            ChangeKind.DELETE_ALIAS, actor, model, version, leaving=(alias_target(alias),) if row else (), permit=permit
+        )
     )
     if row is None:
         return

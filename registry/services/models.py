@@ -30,14 +30,18 @@ EXISTS = "Registered Model (name={}) already exists."
 
 
 @transaction.atomic
-def create_model(*, actor: User, name: str, description: str = "", tags: dict[str, str] | None = None) -> RegisteredModel:
+def create_model(
+    *, actor: User, name: str, description: str = "", tags: dict[str, str] | None = None
+) -> RegisteredModel:
     """A new model; its creator may do everything with it."""
     require(can_create_models(actor))
     check_name(name)
     check_description(description)
     for key, value in (tags or {}).items():
         check_tag(key, value)
-    model = RegisteredModel(name=name, description=description, user=actor, is_prompt=(tags or {}).get(PROMPT_TAG) == "true")
+    model = RegisteredModel(
+        name=name, description=description, user=actor, is_prompt=(tags or {}).get(PROMPT_TAG) == "true"
+    )
     gate.enforce(Change(ChangeKind.CREATE_MODEL, actor, model))
     if RegisteredModel.objects.live().filter(name=name).exists():
         raise AlreadyExists(EXISTS.format(name))
@@ -94,7 +98,9 @@ def delete_model(*, actor: User, model: RegisteredModel) -> None:
     model = lock_model(model)
     require(can_manage(actor, model))
     held = LatestVersion.objects.filter(model=model).values_list("stage", flat=True)
-    leaving = tuple(stage_target(stage) for stage in sorted(held)) + tuple(alias_target(a) for a in sorted(model.aliases))
+    leaving = tuple(stage_target(stage) for stage in sorted(held)) + tuple(
+        alias_target(a) for a in sorted(model.aliases)
+    )
     gate.enforce(Change(ChangeKind.DELETE_MODEL, actor, model, leaving=leaving))
     moment = now()
     count = ModelVersion.objects.live().filter(model=model).update(deleted_at=moment)

@@ -28,8 +28,8 @@ def move_to_stage(
     """
     if archive_existing and stage not in HELD_STAGES:
         raise Invalid(
-            f"Model version transition cannot archive existing model versions because '{stage}' is not an Active stage. "
-            "Valid stages are ['Staging', 'Production']",
+            f"Model version transition cannot archive existing model versions because '{stage}' is not an Active "
+            "stage. Valid stages are ['Staging', 'Production']",
             field="archive_existing_versions",
         )
     version = lock_version(version)

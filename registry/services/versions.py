@@ -30,6 +30,7 @@ from registry.sources import Source, resolve_source
 from tracking.models import LoggedModel, Run
 from tracking.services.logged_models import note_version
 
+
 @transaction.atomic
 def create_version(
     *,

@@ -70,7 +70,9 @@ def test_words_of_letters_digits_and_dashes_are_aliases(stager: User, alias: str
     assert get_version_by_alias(stager, version.model.name, alias) == version
 
 
-@pytest.mark.parametrize("alias", ["", " ", "a b", "a/b", "a.b", "x" * 256, "latest", "LATEST", "v1", "V22", "a\n", "ch\u200bamp"])
+@pytest.mark.parametrize(
+    "alias", ["", " ", "a b", "a/b", "a.b", "x" * 256, "latest", "LATEST", "v1", "V22", "a\n", "ch\u200bamp"]
+)
 def test_other_names_are_refused(stager: User, alias: str) -> None:
     version = make_version()
 

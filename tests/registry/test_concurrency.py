@@ -57,7 +57,9 @@ def test_moves_with_archive_leave_exactly_one_in_production(admin: User, round_:
 
     at_once(
         16,
-        lambda n: services.move_to_stage(actor=admin, version=versions[n], stage=Stage.PRODUCTION, archive_existing=True),
+        lambda n: services.move_to_stage(
+            actor=admin, version=versions[n], stage=Stage.PRODUCTION, archive_existing=True
+        ),
     )
 
     stages = list(ModelVersion.objects.filter(model=model).values_list("current_stage", flat=True))
@@ -76,8 +78,8 @@ def test_somebody_always_holds_production_while_it_changes_hands(admin: User) ->
         if number:
             services.move_to_stage(actor=admin, version=versions[number], stage=Stage.PRODUCTION, archive_existing=True)
         else:
-            for _ in range(100):
-                holders.append(ModelVersion.objects.filter(model=model, current_stage="Production").count())
+            in_production = ModelVersion.objects.filter(model=model, current_stage="Production")
+            holders.extend(in_production.count() for _ in range(100))
 
     at_once(8, act)
 

@@ -29,9 +29,13 @@ signature:
 
 def test_a_snapshot_holds_what_a_reviewer_asks_about() -> None:
     run = make_run(
-        metrics={"accuracy": 0.9, "loss": 0.1}, params={"depth": "3"}, tags={"mlflow.source.git.commit": "abc", "team": "risk"}
+        metrics={"accuracy": 0.9, "loss": 0.1},
+        params={"depth": "3"},
+        tags={"mlflow.source.git.commit": "abc", "team": "risk"},
     )
-    RunDataset.objects.create(run=run, name="train", digest="d1", source_type="local", tags={"mlflow.data.context": "training"})
+    RunDataset.objects.create(
+        run=run, name="train", digest="d1", source_type="local", tags={"mlflow.data.context": "training"}
+    )
 
     version = make_version(run=run, files={"MLmodel": MLMODEL, "model.skops": b"w"})
 
@@ -146,5 +150,7 @@ def test_a_logged_model_without_a_run_brings_its_parameters(editor: User) -> Non
     )
 
     data = version.evidence.data  # type: ignore[union-attr]
-    assert data["run"] is None and data["params"] == {"depth": "3"} and data["flavors"] == ["python_function", "sklearn"]
+    assert (
+        data["run"] is None and data["params"] == {"depth": "3"} and data["flavors"] == ["python_function", "sklearn"]
+    )
     assert ArtifactFile.objects.get().sha256 == data["files"][0][2]

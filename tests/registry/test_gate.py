@@ -26,30 +26,66 @@ CHAMPION = Target(TargetKind.ALIAS, "champion")
 Write = Callable[[User, ModelVersion], Any]
 WRITES: dict[str, tuple[ChangeKind, Write]] = {
     "create_model": (ChangeKind.CREATE_MODEL, lambda actor, v: services.create_model(actor=actor, name="new")),
-    "update_model": (ChangeKind.UPDATE_MODEL, lambda actor, v: services.update_model(actor=actor, model=v.model, description="x")),
-    "rename_model": (ChangeKind.RENAME_MODEL, lambda actor, v: services.rename_model(actor=actor, model=v.model, new_name="new")),
+    "update_model": (
+        ChangeKind.UPDATE_MODEL,
+        lambda actor, v: services.update_model(actor=actor, model=v.model, description="x"),
+    ),
+    "rename_model": (
+        ChangeKind.RENAME_MODEL,
+        lambda actor, v: services.rename_model(actor=actor, model=v.model, new_name="new"),
+    ),
     "delete_model": (ChangeKind.DELETE_MODEL, lambda actor, v: services.delete_model(actor=actor, model=v.model)),
-    "set_model_tag": (ChangeKind.SET_MODEL_TAG, lambda actor, v: services.set_model_tag(actor=actor, model=v.model, key="k", value="v")),
-    "delete_model_tag": (ChangeKind.DELETE_MODEL_TAG, lambda actor, v: services.delete_model_tag(actor=actor, model=v.model, key="tier")),
-    "create_version": (ChangeKind.CREATE_VERSION, lambda actor, v: services.create_version(actor=actor, model=v.model, source="s3://b/x")),
-    "update_version": (ChangeKind.UPDATE_VERSION, lambda actor, v: services.update_version(actor=actor, version=v, description="x")),
+    "set_model_tag": (
+        ChangeKind.SET_MODEL_TAG,
+        lambda actor, v: services.set_model_tag(actor=actor, model=v.model, key="k", value="v"),
+    ),
+    "delete_model_tag": (
+        ChangeKind.DELETE_MODEL_TAG,
+        lambda actor, v: services.delete_model_tag(actor=actor, model=v.model, key="tier"),
+    ),
+    "create_version": (
+        ChangeKind.CREATE_VERSION,
+        lambda actor, v: services.create_version(actor=actor, model=v.model, source="s3://b/x"),
+    ),
+    "update_version": (
+        ChangeKind.UPDATE_VERSION,
+        lambda actor, v: services.update_version(actor=actor, version=v, description="x"),
+    ),
     "delete_version": (ChangeKind.DELETE_VERSION, lambda actor, v: services.delete_version(actor=actor, version=v)),
-    "set_version_tag": (ChangeKind.SET_VERSION_TAG, lambda actor, v: services.set_version_tag(actor=actor, version=v, key="k", value="v")),
-    "delete_version_tag": (ChangeKind.DELETE_VERSION_TAG, lambda actor, v: services.delete_version_tag(actor=actor, version=v, key="a")),
-    "move_to_stage": (ChangeKind.MOVE_STAGE, lambda actor, v: services.move_to_stage(actor=actor, version=v, stage=Stage.PRODUCTION)),
+    "set_version_tag": (
+        ChangeKind.SET_VERSION_TAG,
+        lambda actor, v: services.set_version_tag(actor=actor, version=v, key="k", value="v"),
+    ),
+    "delete_version_tag": (
+        ChangeKind.DELETE_VERSION_TAG,
+        lambda actor, v: services.delete_version_tag(actor=actor, version=v, key="a"),
+    ),
+    "move_to_stage": (
+        ChangeKind.MOVE_STAGE,
+        lambda actor, v: services.move_to_stage(actor=actor, version=v, stage=Stage.PRODUCTION),
+    ),
     "set_alias": (ChangeKind.SET_ALIAS, lambda actor, v: services.set_alias(actor=actor, version=v, alias="other")),
-    "delete_alias": (ChangeKind.DELETE_ALIAS, lambda actor, v: services.delete_alias(actor=actor, model=v.model, alias="champion")),
-}  # fmt: skip
+    "delete_alias": (
+        ChangeKind.DELETE_ALIAS,
+        lambda actor, v: services.delete_alias(actor=actor, model=v.model, alias="champion"),
+    ),
+}
 
 
 @pytest.fixture
 def version(db: None) -> ModelVersion:
-    return make_version(make_model("churn", tags={"tier": "critical"}), stage="Staging", aliases=["champion"], tags={"a": "1"})
+    return make_version(
+        make_model("churn", tags={"tier": "critical"}), stage="Staging", aliases=["champion"], tags={"a": "1"}
+    )
 
 
 def snapshot() -> dict[str, list[dict[str, Any]]]:
     """Every row of the rooms that a registry write may touch."""
-    tables = [model for label in ("registry", "notifications", "accounts") for model in apps.get_app_config(label).get_models()]
+    tables = [
+        model
+        for label in ("registry", "notifications", "accounts")
+        for model in apps.get_app_config(label).get_models()
+    ]
     return {table._meta.label: list(table.objects.order_by("pk").values()) for table in tables}
 
 
@@ -94,7 +130,12 @@ def test_a_move_names_what_is_entered_left_and_replaced(version: ModelVersion, m
     services.move_to_stage(actor=manager, version=version, stage=Stage.PRODUCTION, archive_existing=True)
 
     asked = change_of(the_gate)
-    assert (asked.version, asked.entering, asked.leaving, asked.replaces) == (version, PRODUCTION, (STAGING,), (holder,))
+    assert (asked.version, asked.entering, asked.leaving, asked.replaces) == (
+        version,
+        PRODUCTION,
+        (STAGING,),
+        (holder,),
+    )
 
 
 def test_replacing_the_others_of_its_own_stage_is_asked_as_entering_it(manager: User, the_gate: Gate) -> None:
@@ -123,7 +164,9 @@ def test_deleting_an_alias_leaves_it(version: ModelVersion, manager: User, the_g
     assert change_of(the_gate).leaving == (CHAMPION,)
 
 
-def test_deleting_a_version_or_its_model_leaves_all_they_hold(version: ModelVersion, manager: User, the_gate: Gate) -> None:
+def test_deleting_a_version_or_its_model_leaves_all_they_hold(
+    version: ModelVersion, manager: User, the_gate: Gate
+) -> None:
     services.delete_version(actor=manager, version=version)
     assert set(the_gate.asked.pop().leaving) == {STAGING, CHAMPION}
 

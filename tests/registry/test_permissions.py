@@ -59,7 +59,9 @@ def test_a_grant_on_a_glob_shows_the_models_that_it_reaches() -> None:
 def test_a_glob_means_the_same_to_the_database_and_to_a_single_look_up(pattern: str) -> None:
     dkim = make_user("dkim")
     accounts.grant(actor=None, level=Level.READ, user=dkim, pattern=pattern)
-    models = [make_model(name) for name in ("churn", "chorn", "chuurn", "Churn", "fraud", "a[b]", "50%", "a_b", "back\\slash")]
+    models = [
+        make_model(name) for name in ("churn", "chorn", "chuurn", "Churn", "fraud", "a[b]", "50%", "a_b", "back\\slash")
+    ]
 
     assert set(names(dkim)) == {model.name for model in models if can_read(dkim, model)}
 

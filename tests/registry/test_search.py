@@ -65,7 +65,10 @@ def shelf(db: None) -> None:
         ("tags.tier = 'critical' AND name LIKE 'f%'", []),
         ("tags.tier = 'critical' and tags.`a b` = '1'", ["churn"]),
         ("tags.tier = 'critical' AND tags.tier = 'low'", []),
-        ("name LIKE '%' AND tag.`mlflow.prompt.is_prompt` != 'true'", ["50%", "Churn-EU", "churn", "fraud-2", "fraud_1"]),
+        (
+            "name LIKE '%' AND tag.`mlflow.prompt.is_prompt` != 'true'",
+            ["50%", "Churn-EU", "churn", "fraud-2", "fraud_1"],
+        ),
     ],
 )
 def test_filters_of_models(reader: User, filter_text: str, expected: list[str]) -> None:
@@ -73,12 +76,18 @@ def test_filters_of_models(reader: User, filter_text: str, expected: list[str]) 
 
 
 BAD_FILTERS = [
-    " ", "name", "name =", "= 'x'", "'x' = name", "name = 'a' OR name = 'b'", "NOT name = 'a'", "(name = 'a')", "name = 'a';", "name <> 'a'",
-    "name = 5", "name > 'a'", "name IS NULL", "name IN ()", "name IN 'a'", "name IN (5)", "name = 'it''s'", "name = 'a' AND", "AND name = 'a'",
-    "name = 'a' name = 'b'", "stage = 'Production'", "status = 'READY'", "description = 'x'", "aliases = 'x'", "user_id = 'x'",
-    "creation_timestamp > 1", "metrics.x > 1", "params.x = '1'", "`name` = 'a'", "tags.x", "tags.x = 5", "tags.x > '5'", "tags.x IN ('a')",
-    "tags.x IS NULL", "name LIKE 5", "name == 'a'", "model__name = 'a'", "pk = '1'", "name__regex = 'x'", "tags.`x = 'a'", "name = 'unclosed",
-    "tags. = 'x'", "x.y.z = 'a'", " AND ".join(["name = 'a'"] * 101), "name = '" + "x" * 20_001 + "'", "name NOT LIKE 'x'", "name BETWEEN 'a' AND 'b'",
+    " ", "name", "name =", "= 'x'", "'x' = name", "name = 'a' OR name = 'b'", "NOT name = 'a'", "(name = 'a')",
+    "name = 'a';", "name <> 'a'",
+    "name = 5", "name > 'a'", "name IS NULL", "name IN ()", "name IN 'a'", "name IN (5)", "name = 'it''s'",
+    "name = 'a' AND", "AND name = 'a'",
+    "name = 'a' name = 'b'", "stage = 'Production'", "status = 'READY'", "description = 'x'", "aliases = 'x'",
+    "user_id = 'x'",
+    "creation_timestamp > 1", "metrics.x > 1", "params.x = '1'", "`name` = 'a'", "tags.x", "tags.x = 5",
+    "tags.x > '5'", "tags.x IN ('a')",
+    "tags.x IS NULL", "name LIKE 5", "name == 'a'", "model__name = 'a'", "pk = '1'", "name__regex = 'x'",
+    "tags.`x = 'a'", "name = 'unclosed",
+    "tags. = 'x'", "x.y.z = 'a'", " AND ".join(["name = 'a'"] * 101), "name = '" + "x" * 20_001 + "'",
+    "name NOT LIKE 'x'", "name BETWEEN 'a' AND 'b'",
 ]  # fmt: skip
 
 
@@ -132,9 +141,12 @@ def test_filters_of_versions(reader: User, filter_text: str, expected: list[tupl
     assert versions(reader, filter_text) == expected
 
 
-@pytest.mark.parametrize("filter_text", ["version_number = 1.5", "version_number = 'x'", "version_number LIKE '1'", "version_number IN ('1')",
-                                         "source_path IN ('a')", "source = 'x'", "version = 1", "version_number = ''", "tags.version_number",
-                                         "version_number = '" + "9" * 5000 + "'", "version_number > " + "9" * 5000])  # fmt: skip
+@pytest.mark.parametrize("filter_text", ["version_number = 1.5", "version_number = 'x'", "version_number LIKE '1'",
+"version_number IN ('1')",
+                                         "source_path IN ('a')", "source = 'x'", "version = 1", "version_number = ''",
+                                         "tags.version_number",
+                                         "version_number = '" + "9" * 5000 + "'",
+                                         "version_number > " + "9" * 5000])  # fmt: skip
 def test_what_versions_cannot_be_asked(reader: User, filter_text: str) -> None:
     with pytest.raises(Invalid):
         versions(reader, filter_text)
@@ -159,7 +171,8 @@ def test_orders_of_versions(reader: User, order_by: tuple[str, ...], expected: l
 
 
 @pytest.mark.parametrize(
-    "order_by", [("",), ("nothing",), ("name UP",), ("name ASC, version_number",), ("name", "name DESC"), ("tags.x",), ("model__name",), ("-name",),
+    "order_by", [("",), ("nothing",), ("name UP",), ("name ASC, version_number",), ("name", "name DESC"), ("tags.x",),
+    ("model__name",), ("-name",),
                  ("name ASC DESC",), ("run_id",), ("source_path",), (" ",), ("?",), ("attribute.",)]
 )  # fmt: skip
 def test_other_orders_are_refused(reader: User, order_by: tuple[str, ...]) -> None:
@@ -167,7 +180,9 @@ def test_other_orders_are_refused(reader: User, order_by: tuple[str, ...]) -> No
         versions(reader, order_by=order_by)
 
 
-@pytest.mark.parametrize("order_by", [("attribute.name",), ("timestamp", "last_updated_timestamp"), ("creation_timestamp",)])
+@pytest.mark.parametrize(
+    "order_by", [("attribute.name",), ("timestamp", "last_updated_timestamp"), ("creation_timestamp",)]
+)
 def test_orders_that_models_do_not_have(reader: User, order_by: tuple[str, ...]) -> None:
     with pytest.raises(Invalid):
         models(reader, order_by=order_by)
@@ -177,15 +192,29 @@ def test_orders_that_models_do_not_have(reader: User, order_by: tuple[str, ...])
 def test_models_sort_by_last_update_with_the_name_as_tie_break(reader: User) -> None:
     assert models(reader, order_by=("name DESC",)) == ["fraud_1", "fraud-2", "churn", "Churn-EU", "50%"]
     for number, name in enumerate(["churn", "50%", "fraud-2"]):
-        search_models(reader, filter_text=f"name = '{name}'").rows[0].__class__.objects.filter(name=name).update(last_updated_timestamp=number)
+        search_models(reader, filter_text=f"name = '{name}'").rows[0].__class__.objects.filter(name=name).update(
+            last_updated_timestamp=number
+        )
     expected = ["churn", "50%", "fraud-2"]
-    assert models(reader, order_by=("timestamp",))[:3] == models(reader, order_by=("last_updated_timestamp ASC",))[:3] == expected
+    assert (
+        models(reader, order_by=("timestamp",))[:3]
+        == models(reader, order_by=("last_updated_timestamp ASC",))[:3]
+        == expected
+    )
 
 
 @pytest.mark.usefixtures("library")
 @pytest.mark.parametrize(
     "order_by",
-    [(), ("name",), ("name DESC",), ("version_number",), ("version_number DESC", "name DESC"), ("last_updated_timestamp",), ("creation_timestamp DESC",)],
+    [
+        (),
+        ("name",),
+        ("name DESC",),
+        ("version_number",),
+        ("version_number DESC", "name DESC"),
+        ("last_updated_timestamp",),
+        ("creation_timestamp DESC",),
+    ],
 )
 @pytest.mark.parametrize("limit", [1, 2, 3, 4])
 def test_pages_put_together_are_the_whole(reader: User, order_by: tuple[str, ...], limit: int) -> None:
@@ -221,8 +250,10 @@ def encoded(value: Any) -> str:
 @pytest.mark.parametrize(
     "token",
     [
-        "x", "!!!", "é", "bm90IGpzb24=", encoded(None), encoded({}), encoded({"offset": 1}), encoded([]), encoded([1]), encoded([1, "a", 2, 3]),
-        encoded(["1", "a", 2]), encoded([1, 2, 3]), encoded([True, "a", 1]), encoded([1.5, "a", 1]), encoded([None, None, None]),
+        "x", "!!!", "é", "bm90IGpzb24=", encoded(None), encoded({}), encoded({"offset": 1}), encoded([]), encoded([1]),
+        encoded([1, "a", 2, 3]),
+        encoded(["1", "a", 2]), encoded([1, 2, 3]), encoded([True, "a", 1]), encoded([1.5, "a", 1]), encoded([None,
+        None, None]),
         encoded([1, "\x00", 1]), encoded([1, "\ud800", 1]), encoded([[1], "a", 1]), encoded("text"), encoded(5),
         base64.b64encode(b"[" * 100_000).decode(),
         base64.b64encode(b'[NaN, "a", 1]').decode(),
@@ -271,9 +302,7 @@ def test_what_was_deleted_is_not_found(manager: User) -> None:
     assert versions(manager) == versions(manager, "tags.a = '1'") == [("churn", 1)]
 
 
-def test_a_search_of_versions_is_one_statement_whatever_it_finds(
-    reader: User, django_assert_num_queries: Any
-) -> None:
+def test_a_search_of_versions_is_one_statement_whatever_it_finds(reader: User, django_assert_num_queries: Any) -> None:
     for _ in range(3):
         model = make_model(tags={"t": "1"})
         for _ in range(3):

@@ -87,7 +87,9 @@ def test_a_run_that_contradicts_the_logged_model_is_refused(editor: User, run: R
         resolve_source(editor, f"models:/{logged.model_id}", model_id=logged.model_id, run_id="f" * 32)
 
 
-@pytest.mark.parametrize("reference", ["churn/2", "churn/Production", "churn/production", "churn/latest", "churn@champion"])
+@pytest.mark.parametrize(
+    "reference", ["churn/2", "churn/Production", "churn/production", "churn/latest", "churn@champion"]
+)
 def test_another_version_is_copied_with_its_place_and_run(editor: User, reference: str) -> None:
     model = make_model("churn")
     make_version(model)
@@ -121,7 +123,9 @@ def test_a_copy_may_not_claim_another_origin(editor: User, fields: dict[str, str
         resolve_source(editor, "models:/churn/1", **fields)
 
 
-@pytest.mark.parametrize("reference", ["churn/9", "churn/Staging", "nothing/1", "churn/0", "churn/99999999999999999999"])
+@pytest.mark.parametrize(
+    "reference", ["churn/9", "churn/Staging", "nothing/1", "churn/0", "churn/99999999999999999999"]
+)
 def test_references_in_vain_are_not_found(editor: User, reference: str) -> None:
     make_version("churn")
 
@@ -144,7 +148,9 @@ def test_a_prompt_is_no_source(editor: User) -> None:
         resolve_source(editor, "models:/greeting/1")
 
 
-@pytest.mark.parametrize("uri", ["s3://bucket/a", "gs://bucket/a/b", "dbfs:/models/a", "wasbs://c@host/a", "S3://bucket/a"])
+@pytest.mark.parametrize(
+    "uri", ["s3://bucket/a", "gs://bucket/a/b", "dbfs:/models/a", "wasbs://c@host/a", "S3://bucket/a"]
+)
 def test_remote_stores_of_the_list_are_recorded_as_given(editor: User, uri: str) -> None:
     found = resolve_source(editor, uri, run_id="unknown-run")
 
@@ -160,22 +166,36 @@ def test_the_list_is_the_operator_s(editor: User, settings: Settings) -> None:
 
 HOSTILE = [
     "/etc/passwd", "etc/passwd", "./x", "../x", "~/x", "C:/x", "C:\\x", "\\\\host\\share", "//host/share", "", " ",
-    "file:/etc/passwd", "file:///etc/passwd", "FILE:///etc/passwd", "fIlE:///etc/passwd", " file:///etc/passwd", "file:etc",
-    "file%3A///etc/passwd", "local:/x", "data:text/plain,x", "javascript:alert(1)", "ftp://h/x", "http://169.254.169.254/x",
-    "sftp://h/x", "ssh://h/x", "jar:file:/x", "s3+file:///etc/passwd", "php://filter/x", "gopher://h/x", "view-source:file:///x",
-    "s3://bucket", "s3://bucket/", "s3:///", "s3:", "s3://", "s3://bucket/../x", "s3://bucket/a/..", "s3://bucket/%2e%2e/x",
-    "s3://bucket/%252e%252e/x", "s3://bucket/%25252e%25252e/x", "s3://bucket/..%2fx", "s3://bucket/..\\x", "s3://bucket/a#../x",
-    "s3://bucket/a?../x", "s3://bucket/a;../x", "s3://bucket/a\x00", "s3://bucket/a%00", "s3://bucket/a\n", "s3://bucket/%0a",
+    "file:/etc/passwd", "file:///etc/passwd", "FILE:///etc/passwd", "fIlE:///etc/passwd", " file:///etc/passwd",
+    "file:etc",
+    "file%3A///etc/passwd", "local:/x", "data:text/plain,x", "javascript:alert(1)", "ftp://h/x",
+    "http://169.254.169.254/x",
+    "sftp://h/x", "ssh://h/x", "jar:file:/x", "s3+file:///etc/passwd", "php://filter/x", "gopher://h/x",
+    "view-source:file:///x",
+    "s3://bucket", "s3://bucket/", "s3:///", "s3:", "s3://", "s3://bucket/../x", "s3://bucket/a/..",
+    "s3://bucket/%2e%2e/x",
+    "s3://bucket/%252e%252e/x", "s3://bucket/%25252e%25252e/x", "s3://bucket/..%2fx", "s3://bucket/..\\x",
+    "s3://bucket/a#../x",
+    "s3://bucket/a?../x", "s3://bucket/a;../x", "s3://bucket/a\x00", "s3://bucket/a%00", "s3://bucket/a\n",
+    "s3://bucket/%0a",
     f"runs:/{RUN}/../x", f"runs:/{RUN}/%2e%2e/x", f"runs:/{RUN}/a#../x", f"runs:/{RUN}/a\\..\\x", f"runs:/{RUN}//etc",
-    f"runs:/{RUN}/./x", f"runs:/{RUN}/a//b", f"runs://host/{RUN}/model", f"runs:{RUN}/x?y", f"runs:/{'f' * 32}/model", "runs:/", "runs:",
-    "mlflow-artifacts:/", "mlflow-artifacts:", "mlflow-artifacts://host/0/x", f"mlflow-artifacts:/0/{RUN}/artifacts/../../x",
-    f"mlflow-artifacts:/0/{RUN}/artifacts/%2e%2e/x", f"mlflow-artifacts:/0/{RUN}/other", f"mlflow-artifacts:/0/{'f' * 32}/artifacts/x",
-    f"mlflow-artifacts:/0/{RUN}/artifacts//x", f"mlflow-artifacts:/0/{RUN}/artifacts/a\\b", f"mlflow-artifacts:/../{RUN}/artifacts/x",
-    f"mlflow-artifacts:////0/{RUN}/artifacts/../x", "mlflow-artifacts:/x/y/artifacts/z", f"MLFLOW-ARTIFACTS://h/0/{RUN}/artifacts",
-    f"MLFLOW-ARTIFACTS://0/{RUN}/artifacts/x", f"runs://{RUN}/model", f"RUNS://{RUN}/model", f"mlflow-artifacts:/0/{RUN}/artifacts/x?y",
-    "MODELS://churn/1", "models:/", "models:", "models:/churn", "models://host/churn/1", "models:/churn/../1", "models:/churn/1/../2", "models:/churn/1/x",
-    "models:/churn/x", "models:/@", "models:/@a", "models:/churn@", "models:/m-short", f"models:/{M}/../x", f"models:/{M}/x", "models:/churn/-1",
-    "models:/churn/1#../2", "models:/churn/%31", "models:/churn/٣",
+    f"runs:/{RUN}/./x", f"runs:/{RUN}/a//b", f"runs://host/{RUN}/model", f"runs:{RUN}/x?y", f"runs:/{'f' * 32}/model",
+    "runs:/", "runs:",
+    "mlflow-artifacts:/", "mlflow-artifacts:", "mlflow-artifacts://host/0/x",
+    f"mlflow-artifacts:/0/{RUN}/artifacts/../../x",
+    f"mlflow-artifacts:/0/{RUN}/artifacts/%2e%2e/x", f"mlflow-artifacts:/0/{RUN}/other",
+    f"mlflow-artifacts:/0/{'f' * 32}/artifacts/x",
+    f"mlflow-artifacts:/0/{RUN}/artifacts//x", f"mlflow-artifacts:/0/{RUN}/artifacts/a\\b",
+    f"mlflow-artifacts:/../{RUN}/artifacts/x",
+    f"mlflow-artifacts:////0/{RUN}/artifacts/../x", "mlflow-artifacts:/x/y/artifacts/z",
+    f"MLFLOW-ARTIFACTS://h/0/{RUN}/artifacts",
+    f"MLFLOW-ARTIFACTS://0/{RUN}/artifacts/x", f"runs://{RUN}/model", f"RUNS://{RUN}/model",
+    f"mlflow-artifacts:/0/{RUN}/artifacts/x?y",
+    "MODELS://churn/1", "models:/", "models:", "models:/churn", "models://host/churn/1", "models:/churn/../1",
+    "models:/churn/1/../2", "models:/churn/1/x",
+    "models:/churn/x", "models:/@", "models:/@a", "models:/churn@", "models:/m-short", f"models:/{M}/../x",
+    f"models:/{M}/x", "models:/churn/-1",
+    "models:/churn/1#../2", "models:/churn/%31", "models:/churn/٣", "models:/churn/²",
 ]  # fmt: skip
 
 

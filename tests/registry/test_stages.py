@@ -67,7 +67,7 @@ def test_the_latest_of_a_stage_is_the_highest_number_not_the_newest_move(mover: 
 def test_only_active_stages_archive_their_holders(mover: User, stage: Stage) -> None:
     version = make_version(stage="Staging")
 
-    with pytest.raises(Invalid, match="is not an Active stage. Valid stages are"):
+    with pytest.raises(Invalid, match=r"is not an Active stage\. Valid stages are"):
         services.move_to_stage(actor=mover, version=version, stage=stage, archive_existing=True)
     assert stages(version.model) == {1: "Staging"}
 
@@ -83,7 +83,9 @@ def test_other_stages_do_not_exist(text: str) -> None:
         canonical_stage(text)
 
 
-@pytest.mark.parametrize(("before", "after"), [("None", "Production"), ("Production", "None"), ("Production", "Production")])
+@pytest.mark.parametrize(
+    ("before", "after"), [("None", "Production"), ("Production", "None"), ("Production", "Production")]
+)
 def test_production_in_or_out_needs_its_own_level(stager: User, mover: User, before: str, after: str) -> None:
     version = make_version(stage=before)
 

@@ -35,7 +35,10 @@ def test_a_body_that_is_no_object_is_refused(door: Door, body: bytes) -> None:
     assert door.refused("POST", CREATE, body)[:2] == (400, "INVALID_PARAMETER_VALUE")
 
 
-@pytest.mark.parametrize("content_type", ["", "text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "application/jsonp"])
+@pytest.mark.parametrize(
+    "content_type",
+    ["", "text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "application/jsonp"],
+)
 def test_only_json_is_taken(door: Door, content_type: str) -> None:
     answer = door.client.generic("POST", API + CREATE, b'{"name": "churn"}', content_type=content_type)
 
@@ -43,7 +46,9 @@ def test_only_json_is_taken(door: Door, content_type: str) -> None:
     assert not RegisteredModel.objects.exists()
 
 
-@pytest.mark.parametrize("content_type", ["application/json; charset=utf-8", "application/JSON", "application/json;x=y"])
+@pytest.mark.parametrize(
+    "content_type", ["application/json; charset=utf-8", "application/JSON", "application/json;x=y"]
+)
 def test_parameters_of_the_content_type_do_not_matter(door: Door, content_type: str) -> None:
     assert door.client.generic("POST", API + CREATE, b'{"name": "churn"}', content_type=content_type).status_code == 200
 
@@ -51,8 +56,14 @@ def test_parameters_of_the_content_type_do_not_matter(door: Door, content_type: 
 def test_camel_case_is_read_too_but_not_both_spellings(door: Door) -> None:
     make_model("churn")
 
-    assert door.post("registered-models/rename", name="churn", newName="attrition")["registered_model"]["name"] == "attrition"
-    assert door.refused("POST", "registered-models/rename", {"name": "attrition", "newName": "a", "new_name": "b"})[0] == 400
+    assert (
+        door.post("registered-models/rename", name="churn", newName="attrition")["registered_model"]["name"]
+        == "attrition"
+    )
+    assert (
+        door.refused("POST", "registered-models/rename", {"name": "attrition", "newName": "a", "new_name": "b"})[0]
+        == 400
+    )
 
 
 @pytest.mark.parametrize("depth", [70, 5_000, 200_000])
@@ -79,7 +90,9 @@ def test_wrong_types_create_nothing(door: Door, field: str, value: Any) -> None:
     assert not RegisteredModel.objects.exists()
 
 
-@pytest.mark.parametrize("body", [b'{"name": "\\ud800"}', b'{"name": "a\\udfff"}', b'{"name": "churn", "description": "\\u0000"}'])
+@pytest.mark.parametrize(
+    "body", [b'{"name": "\\ud800"}', b'{"name": "a\\udfff"}', b'{"name": "churn", "description": "\\u0000"}']
+)
 def test_text_that_no_database_takes_is_refused(door: Door, body: bytes) -> None:
     assert door.refused("POST", CREATE, body)[0] == 400
 
@@ -90,7 +103,9 @@ def test_too_large_a_body_is_413(door: Door) -> None:
     assert door.refused("POST", CREATE, body)[:2] == (413, "INVALID_PARAMETER_VALUE")
 
 
-@pytest.mark.parametrize("path", ["registered-models/create/", "registered-models/nothing", "model-versions", "model-versions/GET"])
+@pytest.mark.parametrize(
+    "path", ["registered-models/create/", "registered-models/nothing", "model-versions", "model-versions/GET"]
+)
 @pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
 def test_an_unknown_path_is_a_json_404(door: Door, method: str, path: str) -> None:
     assert door.refused(method, path, {} if method != "GET" else None)[:2] == (404, "ENDPOINT_NOT_FOUND")
@@ -99,7 +114,12 @@ def test_an_unknown_path_is_a_json_404(door: Door, method: str, path: str) -> No
 def test_a_wrong_method_is_a_json_405(door: Door) -> None:
     make_model("churn")
 
-    for method, path in (("GET", CREATE), ("PUT", CREATE), ("GET", "registered-models/delete"), ("POST", "registered-models/delete")):
+    for method, path in (
+        ("GET", CREATE),
+        ("PUT", CREATE),
+        ("GET", "registered-models/delete"),
+        ("POST", "registered-models/delete"),
+    ):
         assert door.refused(method, path, {"name": "churn"})[:2] == (405, "BAD_REQUEST")
     assert RegisteredModel.objects.live().count() == 1
 
@@ -108,7 +128,9 @@ def test_the_browser_s_paths_answer_the_same(door: Door) -> None:
     make_version("churn")
 
     for path in ("registered-models/get", "registered-models/search", "model-versions/search"):
-        one, other = (door.send("GET", f"/{prefix}/2.0/mlflow/{path}", query={"name": "churn"}) for prefix in ("api", "ajax-api"))
+        one, other = (
+            door.send("GET", f"/{prefix}/2.0/mlflow/{path}", query={"name": "churn"}) for prefix in ("api", "ajax-api")
+        )
         assert one.status_code == 200 and one.content == other.content
 
 

@@ -26,24 +26,39 @@ FIELDS: dict[str, dict[str, Any]] = {
     "registered-models/delete-tag": {"name": "churn", "key": "k"},
     "registered-models/alias": {"name": "churn", "alias": "champion", "version": "1"},
     "model-versions/create": {
-        "name": "churn", "source": "s3://b/x", "run_id": "r", "model_id": "", "run_link": "l", "tags": [], "description": "d"
+        "name": "churn", "source": "s3://b/x", "run_id": "r", "model_id": "", "run_link": "l", "tags": [],
+        "description": "d"
     },
     "model-versions/get": {"name": "churn", "version": "1"},
     "model-versions/search": {"filter": "name = 'churn'", "max_results": 5, "order_by": ["name"], "page_token": ""},
     "model-versions/update": {"name": "churn", "version": "1", "description": "d"},
-    "model-versions/transition-stage": {"name": "churn", "version": "1", "stage": "Staging", "archive_existing_versions": True},
+    "model-versions/transition-stage": {"name": "churn", "version": "1", "stage": "Staging",
+    "archive_existing_versions": True},
     "model-versions/delete": {"name": "churn", "version": "1"},
     "model-versions/get-download-uri": {"name": "churn", "version": "1"},
     "model-versions/set-tag": {"name": "churn", "version": "1", "key": "k", "value": "v"},
     "model-versions/delete-tag": {"name": "churn", "version": "1", "key": "k"},
 }  # fmt: skip
 VALUES: list[Any] = [
-    None, True, 0, -1, 1.5, 2**31, 2**63, 10**40, -(10**40), 1e308, "", " ", "\x00", "a\x00b", "\ud800", "\u202e", "x" * 1000, "x" * 200_000,
-    "'", "\\", "%", "'; DROP TABLE registry_modelversion; --", "../../etc/passwd", "{{7*7}}", "9" * 5000, "٣", "²", "NaN", "1e5", "-0",
-    [], [None], [[]], ["\x00"], ["\ud800"], [{}], [{"key": None}], [{"key": "a", "value": []}], [{"key": "a" * 300}], ["x"] * 2000,
+    None, True, 0, -1, 1.5, 2**31, 2**63, 10**40, -(10**40), 1e308, "", " ", "\x00", "a\x00b", "\ud800", "\u202e",
+    "x" * 1000, "x" * 200_000,
+    "'", "\\", "%", "'; DROP TABLE registry_modelversion; --", "../../etc/passwd", "{{7*7}}", "9" * 5000, "٣", "²",
+    "NaN", "1e5", "-0",
+    [], [None], [[]], ["\x00"], ["\ud800"], [{}], [{"key": None}], [{"key": "a", "value": []}], [{"key": "a" * 300}],
+    ["x"] * 2000,
     {}, {"a": {}}, {"key": "a"},
 ]  # fmt: skip
-INSIDE = ("Traceback", "psycopg", "sqlite", "django", "SELECT", "/work", "site-packages", "DataError", "registry_modelversion\"")
+INSIDE = (
+    "Traceback",
+    "psycopg",
+    "sqlite",
+    "django",
+    "SELECT",
+    "/work",
+    "site-packages",
+    "DataError",
+    'registry_modelversion"',
+)
 
 
 def test_the_table_above_covers_every_call() -> None:
@@ -72,10 +87,14 @@ def test_no_value_in_any_field_is_a_crash(door: Door, path: str) -> None:
                 assert answer.status_code == 200 or {"error_code", "message"} <= set(json.loads(text)), shown
                 assert len(text) < 5000 or answer.status_code == 200, shown
                 if answer.status_code != 200:
-                    assert not [word for word in INSIDE if word in text.replace("'; DROP TABLE registry_modelversion; --", "")], shown
+                    assert not [
+                        word for word in INSIDE if word in text.replace("'; DROP TABLE registry_modelversion; --", "")
+                    ], shown
 
 
-@pytest.mark.parametrize("path", [path for path in FIELDS if not getattr(REGISTRY[path], "only_reads", path.endswith("/alias"))])
+@pytest.mark.parametrize(
+    "path", [path for path in FIELDS if not getattr(REGISTRY[path], "only_reads", path.endswith("/alias"))]
+)
 def test_reading_methods_change_nothing(door: Door, path: str) -> None:
     make_version("churn", aliases=["champion"])
 

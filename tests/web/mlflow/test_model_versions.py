@@ -13,6 +13,7 @@ from tests.web.mlflow.conftest import Door
 
 pytestmark = pytest.mark.django_db
 
+HINT = "See the API docs for more information about request parameters."
 NOT_FOUND = (404, "RESOURCE_DOES_NOT_EXIST", "Model Version (name=churn, version={}) not found")
 
 
@@ -23,7 +24,8 @@ def test_creating_answers_with_a_version_that_is_ready(door: Door) -> None:
 
     assert version.pop("creation_timestamp") == version.pop("last_updated_timestamp") <= now_ms()
     assert version == {
-        "name": "churn", "version": "1", "current_stage": "None", "description": "", "source": "s3://bucket/model", "run_id": "",
+        "name": "churn", "version": "1", "current_stage": "None", "description": "", "source": "s3://bucket/model",
+        "run_id": "",
         "run_link": "", "status": "READY", "user_id": "mira",
     }  # fmt: skip
 
@@ -35,10 +37,15 @@ def test_creating_from_a_logged_model_fills_in_the_run(door: Door) -> None:
 
     version = door.post(
         "model-versions/create",
-        name="churn", source=f"models:/{logged.model_id}", model_id=logged.model_id, tags=[{"key": "a", "value": "1"}], description="x",
+        name="churn", source=f"models:/{logged.model_id}", model_id=logged.model_id, tags=[{"key": "a", "value": "1"}],
+        description="x",
     )["model_version"]  # fmt: skip
 
-    assert (version["run_id"], version["tags"], version["description"]) == (run.run_id, [{"key": "a", "value": "1"}], "x")
+    assert (version["run_id"], version["tags"], version["description"]) == (
+        run.run_id,
+        [{"key": "a", "value": "1"}],
+        "x",
+    )
     uri = door.get("model-versions/get-download-uri", name="churn", version="1")["artifact_uri"]
     assert uri == f"mlflow-artifacts:/{run.experiment_id}/models/{logged.model_id}/artifacts"
 
@@ -105,7 +112,9 @@ def test_no_flag_and_null_archive_nothing(door: Door) -> None:
     make_version(model, stage="Staging")
     make_version(model)
 
-    door.post("model-versions/transition-stage", name="churn", version="2", stage="Staging", archive_existing_versions=None)
+    door.post(
+        "model-versions/transition-stage", name="churn", version="2", stage="Staging", archive_existing_versions=None
+    )
 
     assert set(ModelVersion.objects.values_list("current_stage", flat=True)) == {"Staging"}
 
@@ -114,7 +123,8 @@ def test_no_flag_and_null_archive_nothing(door: Door) -> None:
 def test_an_unknown_stage_is_400_with_the_list(door: Door, stage: str) -> None:
     make_version("churn")
 
-    assert door.refused("POST", "model-versions/transition-stage", {"name": "churn", "version": "1", "stage": stage}) == (
+    assert door.refused("POST", "model-versions/transition-stage", {"name": "churn", "version": "1",
+    "stage": stage}) == (
         400, "INVALID_PARAMETER_VALUE",
         f"Invalid Model Version stage: {stage}. Value must be one of None, Staging, Production, Archived.",
     )  # fmt: skip
@@ -133,7 +143,10 @@ def test_deleting_twice_finds_nothing_the_second_time(door: Door) -> None:
     make_version("churn", aliases=["champion"])
 
     assert door.delete("model-versions/delete", name="churn", version="1") == {}
-    assert door.refused("DELETE", "model-versions/delete", {"name": "churn", "version": "1"}) == (*NOT_FOUND[:2], NOT_FOUND[2].format(1))
+    assert door.refused("DELETE", "model-versions/delete", {"name": "churn", "version": "1"}) == (
+        *NOT_FOUND[:2],
+        NOT_FOUND[2].format(1),
+    )
     assert "aliases" not in door.get("registered-models/get", name="churn")["registered_model"]
 
 
@@ -146,7 +159,10 @@ def test_tags_of_versions(door: Door) -> None:
     for _ in range(2):
         assert door.delete("model-versions/delete-tag", name="churn", version="1", key="validation") == {}
     assert door.refused("DELETE", "model-versions/delete-tag", {"name": "churn", "version": "2", "key": "a"})[0] == 404
-    assert door.refused("POST", "model-versions/set-tag", {"name": "churn", "version": "1", "key": "a", "value": 5})[0] == 400
+    assert (
+        door.refused("POST", "model-versions/set-tag", {"name": "churn", "version": "1", "key": "a", "value": 5})[0]
+        == 400
+    )
 
 
 def test_a_search_carries_tags_but_no_aliases_and_get_both(door: Door) -> None:
@@ -173,8 +189,10 @@ def test_an_empty_search_is_an_empty_object(door: Door) -> None:
     assert door.get("model-versions/search", filter="name='nothing'") == {}
 
 
-@pytest.mark.parametrize("query", [{"max_results": 0}, {"max_results": 200_001}, {"filter": "stage = 'Production'"}, {"filter": " "},
-                                   {"order_by": ""}, {"order_by": ["name", "name"]}, {"page_token": "%%%"}])  # fmt: skip
+@pytest.mark.parametrize("query", [{"max_results": 0}, {"max_results": 200_001}, {"filter": "stage = 'Production'"},
+{"filter": " "},
+                                   {"order_by": ""}, {"order_by": ["name", "name"]},
+                                   {"page_token": "%%%"}])  # fmt: skip
 def test_bad_searches_are_400(door: Door, query: dict[str, Any]) -> None:
     assert door.refused("GET", "model-versions/search", query=query)[:2] == (400, "INVALID_PARAMETER_VALUE")
 
@@ -215,5 +233,5 @@ def test_a_missing_field_is_named(door: Door, method: str, path: str, body: dict
 
     assert door.refused(method, path, body)[1:] == (
         "INVALID_PARAMETER_VALUE",
-        f"Missing value for required parameter '{field}'. See the API docs for more information about request parameters.",
+        f"Missing value for required parameter '{field}'. {HINT}",
     )

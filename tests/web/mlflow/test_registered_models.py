@@ -168,7 +168,9 @@ def test_the_filter_of_the_stock_client_finds_ordinary_models(door: Door) -> Non
     make_model("churn")
 
     found = door.get(
-        "registered-models/search", filter="name LIKE '%churn%' AND tag.`mlflow.prompt.is_prompt` != 'true'", max_results=100
+        "registered-models/search",
+        filter="name LIKE '%churn%' AND tag.`mlflow.prompt.is_prompt` != 'true'",
+        max_results=100,
     )
 
     assert [model["name"] for model in found["registered_models"]] == ["churn"]
@@ -185,7 +187,10 @@ def test_repeated_order_by_in_a_query(door: Door) -> None:
 
 @pytest.mark.parametrize("limit", [0, -1, 1001, "x", 10**30])
 def test_a_page_has_one_to_a_thousand_models(door: Door, limit: object) -> None:
-    assert door.refused("GET", "registered-models/search", query={"max_results": limit})[:2] == (400, "INVALID_PARAMETER_VALUE")
+    assert door.refused("GET", "registered-models/search", query={"max_results": limit})[:2] == (
+        400,
+        "INVALID_PARAMETER_VALUE",
+    )
 
 
 def test_searching_takes_as_many_statements_for_many_as_for_one(door: Door, django_assert_max_num_queries: Any) -> None:
