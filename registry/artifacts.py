@@ -78,7 +78,13 @@ def parse_path(path: str) -> Place:
     parts = clean_path(path).split("/")
     if len(parts) >= 3 and parts[0].isdigit() and _RUN_ID.fullmatch(parts[1]) and parts[2] == "artifacts":
         return Place(parts[1], "/".join(parts[3:]))
-    if len(parts) >= 4 and parts[0].isdigit() and parts[1] == "models" and _LOGGED_MODEL_ID.fullmatch(parts[2]) and parts[3] == "artifacts":
+    if (
+        len(parts) >= 4
+        and parts[0].isdigit()
+        and parts[1] == "models"
+        and _LOGGED_MODEL_ID.fullmatch(parts[2])
+        and parts[3] == "artifacts"
+    ):
         return Place(parts[2], "/".join(parts[4:]))
     raise Invalid(f"{INVALID_PATH}: it is not inside the artifacts of a run or logged model.", field="path")
 
@@ -96,7 +102,9 @@ def _owner(place: Place, *, lock: bool = False) -> Run | LoggedModel:
 def _writable(actor: User, owner: Run | LoggedModel) -> Answer:
     """Whether the actor may change its files. Raises Invalid when it is deleted."""
     if isinstance(owner, Run) and owner.lifecycle_stage != Lifecycle.ACTIVE:
-        raise Invalid(f"The run {owner.run_id} must be in the 'active' state. Current state is {owner.lifecycle_stage}.")
+        raise Invalid(
+            f"The run {owner.run_id} must be in the 'active' state. Current state is {owner.lifecycle_stage}."
+        )
     if isinstance(owner, LoggedModel) and owner.deleted_at:
         raise NotFound(f"Logged model with ID '{owner.model_id}' not found.")
     return can_write(actor, owner)
@@ -117,8 +125,8 @@ def require_thawed(place: Place) -> None:
         around = not place.path or folder.startswith(f"{place.path}/")
         if inside or around:
             raise Conflict(
-                f"'{place.path or '/'}' holds files of version {version.version} of {version.model.name}. The files of a "
-                "registered version do not change: log them again and register a new version."
+                f"'{place.path or '/'}' holds files of version {version.version} of {version.model.name}. The files "
+                "of a registered version do not change: log them again and register a new version."
             )
 
 

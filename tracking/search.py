@@ -6,23 +6,29 @@ within experiments, and the order may be by any metric.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from django.db.models import Exists, F, FloatField, Model, OrderBy, OuterRef, Q, QuerySet, TextField, Value
+from django.db.models import CharField, Exists, F, Model, OrderBy, OuterRef, Q, QuerySet, TextField, Value
 from django.db.models.expressions import Combinable
-from django.db.models.fields.json import KeyTextTransform, KeyTransform
-from django.db.models.functions import Cast, NullIf
+from django.db.models.functions import Cast, Concat, Replace
 
 from core.errors import Invalid
+from core.json_values import LatestNumber, NumberAt, TextAt
 from core.search import Condition, Order, decode_page_token, encode_page_token, parse_filter, parse_order
 from tracking.models import Experiment, Lifecycle, LoggedModel, Run, RunDataset
 
 Row = TypeVar("Row", bound=Model)
 _STRING = {"=": "exact", "!=": "exact", "LIKE": "like", "ILIKE": "ilike", "IN": "in", "NOT IN": "in"}
 _NUMBER = {"=": "exact", "!=": "exact", "<": "lt", "<=": "lte", ">": "gt", ">=": "gte"}
+_PRESENCE = ("IS NULL", "IS NOT NULL")
 VIEW_TYPES = ("ACTIVE_ONLY", "DELETED_ONLY", "ALL")
+MAX_EXPERIMENTS = 10_000  # in one search; SQLite takes 32,766 parameters
+MAX_ORDERS = 50
+INT64 = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,67 +39,127 @@ class Page(Generic[Row]):
 
 @dataclass(frozen=True, slots=True)
 class _Fields:
-    """What can be searched: attribute names to columns, and which kinds lie in JSON columns."""
+    """What can be searched: attribute names to columns, and values under a key."""
 
-    strings: dict[str, str]
+    strings: dict[str, str | Combinable]
     numbers: dict[str, str]
-    json: dict[str, str]
+    texts: dict[str, str]  # kind -> JSON column of strings
+    metric: Callable[[str], Combinable] | None = None
+    listed: frozenset[str] = frozenset()  # the attributes that IN and NOT IN take
+    has_datasets: bool = False
 
 
+_ARTIFACT_URI = Concat(
+    Value("mlflow-artifacts:/"),
+    Cast("experiment_id", CharField()),
+    Value("/"),
+    "run_id",
+    Value("/artifacts"),
+    output_field=TextField(),
+)
 RUNS = _Fields(
-    strings={"run_id": "run_id", "run_name": "run_name", "Run name": "run_name", "status": "status", "user_id": "user_id_sent", "artifact_uri": "run_id"},
-    numbers={"start_time": "start_time", "created": "start_time", "Created": "start_time", "end_time": "end_time"},
-    json={"tag": "tags", "param": "params", "metric": "metrics"},
-)
-EXPERIMENTS = _Fields(
-    strings={"name": "name"},
-    numbers={"creation_time": "creation_time", "last_update_time": "last_update_time", "experiment_id": "id"},
-    json={"tag": "tags"},
-)
-LOGGED_MODELS = _Fields(
-    strings={"name": "name", "model_id": "model_id", "model_type": "model_type", "status": "status", "source_run_id": "source_run_id"},
-    numbers={
-        "creation_timestamp": "creation_timestamp", "creation_timestamp_ms": "creation_timestamp", "creation_time": "creation_timestamp",
-        "last_updated_timestamp": "last_updated_timestamp", "last_updated_timestamp_ms": "last_updated_timestamp",
+    strings={
+        "run_id": "run_id", "run_name": "run_name", "Run name": "run_name", "status": "status",
+        "user_id": "user_id_sent", "artifact_uri": _ARTIFACT_URI,
     },
-    json={"tag": "tags", "param": "params"},
+    numbers={"start_time": "start_time", "created": "start_time", "Created": "start_time", "end_time": "end_time"},
+    texts={"tag": "tags", "param": "params"},
+    metric=lambda key: NumberAt("metrics", key),
+    listed=frozenset({"run_id"}),
+    has_datasets=True,
 )  # fmt: skip
+EXPERIMENTS = _Fields(
+    strings={"name": "name", "experiment_id": Cast("id", CharField())},
+    numbers={"creation_time": "creation_time", "last_update_time": "last_update_time"},
+    texts={"tag": "tags"},
+    listed=frozenset({"name", "experiment_id"}),
+)
+_LOGGED_MODEL_STRINGS: dict[str, str | Combinable] = {
+    "name": "name", "model_id": "model_id", "model_type": "model_type", "source_run_id": "source_run_id",
+    "status": Replace("status", Value("LOGGED_MODEL_"), Value("")),  # filters say 'READY'
+}  # fmt: skip
+_LOGGED_MODEL_NUMBERS = {
+    "creation_time": "creation_timestamp",
+    "creation_timestamp": "creation_timestamp",
+    "creation_timestamp_ms": "creation_timestamp",
+    "last_updated_timestamp": "last_updated_timestamp",
+    "last_updated_timestamp_ms": "last_updated_timestamp",
+}
+
+
+def _logged_model_fields(datasets: tuple[tuple[str, str], ...] = ()) -> _Fields:
+    return _Fields(
+        strings=_LOGGED_MODEL_STRINGS,
+        numbers=_LOGGED_MODEL_NUMBERS,
+        texts={"tag": "tags", "param": "params"},
+        metric=lambda key: LatestNumber("metrics", key, datasets),
+        listed=frozenset(_LOGGED_MODEL_STRINGS),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ModelOrder:
+    """One key of a logged-model search's order; a metric may be taken on one dataset."""
+
+    field: str
+    ascending: bool = True
+    dataset_name: str = ""
+    dataset_digest: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.field} on {self.dataset_name} {self.dataset_digest}"
 
 
 def search_runs(
-    experiment_ids: Sequence[str], *, filter_text: str, view_type: str, order_by: Sequence[str], limit: int, page_token: str
+    experiment_ids: Sequence[str],
+    *,
+    filter_text: str,
+    view_type: str,
+    order_by: Sequence[str],
+    limit: int,
+    page_token: str,
 ) -> Page[Run]:
     rows = Run.objects.filter(experiment__in=_ids(experiment_ids))
     rows = _filtered(_of_view(rows, view_type), parse_filter(filter_text), RUNS)
-    orders = [_ordering(parse_order(text), RUNS) for text in order_by]
-    if not any("start_time" in text for text in order_by):
-        orders.append(F("start_time").desc())
-    return _page(rows.order_by(*orders, "run_id"), limit, page_token)
+    orders = _orderings(order_by, RUNS)
+    return _page(rows.order_by(*orders, "-start_time", "run_id"), limit, page_token)
 
 
 def search_experiments(
     *, filter_text: str, view_type: str, order_by: Sequence[str], limit: int, page_token: str
 ) -> Page[Experiment]:
     rows = _filtered(_of_view(Experiment.objects.all(), view_type), parse_filter(filter_text), EXPERIMENTS)
-    orders = [_ordering(parse_order(text), EXPERIMENTS) for text in order_by]
+    orders = _orderings(order_by, EXPERIMENTS)
     return _page(rows.order_by(*orders, "-creation_time", "id"), limit, page_token)
 
 
 def search_logged_models(
-    experiment_ids: Sequence[str], *, filter_text: str, order_by: Sequence[tuple[str, bool]], limit: int, page_token: str
+    experiment_ids: Sequence[str],
+    *,
+    filter_text: str,
+    order_by: Sequence[ModelOrder],
+    limit: int,
+    page_token: str,
+    datasets: Sequence[tuple[str, str]] = (),
 ) -> Page[LoggedModel]:
-    """``order_by`` holds (field, ascending)."""
+    """With ``datasets``, pairs of name and digest, conditions on metrics look at values measured on one of them."""
     rows = LoggedModel.objects.filter(experiment__in=_ids(experiment_ids), deleted_at=None)
-    rows = _filtered(rows, parse_filter(filter_text), LOGGED_MODELS)
+    rows = _filtered(rows, parse_filter(filter_text), _logged_model_fields(tuple(datasets)))
+    _check_orders([str(wish) for wish in order_by])
     orders = []
-    for field, ascending in order_by:
-        order = parse_order(field)
-        orders.append(_ordering(Order(order.kind, order.key, not ascending), LOGGED_MODELS))
+    for wish in order_by:
+        parsed = parse_order(wish.field)
+        on = ((wish.dataset_name, wish.dataset_digest),) if wish.dataset_name else ()
+        orders.append(_ordering(Order(parsed.kind, parsed.key, not wish.ascending), _logged_model_fields(on)))
     return _page(rows.order_by(*orders, "-creation_timestamp", "model_id"), limit, page_token)
 
 
 def _ids(texts: Sequence[str]) -> list[int]:
-    return [int(text) for text in texts if text.isdigit() and len(text) < 19]
+    """The ids that can exist; others match nothing."""
+    ids = sorted({int(text) for text in texts if re.fullmatch("[0-9]{1,18}", text)})
+    if len(ids) > MAX_EXPERIMENTS:
+        raise Invalid(f"One search takes at most {MAX_EXPERIMENTS} experiments.", field="experiment_ids")
+    return ids
 
 
 def _of_view(rows: QuerySet[Any], view_type: str) -> QuerySet[Any]:
@@ -107,15 +173,33 @@ def _of_view(rows: QuerySet[Any], view_type: str) -> QuerySet[Any]:
 def _filtered(rows: QuerySet[Any], conditions: Sequence[Condition], fields: _Fields) -> QuerySet[Any]:
     for number, condition in enumerate(conditions):
         kind = condition.kind or "attribute"
+        name = f"_value{number}"
         if kind == "attribute":
-            rows = rows.filter(_attribute(condition, fields))
-        elif kind == "dataset" and fields is RUNS:
+            rows = _by_attribute(rows, name, condition, fields)
+        elif kind in fields.texts:
+            rows = rows.alias(**{name: TextAt(fields.texts[kind], condition.key)})
+            rows = rows.filter(_compare_text(name, condition, ("=", "!=", "LIKE", "ILIKE", *_PRESENCE)))
+        elif kind == "metric" and fields.metric:
+            rows = rows.alias(**{name: fields.metric(condition.key)}).filter(
+                _compare(name, condition, _NUMBER, _double(condition))
+            )
+        elif kind == "dataset" and fields.has_datasets:
             rows = rows.filter(_dataset(condition))
-        elif kind in fields.json:
-            rows = _by_json(rows, f"_value{number}", condition, fields.json[kind])
         else:
             raise _unknown(condition)
     return rows
+
+
+def _by_attribute(rows: QuerySet[Any], name: str, condition: Condition, fields: _Fields) -> QuerySet[Any]:
+    if condition.key in fields.numbers:
+        return rows.filter(_compare(fields.numbers[condition.key], condition, _NUMBER, _whole(condition)))
+    field = fields.strings.get(condition.key)
+    if field is None:
+        raise _unknown(condition)
+    comparators = ("=", "!=", "LIKE", "ILIKE", *(("IN", "NOT IN") if condition.key in fields.listed else ()))
+    if isinstance(field, str):
+        return rows.filter(_compare_text(field, condition, comparators))
+    return rows.alias(**{name: field}).filter(_compare_text(name, condition, comparators))
 
 
 def _unknown(condition: Condition) -> Invalid:
@@ -128,6 +212,7 @@ def _bad(condition: Condition) -> Invalid:
 
 
 def _compare(field: str, condition: Condition, lookups: dict[str, str], value: Any) -> Q:
+    """An absent value fits no comparison, ``!=`` included."""
     lookup = lookups.get(condition.comparator)
     if lookup is None:
         raise _bad(condition)
@@ -135,78 +220,65 @@ def _compare(field: str, condition: Condition, lookups: dict[str, str], value: A
     return Q(**{f"{field}__isnull": False}) & ~found if condition.comparator in ("!=", "NOT IN") else found
 
 
-def _attribute(condition: Condition, fields: _Fields) -> Q:
-    if condition.key in fields.numbers:
-        if condition.comparator in ("IN", "NOT IN") and condition.key == "experiment_id":
-            return _compare("id", condition, _STRING, _ids(condition.value if isinstance(condition.value, tuple) else ()))
-        return _compare(fields.numbers[condition.key], condition, _NUMBER, _number(condition))
-    field = fields.strings.get(condition.key)
-    if field is None:
-        raise _unknown(condition)
-    if condition.comparator in ("IN", "NOT IN") and fields is RUNS and field != "run_id":
+def _compare_text(field: str, condition: Condition, comparators: Sequence[str]) -> Q:
+    if condition.comparator not in comparators:
         raise _bad(condition)
+    if condition.comparator in _PRESENCE:
+        return Q(**{f"{field}__isnull": condition.comparator == "IS NULL"})
     if not isinstance(condition.value, str | tuple):
-        raise Invalid(f"The value of '{condition.key}' must be a quoted string.", field="filter")
-    if condition.key == "artifact_uri":  # derived from the run id: compare what the id is in the address
-        return _compare("run_id", condition, _STRING, _run_id_of(condition.value))
+        raise Invalid(f"The value of '{condition.key[:100]}' must be a quoted string.", field="filter")
     return _compare(field, condition, _STRING, condition.value)
-
-
-def _run_id_of(uri: str | tuple[str, ...]) -> str:
-    parts = uri.split("/") if isinstance(uri, str) else []
-    return parts[-2] if len(parts) >= 2 and parts[-1] == "artifacts" else ""
 
 
 def _number(condition: Condition) -> int | float:
     value = condition.value
-    if isinstance(value, str) and value.lstrip("-").isdigit():
+    if isinstance(value, str) and re.fullmatch("-?[0-9]{1,19}", value):
         value = int(value)
+    if condition.comparator not in _NUMBER:
+        raise _bad(condition)
     if not isinstance(value, int | float):
-        raise Invalid(f"The value of '{condition.key}' must be a number.", field="filter")
-    if abs(value) > 2**63 - 1:
-        raise Invalid(f"The value of '{condition.key}' is too large.", field="filter")
+        raise Invalid(f"The value of '{condition.key[:100]}' must be a number.", field="filter")
     return value
 
 
-def _by_json(rows: QuerySet[Any], name: str, condition: Condition, column: str) -> QuerySet[Any]:
-    """Compare what a JSON column holds under the key. An absent key fits only IS NULL."""
-    if condition.comparator in ("IS NULL", "IS NOT NULL"):
-        if column == "metrics":
-            raise _bad(condition)
-        present = Q(**{f"{column}__has_key": condition.key})
-        return rows.filter(~present if condition.comparator == "IS NULL" else present)
-    if column == "metrics":
-        value = _number(condition)
-        rows = rows.filter(**{f"{column}__has_key": condition.key})
-        rows = rows.annotate(**{name: _metric_value(condition.key)})
-        return rows.filter(_compare(name, condition, _NUMBER, float(value)))
-    if not isinstance(condition.value, str) or condition.comparator not in ("=", "!=", "LIKE", "ILIKE"):
-        raise _bad(condition)
-    rows = rows.annotate(**{name: Cast(KeyTextTransform(condition.key, column), TextField())})
-    return rows.filter(_compare(name, condition, _STRING, condition.value))
+def _whole(condition: Condition) -> int | float:
+    value = _number(condition)
+    if abs(value) > INT64:
+        raise Invalid(f"The value of '{condition.key[:100]}' is too large.", field="filter")
+    return value
 
 
-def _metric_value(key: str) -> Combinable:
-    """The last value as a number; NaN, stored as a string, becomes null."""
-    value = Cast(KeyTextTransform("value", KeyTransform(key, "metrics")), TextField())
-    return Cast(NullIf(value, Value("NaN")), FloatField())
+def _double(condition: Condition) -> float:
+    value = float(_number(condition))
+    if math.isinf(value):
+        raise Invalid(f"The value of '{condition.key[:100]}' is too large.", field="filter")
+    return value
 
 
 def _dataset(condition: Condition) -> Exists:
-    field = {"name": "name", "digest": "digest"}.get(condition.key)
+    sets = RunDataset.objects.filter(run=OuterRef("pk"))
     if condition.key == "context":
-        sets = RunDataset.objects.annotate(_context=Cast(KeyTextTransform("mlflow.data.context", "tags"), TextField()))
-        field = "_context"
-    else:
-        sets = RunDataset.objects.all()
+        sets = sets.alias(_context=TextAt("tags", "mlflow.data.context"))
+    field = {"name": "name", "digest": "digest", "context": "_context"}.get(condition.key)
     if field is None:
         raise _unknown(condition)
-    if not isinstance(condition.value, str | tuple):
-        raise Invalid(f"The value of 'dataset.{condition.key}' must be a quoted string.", field="filter")
-    return Exists(sets.filter(_compare(field, condition, _STRING, condition.value), run=OuterRef("pk")))
+    return Exists(sets.filter(_compare_text(field, condition, tuple(_STRING))))
 
 
 # -- Order and pages ---------------------------------------------------------------------------------------------------
+
+
+def _orderings(texts: Sequence[str], fields: _Fields) -> list[OrderBy]:
+    orders = [parse_order(text) for text in texts]
+    _check_orders([f"{order.kind or 'attribute'}.{order.key}" for order in orders])
+    return [_ordering(order, fields) for order in orders]
+
+
+def _check_orders(keys: Sequence[str]) -> None:
+    if len(keys) > MAX_ORDERS:
+        raise Invalid(f"A search has at most {MAX_ORDERS} order_by clauses.", field="order_by")
+    if len(set(keys)) < len(keys):
+        raise Invalid("order_by names a key twice.", field="order_by")
 
 
 def _ordering(order: Order, fields: _Fields) -> OrderBy:
@@ -217,19 +289,27 @@ def _ordering(order: Order, fields: _Fields) -> OrderBy:
         column = fields.numbers.get(order.key) or fields.strings.get(order.key)
         if column is None:
             raise Invalid(f"Invalid order_by key '{order.key[:100]}'.", field="order_by")
-        expression = F(column)
-    elif kind == "metric" and "metric" in fields.json:
-        expression = _metric_value(order.key)
-    elif kind in fields.json:
-        expression = Cast(KeyTextTransform(order.key, fields.json[kind]), TextField())
+        expression = F(column) if isinstance(column, str) else column
+    elif kind == "metric" and fields.metric:
+        expression = fields.metric(order.key)
+    elif kind in fields.texts:
+        expression = TextAt(fields.texts[kind], order.key)
     else:
         raise Invalid(f"Invalid order_by entity '{order.kind[:100]}'.", field="order_by")
     return expression.desc(nulls_last=True) if order.descending else expression.asc(nulls_last=True)
 
 
 def _page(rows: QuerySet[Row], limit: int, page_token: str) -> Page[Row]:
-    offset = decode_page_token(page_token) or 0
-    if not isinstance(offset, int) or isinstance(offset, bool) or not 0 <= offset < 2**62:
-        raise Invalid("Invalid page token: it belongs to another search.", field="page_token")
+    offset = read_offset(page_token)
     found = list(rows[offset : offset + limit + 1])
     return Page(found[:limit], encode_page_token(offset + limit) if len(found) > limit else "")
+
+
+def read_offset(page_token: str) -> int:
+    """How many rows the pages before a token held. Raises Invalid for what is not one of our tokens."""
+    offset = decode_page_token(page_token)
+    if offset is None:
+        return 0
+    if type(offset) is not int or not 0 <= offset < 2**62:
+        raise Invalid("Invalid page token: it belongs to another search.", field="page_token")
+    return offset

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from django.db import transaction
+import re
+
+from django.db import IntegrityError, transaction
 
 from accounts.models import User
 from core.answers import require
@@ -16,11 +18,10 @@ MAX_NAME = 500
 MAX_TAG_VALUE = 20_000
 
 
-
 def get_experiment(experiment_id: str) -> Experiment:
     """By the id that clients send. Raises NotFound with MLflow's text."""
     experiment = None
-    if experiment_id.isdigit() and len(experiment_id) < 19:
+    if re.fullmatch("[0-9]{1,18}", experiment_id):
         experiment = Experiment.objects.select_related("user").filter(pk=int(experiment_id)).first()
     if experiment is None:
         raise NotFound(f"No Experiment with id={experiment_id[:60]} exists")
@@ -31,7 +32,8 @@ def active_experiment(experiment_id: str) -> Experiment:
     experiment = get_experiment(experiment_id)
     if experiment.lifecycle_stage != Lifecycle.ACTIVE:
         raise Invalid(
-            f"The experiment {experiment.pk} must be in the 'active' state. Current state is {experiment.lifecycle_stage}."
+            f"The experiment {experiment.pk} must be in the 'active' state. "
+            f"Current state is {experiment.lifecycle_stage}."
         )
     return experiment
 
@@ -44,37 +46,40 @@ def _check_name(name: str) -> str:
     return name
 
 
-def _check_location(location: str) -> str:
-    if not location:
-        return ""
-    if location.split(":", 1)[0].lower() in ("runs", "file") or "#" in location or "?" in location or ".." in location:
-        raise Invalid(f"Invalid artifact_location {location[:100]!r}.", field="artifact_location")
-    if "://" not in location and not location.startswith("mlflow-artifacts:/"):
+def _require_no_location(location: str) -> None:
+    """Files are hashed and frozen here, so they lie here. Taking a location and not using it would be a lie."""
+    if location:
         raise Invalid(
-            f"Invalid artifact_location {location[:100]!r}: leave it out, and files are kept here.", field="artifact_location"
+            f"Invalid artifact_location {location[:100]!r}: this server keeps the files itself. Leave it out.",
+            field="artifact_location",
         )
-    return location
+
+
+def _taken(name: str) -> AlreadyExists:
+    return AlreadyExists(f"Experiment '{name}' already exists. Deleted experiments keep their name.")
 
 
 @transaction.atomic
-def create_experiment(*, actor: User, name: str, artifact_location: str = "", tags: dict[str, str] | None = None) -> Experiment:
+def create_experiment(
+    *, actor: User, name: str, artifact_location: str = "", tags: dict[str, str] | None = None
+) -> Experiment:
     _check_name(name)
+    _require_no_location(artifact_location)
     for key, value in (tags or {}).items():
         _check_tag(key, value)
-    if Experiment.objects.filter(name=name).exists():
-        raise AlreadyExists(f"Experiment '{name}' already exists.")
-    experiment = Experiment.objects.create(
-        name=name, user=actor, artifact_location=_check_location(artifact_location), tags=tags or {}
-    )
-    if not artifact_location:
-        experiment.artifact_location = f"mlflow-artifacts:/{experiment.pk}"
-        experiment.save(update_fields=["artifact_location"])
+    try:
+        with transaction.atomic():
+            experiment = Experiment.objects.create(name=name, user=actor, tags=tags or {})
+    except IntegrityError as error:
+        raise _taken(name) from error
+    experiment.artifact_location = f"mlflow-artifacts:/{experiment.pk}"
+    experiment.save(update_fields=["artifact_location"])
     return experiment
 
 
 def _locked(experiment_id: str, actor: User) -> Experiment:
     get_experiment(experiment_id)
-    experiment = Experiment.objects.select_for_update().get(pk=int(experiment_id))
+    experiment = Experiment.objects.select_for_update(of=("self",)).select_related("user").get(pk=int(experiment_id))
     require(can_manage(actor, experiment))
     return experiment
 
@@ -83,10 +88,12 @@ def _locked(experiment_id: str, actor: User) -> Experiment:
 def rename_experiment(*, actor: User, experiment_id: str, name: str) -> Experiment:
     experiment = _locked(experiment_id, actor)
     _check_name(name)
-    if Experiment.objects.filter(name=name).exclude(pk=experiment.pk).exists():
-        raise AlreadyExists(f"Experiment '{name}' already exists.")
     experiment.name, experiment.last_update_time = name, now_ms()
-    experiment.save(update_fields=["name", "last_update_time"])
+    try:
+        with transaction.atomic():
+            experiment.save(update_fields=["name", "last_update_time"])
+    except IntegrityError as error:
+        raise _taken(name) from error
     return experiment
 
 
@@ -95,7 +102,7 @@ def set_lifecycle(*, actor: User, experiment_id: str, stage: Lifecycle) -> None:
     """Delete or restore an experiment, its runs with it."""
     experiment = _locked(experiment_id, actor)
     if experiment.lifecycle_stage == stage:
-        raise NotFound(f"No Experiment with id={experiment_id} exists that is not {stage} already")
+        raise NotFound(f"No Experiment with id={experiment_id} exists: it is {stage} already")
     experiment.lifecycle_stage, experiment.last_update_time = stage, now_ms()
     experiment.save(update_fields=["lifecycle_stage", "last_update_time"])
     Run.objects.filter(experiment=experiment).update(lifecycle_stage=stage)

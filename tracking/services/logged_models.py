@@ -56,7 +56,10 @@ def create_logged_model(
     tags: dict[str, str] | None = None,
 ) -> LoggedModel:
     if any(sign in FORBIDDEN_IN_NAME for sign in name):
-        raise Invalid(f"Invalid model name ({name!r}) provided. Model name must not contain any of {FORBIDDEN_IN_NAME}", field="name")
+        raise Invalid(
+            f"Invalid model name ({name!r}) provided. Model name must not contain any of {FORBIDDEN_IN_NAME}",
+            field="name",
+        )
     if len(name) > 500 or len(model_type) > 500 or len(source_run_id) > 32:
         raise Invalid("name and model_type have at most 500 characters, source_run_id 32.", field="name")
     return LoggedModel.objects.create(
@@ -122,5 +125,7 @@ def note_version(*, model_id: str, name: str, version: int) -> None:
         noted = json.loads(model.tags.get(VERSIONS_TAG) or "[]")
     except (ValueError, RecursionError):
         noted = []  # a client wrote something else there: start the list anew
-    model.tags[VERSIONS_TAG] = json.dumps([*(noted if isinstance(noted, list) else []), {"name": name, "version": version}])
+    model.tags[VERSIONS_TAG] = json.dumps(
+        [*(noted if isinstance(noted, list) else []), {"name": name, "version": version}]
+    )
     model.save(update_fields=["tags"])

@@ -144,10 +144,13 @@ def log_batch(
     tags = _checked_tags(tags or {})
     _check_sizes(metrics, params, tags)
     metrics = [_checked_metric(metric) for metric in metrics]
+    # Before the run: registering a version locks a logged model, then its run.
+    models = _locked_models(actor, {metric.model_id for metric in metrics if metric.model_id})
     run = _locked(run_id, actor)
     _merge_params(run, params)
     _merge_tags(run, tags)
     _merge_metrics(run, metrics)
+    _add_to_logged_models(models, run, metrics)
     _save(run, "params", "tags", "run_name", "metrics")
 
 
@@ -155,9 +158,14 @@ def _check_sizes(metrics: Sequence[Metric], params: Sequence[tuple[str, str]], t
     sizes = {"metrics": len(metrics), "params": len(params), "tags": len(tags)}
     for what, size in sizes.items():
         if size > MAX_ENTRIES[what]:
-            raise Invalid(f"A batch logging request can contain at most {MAX_ENTRIES[what]} {what}. Got {size} {what}.")
+            raise Invalid(
+                f"A batch logging request can contain at most {MAX_ENTRIES[what]} {what}. Got {size} {what}. "
+                f"Please split up {what} across multiple requests and try again."
+            )
     if sum(sizes.values()) > 1000:
-        raise Invalid(f"A batch logging request can contain at most 1000 metrics, params and tags. Got {sum(sizes.values())}.")
+        raise Invalid(
+            f"A batch logging request can contain at most 1000 metrics, params and tags. Got {sum(sizes.values())}."
+        )
     keys = [key for key, _ in params]
     if len(keys) != len(set(keys)):
         raise Invalid("Duplicate parameter keys have been submitted in one batch.")
@@ -170,7 +178,10 @@ def _checked_tags(tags: dict[str, str]) -> dict[str, str]:
 def _checked_metric(metric: Metric) -> Metric:
     check_key(metric.key, "metric")
     if metric.timestamp < 0:
-        raise Invalid(f"Got invalid timestamp {metric.timestamp} for metric '{metric.key}'. Timestamp must be a nonnegative long integer.")
+        raise Invalid(
+            f"Got invalid timestamp {metric.timestamp} for metric '{metric.key}'. "
+            "Timestamp must be a nonnegative long integer."
+        )
     return metric
 
 
@@ -181,7 +192,8 @@ def _merge_params(run: Run, params: Iterable[tuple[str, str]]) -> None:
         if run.params.setdefault(key, value) != value:
             raise Invalid(
                 f"Changing param values is not allowed. Param with key='{key}' was already logged with "
-                f"value='{run.params[key][:200]}' for run ID='{run.run_id}'. Attempted logging new value '{value[:200]}'."
+                f"value='{run.params[key][:200]}' for run ID='{run.run_id}'. "
+                f"Attempted logging new value '{value[:200]}'."
             )
 
 
@@ -198,24 +210,31 @@ def stored_value(value: float) -> float:
     return value
 
 
+def _entry(metric: Metric) -> dict[str, Any]:
+    """A value as it stands in JSON."""
+    value = "NaN" if math.isnan(metric.value) else stored_value(metric.value)
+    entry: dict[str, Any] = {"value": value, "timestamp": metric.timestamp, "step": metric.step}
+    return entry | {k: v for k in ("model_id", "dataset_name", "dataset_digest") if (v := getattr(metric, k))}
+
+
 def _merge_metrics(run: Run, metrics: Iterable[Metric]) -> None:
-    points, by_model = [], {}
+    points = []
     for metric in metrics:
-        is_nan, value = math.isnan(metric.value), stored_value(metric.value)
-        entry: dict[str, Any] = {"value": "NaN" if is_nan else value, "timestamp": metric.timestamp, "step": metric.step}
-        entry |= {k: v for k in ("model_id", "dataset_name", "dataset_digest") if (v := getattr(metric, k))}
+        entry, is_nan = _entry(metric), math.isnan(metric.value)
         points.append(
             MetricPoint(
-                run=run, key=metric.key, value=0.0 if is_nan else value, is_nan=is_nan, timestamp=metric.timestamp, step=metric.step
+                run=run,
+                key=metric.key,
+                value=0.0 if is_nan else entry["value"],
+                is_nan=is_nan,
+                timestamp=metric.timestamp,
+                step=metric.step,
             )
         )
         last = run.metrics.get(metric.key)
         if last is None or _rank(entry) >= _rank(last):
             run.metrics[metric.key] = entry
-        if metric.model_id:
-            by_model.setdefault(metric.model_id, []).append({"key": metric.key, "run_id": run.run_id, **entry})
-    MetricPoint.objects.bulk_create(points, ignore_conflicts=True, batch_size=1000)
-    _add_to_logged_models(by_model)
+    MetricPoint.objects.bulk_create(points, ignore_conflicts=True)
 
 
 def _rank(entry: dict[str, Any]) -> tuple[int, int, float]:
@@ -224,19 +243,32 @@ def _rank(entry: dict[str, Any]) -> tuple[int, int, float]:
     return entry["step"], entry["timestamp"], -math.inf if value == "NaN" else value
 
 
-def _add_to_logged_models(by_model: dict[str, list[dict[str, Any]]]) -> None:
-    """A metric with a model_id is shown under that logged model too, one entry per key, run and dataset."""
-    if not by_model:
-        return
-    for model in LoggedModel.objects.select_for_update().filter(model_id__in=by_model).order_by("model_id"):
-        kept = {(m["key"], m["run_id"], m.get("dataset_digest")): m for m in model.metrics}
-        for entry in by_model[model.model_id]:
-            kept[(entry["key"], entry["run_id"], entry.get("dataset_digest"))] = entry
+def _locked_models(actor: User, model_ids: set[str]) -> list[LoggedModel]:
+    """Those of the logged models that the actor may write to; on others a metric stays with the run alone."""
+    if not model_ids:
+        return []
+    rows = LoggedModel.objects.select_for_update(of=("self",)).select_related("user")
+    return [model for model in rows.filter(model_id__in=model_ids).order_by("model_id") if can_write(actor, model)]
+
+
+def _add_to_logged_models(models: Iterable[LoggedModel], run: Run, metrics: Sequence[Metric]) -> None:
+    """A metric with a model_id is shown under that logged model too: the latest per key, run and dataset."""
+    for model in models:
+        kept = {_place(entry): entry for entry in model.metrics}
+        for metric in metrics:
+            if metric.model_id == model.model_id:
+                entry = {"key": metric.key, "run_id": run.run_id, **_entry(metric)}
+                last = kept.get(_place(entry))
+                if last is None or _rank(entry) >= _rank(last):
+                    kept[_place(entry)] = entry
         model.metrics = list(kept.values())
         model.save(update_fields=["metrics"])
 
 
-@transaction.atomic
+def _place(entry: dict[str, Any]) -> tuple[str, str, str, str]:
+    return entry["key"], entry["run_id"], entry.get("dataset_name", ""), entry.get("dataset_digest", "")
+
+
 def set_run_tag(*, actor: User, run_id: str, key: str, value: str) -> None:
     log_batch(actor=actor, run_id=run_id, tags={key: value})
 
@@ -255,8 +287,7 @@ def log_inputs(*, actor: User, run_id: str, datasets: Sequence[DatasetInput] = (
     run = _locked(run_id, actor)
     RunDataset.objects.bulk_create([RunDataset(run=run, **asdict(d)) for d in datasets], ignore_conflicts=True)
     if models:
-        known = run.inputs.get("models", [])
-        run.inputs["models"] = known + [model for model in models if model not in known]
+        run.inputs["models"] = list(dict.fromkeys([*run.inputs.get("models", []), *models]))
     _save(run, "inputs")
 
 
@@ -272,6 +303,7 @@ def log_outputs(*, actor: User, run_id: str, models: Sequence[tuple[str, int]]) 
 
 
 LOGGED_MODELS_TAG = "mlflow.log-model.history"
+MAX_HISTORY = 1_000_000
 _MODEL_KEYS = ("artifact_path", "flavors", "utc_time_created", "run_id")
 
 
@@ -286,6 +318,17 @@ def log_model_json(*, actor: User, run_id: str, model_json: str) -> None:
     if absent:
         raise Invalid(f"Model json is missing mandatory fields: {', '.join(absent)}", field="model_json")
     run = _locked(run_id, actor)
-    history = json.loads(run.tags.get(LOGGED_MODELS_TAG) or "[]")
-    run.tags[LOGGED_MODELS_TAG] = json.dumps([*history, model])
+    history = json.dumps([*_history(run), model])
+    if len(history) > MAX_HISTORY:
+        raise Invalid(f"The run's history of models would pass {MAX_HISTORY} characters.", field="model_json")
+    run.tags[LOGGED_MODELS_TAG] = history
     _save(run, "tags")
+
+
+def _history(run: Run) -> list[Any]:
+    """The models noted on the run so far; a tag that a client wrote something else into counts as none."""
+    try:
+        history = json.loads(run.tags.get(LOGGED_MODELS_TAG) or "[]")
+    except (ValueError, RecursionError):
+        return []
+    return history if isinstance(history, list) else []

@@ -94,7 +94,10 @@ def search(request: SignedInRequest, params: Params) -> dict[str, Any]:
     if limit is None:
         raise missing("max_results")
     if not 1 <= limit <= MAX_SEARCH:
-        raise Invalid(f"Invalid value {limit} for parameter 'max_results' supplied: it must be between 1 and {MAX_SEARCH}.", field="max_results")
+        raise Invalid(
+            f"Invalid value {limit} for parameter 'max_results' supplied: it must be between 1 and {MAX_SEARCH}.",
+            field="max_results",
+        )
     page = search_experiments(
         filter_text=params.string("filter"),
         view_type=params.choice("view_type", VIEW_TYPES, default="ACTIVE_ONLY"),

@@ -91,12 +91,18 @@ def search(request: SignedInRequest, params: Params) -> dict[str, Any]:
         raise missing("experiment_ids")
     limit = params.integer("max_results", default=50)
     if not 1 <= (limit or 0) <= MAX_SEARCH:
-        raise Invalid(f"Invalid value {limit} for parameter 'max_results' supplied: it must be between 1 and {MAX_SEARCH}.", field="max_results")
+        raise Invalid(
+            f"Invalid value {limit} for parameter 'max_results' supplied: it must be between 1 and {MAX_SEARCH}.",
+            field="max_results",
+        )
     page = search_logged_models(
         params.strings("experiment_ids"),
         filter_text=params.string("filter"),
         order_by=[_order(item) for item in params.objects("order_by")],
-        datasets=[(item.string("dataset_name", required=True), item.string("dataset_digest")) for item in params.objects("datasets")],
+        datasets=[
+            (item.string("dataset_name", required=True), item.string("dataset_digest"))
+            for item in params.objects("datasets")
+        ],
         limit=limit or 50,
         page_token=params.string("page_token"),
     )

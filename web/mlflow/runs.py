@@ -130,7 +130,8 @@ def log_inputs(request: SignedInRequest, params: Params) -> dict[str, Any]:
     for item in params.objects("datasets"):
         dataset = item.object("dataset")
         tags = {
-            tag.string("key", required=True, max_length=255): tag.string("value", max_length=500) for tag in item.objects("tags")
+            tag.string("key", required=True, max_length=255): tag.string("value", max_length=500)
+            for tag in item.objects("tags")
         }
         datasets.append(
             DatasetInput(
@@ -151,7 +152,8 @@ def log_inputs(request: SignedInRequest, params: Params) -> dict[str, Any]:
 @endpoint("POST")
 def log_outputs(request: SignedInRequest, params: Params) -> dict[str, Any]:
     models = [
-        (item.string("model_id", required=True, max_length=64), item.integer("step", default=0) or 0) for item in params.objects("models")
+        (item.string("model_id", required=True, max_length=64), item.integer("step", default=0) or 0)
+        for item in params.objects("models")
     ]
     services.log_outputs(actor=request.user, run_id=_run_id(params), models=models)
     return {}
@@ -168,7 +170,10 @@ def log_model(request: SignedInRequest, params: Params) -> dict[str, Any]:
 def search(request: SignedInRequest, params: Params) -> dict[str, Any]:
     limit = params.integer("max_results", default=1000)
     if not 1 <= (limit or 0) <= MAX_SEARCH:
-        raise Invalid(f"Invalid value {limit} for parameter 'max_results' supplied: it must be between 1 and {MAX_SEARCH}.", field="max_results")
+        raise Invalid(
+            f"Invalid value {limit} for parameter 'max_results' supplied: it must be between 1 and {MAX_SEARCH}.",
+            field="max_results",
+        )
     page = search_runs(
         params.strings("experiment_ids"),
         filter_text=params.string("filter"),
@@ -201,7 +206,9 @@ def metric_history(request: SignedInRequest, params: Params) -> dict[str, Any]:
     run_id, key = _run_id(params), params.string("metric_key", required=True)
     limit = params.integer("max_results")
     if limit is not None and limit < 1:
-        raise Invalid(f"Invalid value {limit} for parameter 'max_results' supplied: it must be at least 1.", field="max_results")
+        raise Invalid(
+            f"Invalid value {limit} for parameter 'max_results' supplied: it must be at least 1.", field="max_results"
+        )
     limit = min(limit or MAX_HISTORY, MAX_HISTORY)
     offset = read_offset(params.string("page_token"))
     points = MetricPoint.objects.filter(run=run_id, key=key).order_by("timestamp", "step", "value", "pk")
