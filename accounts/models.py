@@ -85,19 +85,29 @@ class Grant(models.Model):
     class Meta:
         constraints = [
             models.CheckConstraint(condition=Q(user__isnull=True) ^ Q(team__isnull=True), name="grant_to_user_or_team"),
-            models.CheckConstraint(condition=Q(model_id__isnull=True) ^ Q(pattern=""), name="grant_on_model_or_pattern"),
+            models.CheckConstraint(
+                condition=Q(model_id__isnull=True) ^ Q(pattern=""), name="grant_on_model_or_pattern"
+            ),
             # One level per holder and object: granting again replaces. Pattern "" and model id null stand for "not this".
             models.UniqueConstraint(
-                fields=["user", "model_id"], condition=Q(user__isnull=False, pattern=""), name="one_user_grant_per_model"
+                fields=["user", "model_id"],
+                condition=Q(user__isnull=False, pattern=""),
+                name="one_user_grant_per_model",
             ),
             models.UniqueConstraint(
-                fields=["user", "pattern"], condition=Q(user__isnull=False) & ~Q(pattern=""), name="one_user_grant_per_glob"
+                fields=["user", "pattern"],
+                condition=Q(user__isnull=False) & ~Q(pattern=""),
+                name="one_user_grant_per_glob",
             ),
             models.UniqueConstraint(
-                fields=["team", "model_id"], condition=Q(team__isnull=False, pattern=""), name="one_team_grant_per_model"
+                fields=["team", "model_id"],
+                condition=Q(team__isnull=False, pattern=""),
+                name="one_team_grant_per_model",
             ),
             models.UniqueConstraint(
-                fields=["team", "pattern"], condition=Q(team__isnull=False) & ~Q(pattern=""), name="one_team_grant_per_glob"
+                fields=["team", "pattern"],
+                condition=Q(team__isnull=False) & ~Q(pattern=""),
+                name="one_team_grant_per_glob",
             ),
         ]
         indexes = [models.Index(fields=["model_id"], name="grant_model_idx")]  # who may do what on this model

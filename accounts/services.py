@@ -52,7 +52,9 @@ def create_user(
     _check_email(email)
     if owner and not is_service:
         raise Invalid("Only a service account has an owner.", field="owner")
-    user = User(username=username, email=email, is_superuser=is_admin, is_staff=is_admin, is_service=is_service, owner=owner)
+    user = User(
+        username=username, email=email, is_superuser=is_admin, is_staff=is_admin, is_service=is_service, owner=owner
+    )
     user.set_unusable_password()
     try:
         with transaction.atomic():
@@ -126,7 +128,9 @@ def create_token(
     if not 1 <= len(name) <= 100 or not name.isprintable():
         raise Invalid("Give the token a name of 1 to 100 characters, to know it again by.", field="name")
     if expires_in is not None and not timedelta(0) < expires_in <= LONGEST_LIFETIME:
-        raise Invalid(f"A token lives for at most {LONGEST_LIFETIME.days} days, or has no end.", field="expires_in_days")
+        raise Invalid(
+            f"A token lives for at most {LONGEST_LIFETIME.days} days, or has no end.", field="expires_in_days"
+        )
     secret = TOKEN_PREFIX + secrets.token_urlsafe(32)
     token = Token.objects.create(
         user=user,

@@ -136,7 +136,9 @@ def api_exception_handler(exception: Exception, context: dict[str, Any]) -> Resp
         body = {"code": "invalid", "message": f"{field}: {message}" if field else message}
         answer.data = {"error": {**body, **({"field": field} if field else {}), "details": answer.data}}
     elif isinstance(exception, Http404 | drf.NotFound):
-        answer.data = {"error": {"code": "not_found", "message": "There is no such thing, or it is not for you to see."}}
+        answer.data = {
+            "error": {"code": "not_found", "message": "There is no such thing, or it is not for you to see."}
+        }
     elif isinstance(exception, PermissionDenied | drf.PermissionDenied):
         answer.data = {"error": {"code": "not_permitted", "message": _said(exception) or "You may not do this."}}
     else:

@@ -32,6 +32,10 @@ class Command(BaseCommand):
         except CountersignError as error:
             raise CommandError(error.message) from error
         if user.is_service:
-            self.stdout.write(f"Created the service account {user.username}. Give it a token: manage.py create_token {user.username}")
+            self.stdout.write(
+                f"Created the service account {user.username}. Give it a token: manage.py create_token {user.username}"
+            )
         else:
-            self.stdout.write(f"Created {user.username}. They sign in once with {settings.BASE_URL}{services.create_sign_in_link(user=user)}")
+            self.stdout.write(
+                f"Created {user.username}. They sign in once with {settings.BASE_URL}{services.create_sign_in_link(user=user)}"
+            )

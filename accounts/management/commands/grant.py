@@ -25,9 +25,7 @@ class Command(BaseCommand):
         try:
             user = services.find_user(options["user"]) if options["user"] else None
             team = services.find_team(options["team"]) if options["team"] else None
-            services.grant(
-                actor=None, level=Level[options["level"]], user=user, team=team, pattern=options["pattern"]
-            )
+            services.grant(actor=None, level=Level[options["level"]], user=user, team=team, pattern=options["pattern"])
         except CountersignError as error:
             raise CommandError(error.message) from error
         self.stdout.write(f"{user or team} has {options['level']} on {options['pattern']}.")

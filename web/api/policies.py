@@ -1,0 +1,127 @@
+"""/api/v1/policies/: policies with their revisions, in plain language too; publishing, and checking a text first."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db.models import QuerySet
+from drf_spectacular.utils import extend_schema, extend_schema_field
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from approvals import services
+from approvals.models import Policy
+from approvals.policy import PolicyError, parse, sentences
+from approvals.services.policies import UnreadablePolicy, checked_policy
+from core.errors import NotFound
+from web.api.endpoint import Endpoint, Input, PageInput, page_of, page_response, paged, read, user_of
+
+MAX_REVISIONS = 200
+
+
+class PoliciesInput(PageInput):
+    in_force = serializers.BooleanField(default=False, help_text="Only those that guard something today.")
+
+
+class PolicyInput(Input):
+    text = serializers.CharField(trim_whitespace=False, help_text="The YAML; its name says which policy it is.")
+
+
+class PolicyOutput(serializers.Serializer):
+    name = serializers.CharField()
+    url = serializers.CharField(source="get_absolute_url", help_text="Its page, from the root of the site.")
+    revision = serializers.IntegerField(source="current.number", default=None, allow_null=True)
+    created_at = serializers.DateTimeField()
+    archived_at = serializers.DateTimeField(allow_null=True, help_text="Since when it is out of force.")
+    reading = serializers.SerializerMethodField(help_text="What it says, in sentences; empty when it cannot be read.")
+
+    def get_reading(self, policy: Policy) -> list[str]:
+        try:
+            return sentences(parse(policy.current.text)) if policy.current else []
+        except PolicyError:  # its text is in the answer too, and POST /policies/check/ says what is wrong with it
+            return []
+
+
+class RevisionOutput(serializers.Serializer):
+    number = serializers.IntegerField()
+    author = serializers.CharField(source="author.username", default=None, allow_null=True)
+    created_at = serializers.DateTimeField()
+    text = serializers.CharField()
+
+
+class PolicyDetailOutput(PolicyOutput):
+    text = serializers.CharField(source="current.text", default="")
+    revisions = serializers.SerializerMethodField()
+
+    @extend_schema_field(RevisionOutput(many=True))
+    def get_revisions(self, policy: Policy) -> list[dict[str, Any]]:
+        return RevisionOutput(policy.revisions.select_related("author")[:MAX_REVISIONS], many=True).data
+
+
+class ProblemOutput(serializers.Serializer):
+    line = serializers.IntegerField()
+    column = serializers.IntegerField()
+    message = serializers.CharField()
+
+
+class CheckOutput(serializers.Serializer):
+    valid = serializers.BooleanField()
+    name = serializers.CharField(allow_null=True)
+    reading = serializers.ListField(child=serializers.CharField(), help_text="What it would say, in sentences.")
+    problems = ProblemOutput(many=True)
+
+
+def _all() -> QuerySet[Policy]:
+    return Policy.objects.select_related("current")
+
+
+def find(name: str) -> Policy:
+    policy = _all().filter(name=name).first()
+    if policy is None:
+        raise NotFound("There is no such policy.")
+    return policy
+
+
+class Policies(Endpoint):
+    @extend_schema(parameters=[PoliciesInput], responses=paged(PolicyOutput))
+    def get(self, request: Request) -> Response:
+        """All policies, the newest first."""
+        asked = read(PoliciesInput, request)
+        rows = _all().filter(archived_at=None, current__isnull=False) if asked["in_force"] else _all()
+        page = page_of(rows, limit=asked["limit"], cursor=asked["cursor"])
+        return page_response(PolicyOutput(page.rows, many=True).data, page.next_cursor)
+
+    @extend_schema(request=PolicyInput, responses={201: PolicyDetailOutput})
+    def post(self, request: Request) -> Response:
+        """Put a text in force, as the next revision of the policy it names. For administrators."""
+        revision = services.publish_policy(actor=user_of(request), **read(PolicyInput, request))
+        return Response(PolicyDetailOutput(find(revision.policy.name)).data, status=201)
+
+
+class PolicyDetail(Endpoint):
+    @extend_schema(responses=PolicyDetailOutput)
+    def get(self, request: Request, name: str) -> Response:
+        """One policy with its revisions."""
+        return Response(PolicyDetailOutput(find(name)).data)
+
+
+class PolicyArchive(Endpoint):
+    @extend_schema(request=None, responses=PolicyDetailOutput)
+    def post(self, request: Request, name: str) -> Response:
+        """Take a policy out of force; its revisions stay. For administrators."""
+        services.archive_policy(actor=user_of(request), policy=find(name))
+        return Response(PolicyDetailOutput(find(name)).data)
+
+
+class PolicyCheck(Endpoint):
+    only_reads = True
+
+    @extend_schema(request=PolicyInput, responses=CheckOutput)
+    def post(self, request: Request) -> Response:
+        """Read a text without publishing it: what it says, or what is wrong with it and in which line."""
+        try:
+            policy = checked_policy(read(PolicyInput, request)["text"])
+        except UnreadablePolicy as error:
+            return Response({"valid": False, "name": None, "reading": [], "problems": error.problems})
+        return Response({"valid": True, "name": policy.name, "reading": sentences(policy), "problems": []})

@@ -1,0 +1,335 @@
+"""/api/v1/requests/: asking for a transition, judging it, and waiting for the decision."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any
+
+from django.conf import settings
+from django.db import connection
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from accounts.models import User
+from approvals import services
+from approvals.models import Comment, Review, TransitionRequest
+from approvals.permissions import can_mark_ready, can_review_standing, can_withdraw
+from approvals.standing import standing_of, standings_of
+from core.answers import Answer
+from core.errors import NotFound
+from registry.gate import Target
+from registry.models import TargetKind
+from registry.queries import canonical_stage, get_version
+from web.api.endpoint import Endpoint, Input, PageInput, page_of, page_response, paged, read, user_of
+
+State = TransitionRequest.State
+Decision = Review.Decision
+MAX_REMARKS = 500
+LONGEST_WAIT = 60  # seconds
+# A waiting call keeps a thread of the server busy: most threads stay free for everybody else.
+WAITING_PLACES = threading.BoundedSemaphore(max(1, settings.WEB_THREADS // 2))
+
+
+class RequestsInput(PageInput):
+    state = serializers.ChoiceField(
+        choices=[*State.choices, ("pending", "Open, or changes asked for"), ("decided", "Closed")], required=False
+    )
+    model = serializers.CharField(max_length=256, required=False)
+    mine = serializers.BooleanField(default=False, help_text="Only those that you asked for.")
+    waiting_on_me = serializers.BooleanField(default=False, help_text="Only those in which it is your turn.")
+
+
+class RequestInput(Input):
+    model = serializers.CharField(max_length=256, trim_whitespace=False)
+    version = serializers.IntegerField(min_value=1, max_value=2**31 - 1)
+    target = serializers.CharField(max_length=256, help_text="A stage (Production) or an alias (@champion).")
+    comment = serializers.CharField(default="", allow_blank=True)
+    archive_existing = serializers.BooleanField(
+        default=True, help_text="Archive who holds the stage, in the same moment."
+    )
+
+
+class ReviewInput(Input):
+    decision = serializers.ChoiceField(choices=Decision.choices)
+    comment = serializers.CharField(default="", allow_blank=True, help_text="Needed unless you approve.")
+    seen = serializers.CharField(max_length=1000, help_text="The request's field of this name: what you decide about.")
+
+
+class RemarkInput(Input):
+    comment = serializers.CharField(default="", allow_blank=True)
+
+
+class CommentInput(Input):
+    text = serializers.CharField()
+
+
+class WaitInput(Input):
+    wait = serializers.IntegerField(
+        min_value=0,
+        max_value=LONGEST_WAIT,
+        default=0,
+        help_text="Answer when the state changes, and after so many seconds at the latest.",
+    )
+    state = serializers.ChoiceField(
+        choices=State.choices, required=False, help_text="The state you know: another one is answered at once."
+    )
+
+
+class CountsOutput(serializers.Serializer):
+    met = serializers.IntegerField()
+    total = serializers.IntegerField()
+
+
+class RequestOutput(serializers.Serializer):
+    id = serializers.IntegerField()
+    url = serializers.CharField(source="get_absolute_url", help_text="Its page, from the root of the site.")
+    model = serializers.CharField(source="model.name")
+    version = serializers.IntegerField(source="version.version")
+    target = serializers.CharField(source="asks_for", help_text="A stage, or an alias as @name.")
+    from_stage = serializers.CharField()
+    state = serializers.ChoiceField(choices=State.choices)
+    requester = serializers.CharField(source="requester.username")
+    comment = serializers.CharField()
+    archive_existing = serializers.BooleanField()
+    created_at = serializers.DateTimeField()
+    updated_at = serializers.DateTimeField()
+    closed_at = serializers.DateTimeField(allow_null=True)
+    closed_by = serializers.CharField(source="closed_by.username", default=None, allow_null=True)
+    closed_reason = serializers.CharField()
+
+
+class RequestRowOutput(RequestOutput):
+    sentence = serializers.CharField(help_text="Where it stands, or why it was closed.")
+    requirements = CountsOutput(allow_null=True, help_text="As of now; once closed, as of the decision.")
+
+
+class PinsOutput(serializers.Serializer):
+    digest = serializers.CharField()
+    evidence = serializers.CharField(source="evidence.digest")
+    policy_revisions = serializers.ListField(child=serializers.IntegerField())
+    baseline = serializers.IntegerField(source="baseline.version", default=None, allow_null=True)
+
+
+class ReviewOutput(serializers.Serializer):
+    id = serializers.IntegerField()
+    reviewer = serializers.CharField(source="reviewer.username")
+    teams = serializers.ListField(child=serializers.CharField())
+    decision = serializers.ChoiceField(choices=Decision.choices)
+    comment = serializers.CharField()
+    created_at = serializers.DateTimeField()
+    is_current = serializers.BooleanField(help_text="False once the person has given a newer verdict.")
+    dismissed_at = serializers.DateTimeField(allow_null=True)
+    dismissed_reason = serializers.CharField()
+
+
+class CommentOutput(serializers.Serializer):
+    id = serializers.IntegerField()
+    author = serializers.CharField(source="author.username")
+    text = serializers.CharField()
+    created_at = serializers.DateTimeField()
+
+
+class AnswerOutput(serializers.Serializer):
+    allowed = serializers.BooleanField()
+    reason = serializers.CharField()
+
+
+class MayOutput(serializers.Serializer):
+    approve = AnswerOutput()
+    request_changes = AnswerOutput()
+    reject = AnswerOutput()
+    withdraw = AnswerOutput()
+    mark_ready = AnswerOutput()
+
+
+class NodeOutput(serializers.Serializer):
+    kind = serializers.CharField()
+    title = serializers.CharField()
+    status = serializers.ChoiceField(choices=["met", "unmet", "waiting", "error", "skipped"])
+    reason = serializers.CharField()
+    figure = serializers.CharField()
+    needed = serializers.CharField()
+    who = serializers.ListField(child=serializers.CharField())
+    children = serializers.ListField(child=serializers.DictField(), help_text="Nodes like this one.")
+
+
+class VerdictOutput(serializers.Serializer):
+    satisfied = serializers.BooleanField()
+    all_met = serializers.BooleanField()
+    sentence = serializers.CharField()
+    counts = CountsOutput()
+    waiting_for = serializers.DictField(child=serializers.IntegerField(), help_text="What is still to come, by kind.")
+    tree = NodeOutput()
+
+
+class RequestDetailOutput(RequestOutput):
+    verdict = VerdictOutput(allow_null=True, help_text="As of now; once closed, as of the decision.")
+    pins = PinsOutput(help_text="What it is judged on, as last looked at.")
+    drift = serializers.ListField(child=serializers.CharField(), help_text="What has moved since, as sentences.")
+    seen = serializers.CharField(allow_null=True, help_text="Send this with a review. Null once closed.")
+    may = MayOutput(help_text="What you may do with it, and why not.")
+    your_approval_applies = serializers.BooleanField(help_text="Whether yours would be the last one needed.")
+    reviews = ReviewOutput(many=True)
+    comments = CommentOutput(many=True)
+
+
+def find(user: User, pk: int) -> TransitionRequest:
+    found = TransitionRequest.objects.visible_to(user).with_rows().filter(pk=pk).first()
+    if found is None:
+        raise NotFound("There is no such request, or it is not for you to see.")
+    return found
+
+
+def target_of(text: str) -> Target:
+    """``Production`` is a stage, ``@champion`` an alias."""
+    if text.startswith("@"):
+        return Target(TargetKind.ALIAS, text[1:])
+    return Target(TargetKind.STAGE, canonical_stage(text))
+
+
+def detail(request: Request, pk: int, *, status: int = 200) -> Response:
+    user = user_of(request)
+    item = find(user, pk)
+    standing = standing_of(item)
+    may = {
+        **{decision.value: _answer(can_review_standing(user, item, decision, standing)) for decision in Decision},
+        "withdraw": _answer(can_withdraw(user, item)),
+        "mark_ready": _answer(can_mark_ready(user, item)),
+    }
+    reviews = item.reviews.select_related("reviewer").order_by("id")[:MAX_REMARKS]
+    comments = Comment.objects.filter(request=item).select_related("author").order_by("id")[:MAX_REMARKS]
+    shown: dict[str, Any] = {
+        **RequestOutput(item).data,
+        "verdict": standing.verdict.to_json() if item.is_pending else item.verdict,
+        "pins": PinsOutput(item).data,
+        "drift": list(standing.drift) if item.is_pending else [],
+        "seen": standing.seen if item.is_pending else None,
+        "may": may,
+        "your_approval_applies": bool(item.is_pending and may["approve"]["allowed"] and standing.would_apply(user)),
+        "reviews": ReviewOutput(reviews, many=True).data,
+        "comments": CommentOutput(comments, many=True).data,
+    }
+    return Response(shown, status=status)
+
+
+def _answer(answer: Answer) -> dict[str, Any]:
+    return {"allowed": answer.allowed, "reason": answer.reason}
+
+
+def _rows(items: list[TransitionRequest]) -> list[dict[str, Any]]:
+    """Each with where it stands: in as many statements as for one."""
+    pending = [item for item in items if item.is_pending]
+    verdicts = {
+        item.pk: standing.verdict.to_json() for item, standing in zip(pending, standings_of(pending), strict=True)
+    }
+    return [_row(item, verdicts.get(item.pk) or item.verdict) for item in items]
+
+
+def _row(item: TransitionRequest, verdict: dict[str, Any] | None) -> dict[str, Any]:
+    sentence = verdict["sentence"] if item.is_pending and verdict else item.closed_reason
+    return {**RequestOutput(item).data, "sentence": sentence, "requirements": verdict["counts"] if verdict else None}
+
+
+class Requests(Endpoint):
+    @extend_schema(parameters=[RequestsInput], responses=paged(RequestRowOutput))
+    def get(self, request: Request) -> Response:
+        """Requests about models you may read, the newest first."""
+        user, asked = user_of(request), read(RequestsInput, request)
+        requests = TransitionRequest.objects
+        rows = requests.waiting_on(user) if asked["waiting_on_me"] else requests.visible_to(user)
+        if asked["mine"]:
+            rows = rows.filter(requester=user)
+        if "model" in asked:
+            rows = rows.filter(model__name=asked["model"], model__deleted_at=None)
+        state = asked.get("state")
+        if state == "pending":
+            rows = rows.pending()
+        elif state == "decided":
+            rows = rows.decided()
+        elif state:
+            rows = rows.filter(state=state)
+        page = page_of(rows.with_rows(), limit=asked["limit"], cursor=asked["cursor"])
+        return page_response(_rows(page.rows), page.next_cursor)
+
+    @extend_schema(request=RequestInput, responses={201: RequestDetailOutput})
+    def post(self, request: Request) -> Response:
+        """Ask that a version gets a stage or an alias. Applied at once when nothing is unmet."""
+        asked = read(RequestInput, request)
+        opened = services.open_request(
+            actor=user_of(request),
+            version=get_version(user_of(request), asked["model"], asked["version"]),
+            target=target_of(asked["target"]),
+            comment=asked["comment"],
+            archive_existing=asked["archive_existing"],
+        )
+        return detail(request, opened.pk, status=201)
+
+
+class RequestDetail(Endpoint):
+    @extend_schema(parameters=[WaitInput], responses=RequestDetailOutput)
+    def get(self, request: Request, pk: int) -> Response:
+        """One request with its verdict, reviews and comments. With ``wait`` the answer comes when its state changes."""
+        asked = read(WaitInput, request)
+        item = find(user_of(request), pk)
+        if asked["wait"] and item.is_pending:
+            wait_for_change(item, known=asked.get("state", item.state), seconds=asked["wait"])
+        return detail(request, pk)
+
+
+def wait_for_change(item: TransitionRequest, *, known: str, seconds: int) -> None:
+    """Return when the state is another than ``known``, or after ``seconds``. When all places are taken, at once.
+
+    Looks once a second and holds no connection to the database in between.
+    """
+    if item.state != known or not WAITING_PLACES.acquire(blocking=False):
+        return
+    try:
+        deadline = time.monotonic() + seconds
+        while (left := deadline - time.monotonic()) > 0:
+            if not connection.in_atomic_block:
+                connection.close()
+            time.sleep(min(1, left))
+            if TransitionRequest.objects.filter(pk=item.pk).values_list("state", flat=True).get() != known:
+                return
+    finally:
+        WAITING_PLACES.release()
+
+
+class RequestReviews(Endpoint):
+    @extend_schema(request=ReviewInput, responses={201: RequestDetailOutput})
+    def post(self, request: Request, pk: int) -> Response:
+        """Approve, ask for changes or reject. The last approval needed applies the request."""
+        item = find(user_of(request), pk)
+        services.submit_review(actor=user_of(request), review_request=item, **read(ReviewInput, request))
+        return detail(request, pk, status=201)
+
+
+class RequestWithdraw(Endpoint):
+    @extend_schema(request=RemarkInput, responses=RequestDetailOutput)
+    def post(self, request: Request, pk: int) -> Response:
+        """Take the request back."""
+        item = find(user_of(request), pk)
+        services.withdraw_request(actor=user_of(request), review_request=item, **read(RemarkInput, request))
+        return detail(request, pk)
+
+
+class RequestReady(Endpoint):
+    @extend_schema(request=RemarkInput, responses=RequestDetailOutput)
+    def post(self, request: Request, pk: int) -> Response:
+        """Answer a call for changes: look again."""
+        item = find(user_of(request), pk)
+        services.mark_ready(actor=user_of(request), review_request=item, **read(RemarkInput, request))
+        return detail(request, pk)
+
+
+class RequestComments(Endpoint):
+    @extend_schema(request=CommentInput, responses={201: CommentOutput})
+    def post(self, request: Request, pk: int) -> Response:
+        """Say something in its conversation."""
+        item = find(user_of(request), pk)
+        text = read(CommentInput, request)["text"]
+        comment = services.add_comment(actor=user_of(request), version=item.version, text=text, review_request=item)
+        return Response(CommentOutput(comment).data, status=201)
