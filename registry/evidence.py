@@ -76,7 +76,6 @@ def _of_run(run: Run) -> dict[str, Any]:
             "run_id": run.run_id,
             "run_name": run.run_name,
             "experiment_id": run.experiment_id,
-            "status": run.status,
             "user_id": run.user_id,
         },
         "params": run.params,
