@@ -30,8 +30,7 @@ CHUNK = 1024 * 1024
 MAX_PATH = 1000
 DELETE_AT_ONCE = 5000  # SQLite takes 32,766 parameters in a statement
 INVALID_PATH = "Invalid path"
-_RUN_ID = re.compile(r"[0-9a-f]{32}")
-_LOGGED_MODEL_ID = re.compile(r"m-[0-9a-f]{32}")
+_ROOT = re.compile(r"[0-9]+/(?:(?P<run>[0-9a-f]{32})|models/(?P<model>m-[0-9a-f]{32}))/artifacts(?:/(?P<path>.+))?")
 _REFUSED = re.compile(r"[\x00-\x1f\x7f\\#]|^[A-Za-z]:")
 
 
@@ -75,18 +74,11 @@ def clean_path(path: str) -> str:
 
 def parse_path(path: str) -> Place:
     """``<experiment>/<run>/artifacts/…`` or ``<experiment>/models/<model>/artifacts/…``. Raises Invalid."""
-    parts = clean_path(path).split("/")
-    if len(parts) >= 3 and parts[0].isdigit() and _RUN_ID.fullmatch(parts[1]) and parts[2] == "artifacts":
-        return Place(parts[1], "/".join(parts[3:]))
-    if (
-        len(parts) >= 4
-        and parts[0].isdigit()
-        and parts[1] == "models"
-        and _LOGGED_MODEL_ID.fullmatch(parts[2])
-        and parts[3] == "artifacts"
-    ):
-        return Place(parts[2], "/".join(parts[4:]))
-    raise Invalid(f"{INVALID_PATH}: it is not inside the artifacts of a run or logged model.", field="path")
+    match = _ROOT.fullmatch(clean_path(path))
+    if match is None:
+        raise Invalid(f"{INVALID_PATH}: it is not inside the artifacts of a run or logged model.", field="path")
+    inside = match["path"] or ""
+    return Place(match["run"] or match["model"], clean_path(inside) if inside else "")
 
 
 def _owner(place: Place, *, lock: bool = False) -> Run | LoggedModel:
@@ -144,7 +136,7 @@ def store(*, actor: User, place: Place, stream: Readable, length: int | None) ->
     stored = False
     try:
         digest, size = _write(key, stream)
-        if length is not None and size != length:
+        if length not in (None, size):
             raise Invalid(f"The upload broke off: {size} of {length} bytes arrived. Send the file again.")
         file = _publish(actor, place, key, digest, size)
         stored = True

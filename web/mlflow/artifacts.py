@@ -61,7 +61,7 @@ def _upload(request: SignedInRequest, *, path: str) -> HttpResponseBase:
     try:
         place = artifacts.parse_path(path)
         length = request.META.get("CONTENT_LENGTH") or None
-        if length is not None and not length.isdigit():
+        if length is not None and not length.isdecimal():
             raise Invalid("Content-Length must be a number.")
         artifacts.store(actor=request.user, place=place, stream=request, length=int(length) if length else None)
     except UnreadablePostError:

@@ -42,16 +42,16 @@ class Door:
         assert isinstance(body, dict)
         return body
 
-    def get(self, path: str, **query: Any) -> dict[str, Any]:
+    def get(self, path: str, /, **query: Any) -> dict[str, Any]:
         return self._ok(self.send("GET", path, query=query))
 
-    def post(self, path: str, **body: Any) -> dict[str, Any]:
+    def post(self, path: str, /, **body: Any) -> dict[str, Any]:
         return self._ok(self.send("POST", path, body))
 
-    def patch(self, path: str, **body: Any) -> dict[str, Any]:
+    def patch(self, path: str, /, **body: Any) -> dict[str, Any]:
         return self._ok(self.send("PATCH", path, body))
 
-    def delete(self, path: str, **body: Any) -> dict[str, Any]:
+    def delete(self, path: str, /, **body: Any) -> dict[str, Any]:
         return self._ok(self.send("DELETE", path, body))
 
     def refused(
