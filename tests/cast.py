@@ -1,7 +1,7 @@
 """The people of the tests, known by what they do.
 
 mira asks, alice (team risk) and dkim (team ml-leads) review, sam only watches, eve is outside, ci_bot reports, admin
-administers. Fixtures of those names are users; ``api(user)`` speaks for one with a token, ``browser(user)`` in a session.
+administers. Fixtures of those names are users; ``api(user)`` speaks for one with a token, ``session(user)`` in a session.
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ def api(db: None) -> Callable[..., Api]:
 
 
 @pytest.fixture
-def browser(db: None) -> Callable[[User], Client]:
+def session(db: None) -> Callable[[User], Client]:
     """Somebody signed in with a session; forms need no CSRF token here."""
 
     def signed_in(user: User) -> Client:
