@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 from django.core.management import call_command
 from django.db import connection
+from django.db.backends.postgresql.base import DatabaseWrapper as PostgreSQL
 
 from accounts.services import bootstrap_administrator
 
@@ -17,7 +18,9 @@ def prepare() -> tuple[str, str] | None:
     """Migrate; then, the first time ever, the administrator's sign-in path and token."""
     with one_at_a_time():
         call_command("migrate", interactive=False, verbosity=0)
-        return bootstrap_administrator()
+        first = bootstrap_administrator()
+    _leave_database()
+    return first
 
 
 @contextmanager
@@ -36,3 +39,10 @@ def one_at_a_time() -> Iterator[None]:
                 cursor.execute("SELECT pg_advisory_unlock(%s)", [MIGRATION_LOCK])
     finally:
         lock.close()
+
+
+def _leave_database() -> None:
+    """What comes next, here or in a fork, starts without an open connection."""
+    connection.close()
+    if isinstance(connection, PostgreSQL):
+        connection.close_pool()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 from dataclasses import dataclass
 
@@ -13,14 +12,12 @@ from django.conf import settings
 class Process:
     """``python -m module arguments``.
 
-    ``orphan_signal`` is what it gets from the system when its supervisor is killed. ``starts_warm`` lets it begin as a
-    fork of the supervisor, with Django loaded already: ready two seconds sooner.
+    ``starts_warm`` lets it begin as a fork of the supervisor, with Django loaded already: ready two seconds sooner.
     """
 
     name: str
     module: str
     arguments: tuple[str, ...]
-    orphan_signal: signal.Signals
     starts_warm: bool = False
 
     @property
@@ -37,21 +34,21 @@ def web() -> Process:
         *("--graceful-timeout", "8", "--limit-request-line", "8190"),
         *("--no-control-socket", "--log-level", "warning"),
     )
-    return Process("web", "gunicorn", arguments, signal.SIGQUIT, starts_warm=True)
+    return Process("web", "gunicorn", arguments, starts_warm=True)
 
 
 def worker() -> Process:
     """One worker of threads on the embedded broker, whose files two workers would corrupt; processes on Redis."""
     common = ("-q", "-A", "config", "worker", "--concurrency", str(settings.JOB_WORKERS))
     if settings.REDIS_URL:
-        return Process("worker", "celery", (*common, "--pool", "prefork"), signal.SIGQUIT)
+        return Process("worker", "celery", (*common, "--pool", "prefork"))
     alone = ("--pool", "threads", "--without-gossip", "--without-mingle", "--without-heartbeat")
-    return Process("worker", "celery", (*common, *alone), signal.SIGKILL)
+    return Process("worker", "celery", (*common, *alone))
 
 
 def beat() -> Process:
     """The clock. One for the whole installation; a second one only makes the sweep run twice as often."""
-    return Process("beat", "celery", ("-q", "-A", "config", "beat", "--max-interval", "1"), signal.SIGKILL)
+    return Process("beat", "celery", ("-q", "-A", "config", "beat", "--max-interval", "1"))
 
 
 PROCESSES = {"web": web, "worker": worker, "beat": beat}

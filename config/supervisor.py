@@ -1,7 +1,7 @@
 """Runs processes as one tree: prefixed output, restarts, and nothing left behind however it ends.
 
 Stopping: SIGTERM or Ctrl-C stops every process and waits for it. Should the supervisor itself be killed, the system
-signals each process (Linux: ``PR_SET_PDEATHSIG``), so no orphan keeps the port or the queue.
+kills each process (Linux: ``PR_SET_PDEATHSIG``), so no orphan keeps the port or the queue.
 """
 
 from __future__ import annotations
@@ -183,7 +183,7 @@ def _become(process: Process, output: int, supervisor: int, *, warm: bool) -> No
     status = 1
     try:
         os.setpgid(0, 0)  # Ctrl-C reaches the supervisor alone, and the group can be ended as a whole
-        _end_with(supervisor, process.orphan_signal)
+        _end_with(supervisor)
         signal.set_wakeup_fd(-1)
         for number in (*STOP_SIGNALS, signal.SIGCHLD):
             signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
@@ -233,11 +233,14 @@ def _wake_up_only(_number: int, _frame: object) -> None:
     """Python writes the number to the wake-up socket; there is nothing else to do."""
 
 
-def _end_with(supervisor: int, number: signal.Signals) -> None:
-    """Ask the system to signal this process when the supervisor's main thread, which made it, is gone."""
+def _end_with(supervisor: int) -> None:
+    """Ask the system to kill this process when the supervisor's main thread, which made it, is gone.
+
+    Children of its own notice: a gunicorn worker by its parent, a Celery process by its pipe.
+    """
     if _libc is None:
         return
-    _libc.prctl(PR_SET_PDEATHSIG, int(number))
+    _libc.prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL))
     if os.getppid() != supervisor:  # it died before the line above
         os._exit(1)
 

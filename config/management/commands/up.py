@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from celery.beat import EmbeddedService
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db import OperationalError, connections
+from django.db import OperationalError
 
 from config import greeting, processes
 from config.celery import app
@@ -44,7 +44,6 @@ class Command(BaseCommand):
             first = prepare()
         except OperationalError as error:
             raise CommandError(f"The database does not let itself be prepared: {str(error).strip()}.") from error
-        connections.close_all()
         self._greet(first)
         started = [processes.web(), processes.worker()]
         if production:

@@ -1,0 +1,91 @@
+"""The production form: separate processes on PostgreSQL, Redis and a store of files, as `make run-production` starts them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import urllib.request
+import uuid
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import psycopg
+import pytest
+
+from tests.servers import Server, processes_of, wait_until_gone
+
+pytestmark = [pytest.mark.slow, pytest.mark.postgres]
+
+DATABASE_URL = os.environ.get("DATABASE_URL", "")
+REDIS_URL = os.environ.get("REDIS_URL", "")
+
+
+@pytest.fixture
+def database() -> Iterator[str]:
+    """The address of an empty database of this test."""
+    if not DATABASE_URL or not REDIS_URL:
+        pytest.skip("needs DATABASE_URL and REDIS_URL")
+    name = f"countersign_{uuid.uuid4().hex[:12]}"
+    server = urlsplit(DATABASE_URL)._replace(path="/postgres").geturl()
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+        yield urlsplit(DATABASE_URL)._replace(path=f"/{name}").geturl()
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def start(tmp_path: Path, database: str) -> Iterator[Callable[[], Server]]:
+    servers: list[Server] = []
+
+    def start() -> Server:
+        folder = tmp_path / str(len(servers))  # two machines share the services, not a folder
+        environment = {
+            "DATABASE_URL": database,
+            "REDIS_URL": REDIS_URL,
+            "STORAGE_URL": f"file://{tmp_path}/files",
+            "SECRET_KEY": "k" * 50,
+        }
+        servers.append(Server(folder, "--production", **environment))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.stop(signal.SIGKILL)
+        wait_until_gone(server)
+
+
+def test_it_starts_answers_and_leaves_no_process(start: Callable[[], Server]) -> None:
+    server = start()
+
+    server.wait_ready()
+
+    with urllib.request.urlopen(f"{server.url}/health/ready", timeout=10) as response:
+        assert response.status == 200
+    commands = [Path(f"/proc/{pid}/cmdline").read_bytes() for pid in processes_of(server)]
+    assert {part for part in (b"gunicorn", b"worker", b"beat") if any(part in command for command in commands)} == {
+        b"gunicorn",
+        b"worker",
+        b"beat",
+    }
+    assert server.stop() == 0
+    assert not wait_until_gone(server, within=0)
+
+
+def test_a_killed_supervisor_leaves_no_process(start: Callable[[], Server]) -> None:
+    server = start()
+    server.wait_ready()
+
+    server.stop(signal.SIGKILL)
+
+    assert not wait_until_gone(server)
+
+
+def test_two_machines_that_start_at_once_migrate_once_and_make_one_administrator(start: Callable[[], Server]) -> None:
+    servers = [start(), start()]
+
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(Server.wait_ready, servers))
+
+    assert sum("First start" in server.text for server in servers) == 1
