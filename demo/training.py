@@ -5,6 +5,8 @@ Everything goes through the stock ``mlflow`` client, as a team's own training sc
 
 from __future__ import annotations
 
+import contextlib
+import io
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -20,6 +22,8 @@ from sklearn.model_selection import train_test_split
 
 # Named, so that log_model does not start an interpreter to find them out.
 REQUIREMENTS = ["scikit-learn", "pandas", "numpy"]
+# Made here, a moment ago: the boosted trees may be read back.
+TRUSTED_TYPES = ["sklearn.tree._tree.Tree"]
 
 
 @dataclass(frozen=True)
@@ -67,13 +71,15 @@ def train_version(recipe: Recipe, attempt: Attempt, *, seed: int) -> str:
         for step, score in enumerate(_learning_curve(recipe, estimator, x_test, y_test)):
             mlflow.log_metric("validation_score", score, step=step)
         mlflow.log_metrics(_metrics(recipe, estimator, x_test, y_test))
-        mlflow.sklearn.log_model(
-            estimator,
-            name="model",
-            registered_model_name=recipe.name,
-            signature=infer_signature(x_test, estimator.predict(x_test)),
-            pip_requirements=REQUIREMENTS,
-        )
+        with contextlib.redirect_stderr(io.StringIO()):  # the client says again that the model exists already
+            mlflow.sklearn.log_model(
+                estimator,
+                name="model",
+                registered_model_name=recipe.name,
+                signature=infer_signature(x_test, estimator.predict(x_test)),
+                pip_requirements=REQUIREMENTS,
+                skops_trusted_types=TRUSTED_TYPES,
+            )
     client = mlflow.MlflowClient()
     version = max(
         (v for v in client.search_model_versions(f"name='{recipe.name}'") if v.run_id == run.info.run_id),
