@@ -9,7 +9,7 @@ guards: [stage:Production, alias:champion]
 requirements:
   - metric: {name: accuracy, min: 0.90}
   - metric: {name: f1, min: 0.88}
-  - metric: {name: auc, baseline: production, max_drop: 0.02}
+  - metric: {name: auc, baseline: production, max_drop: 0.03}
   - metric: {name: latency_p95_ms, max: 60}
   - approvals: {count: 2, teams: {risk: 1, ml-leads: 1}}
 reviews:
