@@ -9,8 +9,9 @@ from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from approvals.models import TransitionRequest
+from approvals.policy import MetricRule
 from approvals.standing import Standing, standings_of
-from registry.comparison import compare
+from registry.comparison import Changed, compare
 from web.signed_in import SignedInRequest
 
 PAGE_SIZE = 25
@@ -60,12 +61,28 @@ def _row(item: TransitionRequest, standing: Standing) -> dict[str, Any]:
     }
 
 
-def _worst_change(standing: Standing) -> Any:
-    """The metric that fell most against the holder of the target, relative to what it was; None when none fell."""
-    baseline = standing.known.baseline
-    version = standing.known.question.version
+def _worst_change(standing: Standing) -> Changed | None:
+    """The metric that got worst against the holder of the target, relative to what it was; None when none did.
+
+    Only metrics that a policy asks for count: which way is better is known of no other.
+    """
+    baseline, version = standing.known.baseline, standing.known.question.version
     if baseline is None or baseline.evidence is None or version.evidence is None:
         return None
-    compared = compare(baseline.evidence.data, version.evidence.data).metrics
-    fallen = [c for c in compared if c.before and c.after is not None and c.after < c.before]
-    return min(fallen, key=lambda c: (c.after - c.before) / abs(c.before), default=None)
+    rules = {
+        asked.name: asked
+        for rule in standing.rules
+        if rule.read is not None
+        for asked in rule.read.requirements
+        if isinstance(asked, MetricRule)
+    }
+    losses = {}
+    for change in compare(baseline.evidence.data, version.evidence.data).metrics:
+        asked = rules.get(change.name)
+        if asked is None or not change.before or change.after is None:
+            continue
+        gain = (change.after - change.before) / abs(change.before)
+        lower_is_better = asked.max is not None and asked.min is None
+        losses[change] = gain if lower_is_better else -gain
+    worst = max(losses, key=lambda change: losses[change], default=None)
+    return worst if worst is not None and losses[worst] > 0 else None
