@@ -56,8 +56,17 @@ def create_token(request: SignedInRequest) -> HttpResponse:
             read_only=request.POST.get("read_only") == "on",
         )
     except CountersignError as error:
-        return render(request, "account/detail.html", {**_context(request), "error": error.message, "typed": request.POST}, status=422)
-    return render(request, "account/detail.html", {**_context(request), "token": token, "secret": secret, "exports": _exports(secret)})
+        return render(
+            request,
+            "account/detail.html",
+            {**_context(request), "error": error.message, "typed": request.POST},
+            status=422,
+        )
+    return render(
+        request,
+        "account/detail.html",
+        {**_context(request), "token": token, "secret": secret, "exports": _exports(secret)},
+    )
 
 
 @require_POST

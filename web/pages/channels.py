@@ -40,7 +40,9 @@ def create(request: SignedInRequest) -> HttpResponse:
             models_glob=typed["models_glob"],
         )
     except CountersignError as error:
-        return render(request, "channels/index.html", {**_context(request), "error": error.message, "typed": typed}, status=422)
+        return render(
+            request, "channels/index.html", {**_context(request), "error": error.message, "typed": typed}, status=422
+        )
     messages.success(request, f"The channel {channel.name} is there. Send a test to be sure.")
     return redirect("channels")
 

@@ -52,7 +52,12 @@ def index(request: SignedInRequest) -> HttpResponse:
 def _page(rows: Any, token: str) -> tuple[list[RegisteredModel], str]:
     """The last changed first; keyset pages, so that page 100 costs what page 1 does."""
     position = decode_page_token(token)
-    if isinstance(position, list) and len(position) == 2 and isinstance(position[0], int) and isinstance(position[1], str):
+    if (
+        isinstance(position, list)
+        and len(position) == 2
+        and isinstance(position[0], int)
+        and isinstance(position[1], str)
+    ):
         moment, name = position
         rows = rows.filter(Q(last_updated_timestamp__lt=moment) | Q(last_updated_timestamp=moment, name__gt=name))
     found = list(rows.select_related("user").order_by("-last_updated_timestamp", "name")[: PAGE_SIZE + 1])

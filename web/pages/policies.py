@@ -41,7 +41,11 @@ def _get(name: str) -> Policy:
 def index(request: SignedInRequest) -> HttpResponse:
     policies = Policy.objects.select_related("current__author").order_by("archived_at", "name")[:500]
     rows = [{"policy": policy, "reading": reading(policy)} for policy in policies]
-    return render(request, "policies/index.html", {"rows": rows, "can_publish": can_publish_policies(request.user), "new_url": reverse("policy_new")})
+    return render(
+        request,
+        "policies/index.html",
+        {"rows": rows, "can_publish": can_publish_policies(request.user), "new_url": reverse("policy_new")},
+    )
 
 
 def reading(policy: Policy) -> dict[str, Any]:

@@ -11,19 +11,29 @@ from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
+from accounts.models import User
 from approvals import services
-from approvals.models import Comment, Review, TransitionRequest
+from approvals.models import Comment, PolicyRevision, Review, TransitionRequest
 from approvals.permissions import can_mark_ready, can_review_standing, can_withdraw
-from approvals.policy.document import MetricRule
+from approvals.policy import MetricRule, Node, Status, Verdict
+from approvals.policy.wording import amount
 from approvals.standing import Standing, standing_of
 from core.errors import Conflict, CountersignError, NotFound
 from notifications.models import Delivery, Event
 from registry.comparison import compare
+from web.pages.lineage import lineage_of
 from web.signed_in import SignedInRequest
 
 Decision = Review.Decision
 # Events that the timeline shows as lines; requests, reviews and comments have bubbles of their own.
-LINES = ("request.updated", "request.ready", "review.dismissed", "request.withdrawn", "request.superseded", "transition.applied")
+LINES = (
+    "request.updated",
+    "request.ready",
+    "review.dismissed",
+    "request.withdrawn",
+    "request.superseded",
+    "transition.applied",
+)
 MAX_TIMELINE = 500
 
 
@@ -43,18 +53,25 @@ def _context(request: SignedInRequest, review_request: TransitionRequest) -> dic
     standing = standing_of(review_request)
     answers = {decision: can_review_standing(request.user, review_request, decision, standing) for decision in Decision}
     is_last = review_request.is_pending and bool(answers[Decision.APPROVE]) and standing.would_apply(request.user)
-    met, total = standing.verdict.counts
+    shown = _shown(review_request, standing)
+    met, total = shown.verdict.counts
+    baseline = standing.known.baseline if review_request.is_pending else review_request.baseline
     reviews = list(review_request.reviews.select_related("reviewer"))
     return {
         "item": review_request,
         "model": review_request.model,
         "version": review_request.version,
-        "baseline": standing.known.baseline if review_request.is_pending else review_request.baseline,
+        "baseline": baseline,
         "standing": standing,
-        "verdict": _shown_verdict(review_request, standing),
+        "shown": shown,
+        "state_label": _state_label(review_request, shown.verdict),
+        "counts_for": _counts_for(standing, request.user),
         "met": met,
         "total": total,
-        "changes": _changes(review_request, standing),
+        "changes": _changes(review_request, standing, shown),
+        "lineage": lineage_of(
+            review_request.version, review_request.evidence.data, asked=review_request.asks_for, replaces=baseline
+        ),
         "timeline": _timeline(review_request, reviews),
         "reviews": [r for r in reviews if r.is_current and r.dismissed_at is None],
         "waiting": _waiting_names(standing, reviews) if review_request.is_pending else [],
@@ -69,15 +86,79 @@ def _context(request: SignedInRequest, review_request: TransitionRequest) -> dic
     }
 
 
-def _shown_verdict(review_request: TransitionRequest, standing: Standing) -> dict[str, Any]:
-    """While it is open, the verdict as of now; once closed, the one that the decision was made on."""
+# -- Where it stands ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """The requirements of one policy; without a name they are the house's own."""
+
+    name: str
+    revision: int | None
+    enforcement: str
+    nodes: tuple[Node, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """While a request is open, the verdict as of now; once closed, the one that the decision was made on."""
+
+    verdict: Verdict
+    sentence: str
+    groups: tuple[Group, ...]
+
+    def metric(self, name: str) -> Node | None:
+        """What is asked of a metric: the first that is not met, where several policies ask."""
+        nodes = [node for node in self.verdict.requirements if node.kind == "metric" and node.name == name]
+        return min(nodes, key=lambda node: node.passes, default=None)
+
+
+def _shown(review_request: TransitionRequest, standing: Standing) -> Shown:
     if review_request.is_pending or not review_request.verdict:
-        return {"sentence": standing.verdict.sentence, "requirements": standing.verdict.requirements, "policies": standing.rules}
-    recorded = review_request.verdict.get("verdict", review_request.verdict)
-    tree = recorded.get("tree", {})
-    policies = tree.get("children", []) if tree.get("kind") == "all" else [tree]
-    requirements = [node for policy in policies for node in (policy.get("children") or [policy])]
-    return {"sentence": recorded.get("sentence", ""), "requirements": requirements, "policies": standing.rules}
+        verdict = standing.verdict
+        sentence = verdict.sentence
+        revisions = {rule.name: rule.revision.number for rule in standing.rules}
+    else:
+        verdict = Verdict(_node(review_request.verdict["tree"]))
+        sentence = review_request.verdict["sentence"]
+        pinned = PolicyRevision.objects.filter(pk__in=review_request.policy_revisions)
+        revisions = dict(pinned.values_list("policy__name", "number"))
+    policies = sorted(verdict.policies, key=lambda node: not node.blocking)
+    groups = [
+        Group(node.name, revisions.get(node.name), node.enforcement, node.children or (node,)) for node in policies
+    ]
+    return Shown(verdict, sentence, tuple(groups))
+
+
+def _node(recorded: dict[str, Any]) -> Node:
+    """A node as it was written into the request."""
+    plain = {key: recorded[key] for key in ("kind", "name", "title", "reason", "figure", "needed", "link")}
+    return Node(
+        **plain,
+        status=Status(recorded["status"]),
+        who=tuple(recorded["who"]),
+        blocking=recorded["blocking"],
+        missing=recorded["missing"],
+        enforcement=recorded["enforcement"],
+        children=tuple(_node(child) for child in recorded["children"]),
+    )
+
+
+def _state_label(review_request: TransitionRequest, verdict: Verdict) -> str:
+    """ "Waiting for 1 approval" says more than "Open"."""
+    missing = verdict.waiting_for.get("approvals", 0)
+    if (
+        review_request.state == TransitionRequest.State.OPEN
+        and missing
+        and all(n.kind == "approvals" for n in verdict.open)
+    ):
+        return f"Waiting for {amount(missing, 'approval')}"
+    return review_request.get_state_display()
+
+
+def _counts_for(standing: Standing, user: User) -> list[str]:
+    """The teams for which an approval by this person would count."""
+    return sorted(team for team, members in standing.known.members.items() if user.person_id in members)
 
 
 # -- What would change -------------------------------------------------------------------------------------------------
@@ -98,7 +179,7 @@ class MetricRow:
     passed: bool | None
 
 
-def _changes(review_request: TransitionRequest, standing: Standing) -> dict[str, Any]:
+def _changes(review_request: TransitionRequest, standing: Standing, shown: Shown) -> dict[str, Any]:
     """The version asked for against who holds the target: as pinned once closed, as of now while open."""
     baseline = standing.known.baseline if review_request.is_pending else review_request.baseline
     before = baseline.evidence.data if baseline and baseline.evidence else None
@@ -110,13 +191,15 @@ def _changes(review_request: TransitionRequest, standing: Standing) -> dict[str,
         for rule in judged.read.requirements
         if isinstance(rule, MetricRule)
     }
-    nodes = {node.name: node for node in standing.verdict.requirements if node.kind == "metric"}
-    rows = [_metric_row(c.name, c.before, c.after, rules.get(c.name), nodes.get(c.name)) for c in compared.metrics]
-    rows.sort(key=lambda row: (row.passed is not False, row.passed is None, row.name))
+    rows = [_metric_row(c.name, c.before, c.after, rules.get(c.name), shown.metric(c.name)) for c in compared.metrics]
+    # What stops it first, then what a policy asks for, then what can be compared at all.
+    rows.sort(key=lambda row: (row.passed is not False, row.passed is None, row.change is None, row.name))
     return {"compared": compared, "metrics": rows}
 
 
-def _metric_row(name: str, before: float | None, after: float | None, rule: MetricRule | None, node: Any) -> MetricRow:
+def _metric_row(
+    name: str, before: float | None, after: float | None, rule: MetricRule | None, node: Node | None
+) -> MetricRow:
     change = after - before if after is not None and before is not None else None
     minimum = rule.min.value if rule and rule.min else None
     maximum = rule.max.value if rule and rule.max else None
@@ -168,7 +251,9 @@ def _waiting_names(standing: Standing, reviews: list[Review]) -> list[str]:
 
 def _told(review_request: TransitionRequest) -> list[dict[str, Any]]:
     """How many deliveries about this request each shared channel and the mailboxes got."""
-    rows = Delivery.objects.filter(event__request_id=review_request.pk).values_list("channel__name", "channel__user", "state")
+    rows = Delivery.objects.filter(event__request_id=review_request.pk).values_list(
+        "channel__name", "channel__user", "state"
+    )
     counts: dict[str, dict[str, int]] = {}
     for name, person, state in rows[:1000]:
         label = "email" if person else name
@@ -201,7 +286,11 @@ def review(request: SignedInRequest, pk: int) -> HttpResponse:
         return _comment(request, found, comment)
     try:
         done = services.submit_review(
-            actor=request.user, review_request=found, decision=decision, comment=comment, seen=request.POST.get("seen", "")
+            actor=request.user,
+            review_request=found,
+            decision=decision,
+            comment=comment,
+            seen=request.POST.get("seen", ""),
         )
     except CountersignError as error:
         return _answer(request, pk, error, comment=comment)

@@ -23,9 +23,13 @@ from registry.permissions import can_edit, can_manage, can_move
 from registry.queries import canonical_stage, get_version, holder
 from web.files import serve
 from web.gated import gated
+from web.pages.lineage import lineage_of
 from web.signed_in import SignedInRequest
 
 MAX_FILES = 200
+# As people look for them, where they choose one.
+STAGES_IN_ORDER = (Stage.PRODUCTION, Stage.STAGING, Stage.ARCHIVED, Stage.NONE)
+LOAD_CODE = 'import mlflow\n\nmodel = mlflow.pyfunc.load_model("models:/{name}/{version}")'
 NO_MOVE = "Choose where the version should go."
 
 
@@ -37,7 +41,11 @@ def detail(request: SignedInRequest, name: str, number: int) -> HttpResponse:
 def _context(request: SignedInRequest, version: ModelVersion) -> dict[str, Any]:
     evidence: dict[str, Any] = version.evidence.data if version.evidence else {}
     files = evidence.get("files", [])
-    stages = [stage for stage in Stage if stage != version.current_stage]
+    moves: list[dict[str, Any]] = [
+        {"stage": stage, "answer": can_move(request.user, version, Target(TargetKind.STAGE, stage))}
+        for stage in STAGES_IN_ORDER
+        if stage != version.current_stage
+    ]
     return {
         "version": version,
         "model": version.model,
@@ -46,7 +54,7 @@ def _context(request: SignedInRequest, version: ModelVersion) -> dict[str, Any]:
         "params": sorted(evidence.get("params", {}).items()),
         "tags": sorted(version.tags.items()),
         "signature": signature_columns(evidence.get("signature")),
-        "load_code": f'import mlflow\n\nmodel = mlflow.pyfunc.load_model("models:/{version.model.name}/{version.version}")',
+        "load_code": LOAD_CODE.format(name=version.model.name, version=version.version),
         "files": files[:MAX_FILES],
         "more_files": max(0, len(files) - MAX_FILES),
         "holdings": StageHolding.objects.filter(version=version).select_related("set_by").order_by("-since")[:20],
@@ -57,7 +65,9 @@ def _context(request: SignedInRequest, version: ModelVersion) -> dict[str, Any]:
         .order_by("-id")[:15],
         "can_edit": can_edit(request.user, version.model),
         "can_manage": can_manage(request.user, version.model),
-        "moves": [{"stage": stage, "answer": _may_move(request, version, stage)} for stage in stages],
+        "moves": moves,
+        "may_not_move": "" if any(move["answer"] for move in moves) else moves[0]["answer"].reason,
+        "lineage": lineage_of(version, evidence),
     }
 
 
@@ -74,16 +84,17 @@ def signature_columns(signature: dict[str, str | None] | None) -> list[tuple[str
     return found
 
 
-def _may_move(request: SignedInRequest, version: ModelVersion, stage: Stage) -> Any:
-    return can_move(request.user, version, Target(TargetKind.STAGE, stage))
-
-
 # -- Verbs -------------------------------------------------------------------------------------------------------------
 
 
 def _refused(request: SignedInRequest, version: ModelVersion, error: CountersignError, **typed: str) -> HttpResponse:
     """The page again, with what was typed and why it was not taken."""
-    return render(request, "versions/detail.html", {**_context(request, version), "error": error.message, "typed": typed}, status=422)
+    return render(
+        request,
+        "versions/detail.html",
+        {**_context(request, version), "error": error.message, "typed": typed},
+        status=422,
+    )
 
 
 @require_POST
@@ -165,7 +176,7 @@ def download(request: SignedInRequest, name: str, number: int, path: str) -> Htt
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def new_request(request: SignedInRequest, name: str, number: int) -> HttpResponse:
-    """The form that asks for a stage or an alias; GET may name the target (``?target=Production``, ``?target=@champion``)."""
+    """The form that asks for a stage or an alias; GET may name it (``?target=Production``, ``?target=@champion``)."""
     version = get_version(request.user, name, number)
     if request.method != "POST":
         typed = {"target": request.GET.get("target", "Production"), "archive_existing": "on"}
@@ -202,7 +213,7 @@ def _asking(version: ModelVersion, typed: dict[str, str]) -> dict[str, Any]:
     """For each stage: who holds it now and which policies guard it, so that the asker knows what will be needed."""
     rulebook = Rulebook.load()
     choices = []
-    for stage in Stage:
+    for stage in STAGES_IN_ORDER:
         target = Target(TargetKind.STAGE, stage)
         if stage == version.current_stage:
             continue
@@ -218,6 +229,11 @@ def _asking(version: ModelVersion, typed: dict[str, str]) -> dict[str, Any]:
     alias = typed.get("alias", "") or (typed["target"][1:] if typed.get("target", "").startswith("@") else "")
     chosen = "alias" if alias or typed.get("target") == "alias" else typed.get("target", "")
     return {
-        "version": version, "model": version.model, "choices": choices, "typed": typed, "chosen": chosen, "alias": alias,
+        "version": version,
+        "model": version.model,
+        "choices": choices,
+        "typed": typed,
+        "chosen": chosen,
+        "alias": alias,
         "aliases": sorted(version.model.aliases.items()),
-    }  # fmt: skip
+    }

@@ -6,6 +6,7 @@ import re
 from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from django import forms
@@ -13,6 +14,7 @@ from django.conf import settings
 from django.template import Context, Template
 from django.template.loader import get_template, render_to_string
 
+from approvals.policy import Node, Status
 from core.clock import now
 
 FOLDER = Path(settings.BASE_DIR) / "templates"
@@ -75,23 +77,45 @@ def test_a_forbidden_action_is_disabled_and_says_why() -> None:
     assert '<span class="why-not" id="approve-why">You asked for this change.</span>' in html
 
 
-def test_a_requirement_shows_its_parts_and_who_can_clear_it() -> None:
-    part = SimpleNamespace(status="met", title="1 from risk", reason="", figure="1 of 1", who=(), children=(), link="")
-    node = SimpleNamespace(
-        status="waiting",
-        title="2 approvals",
-        reason="1 to come.",
-        figure="1 of 2",
-        who=("dkim",),
-        children=(part,),
-        link="",
+def node(**fields: Any) -> Node:
+    return Node(
+        **{"kind": "approvals", "title": "2 approvals", "status": Status.WAITING, "reason": "1 to come."} | fields
     )
 
-    html = render_to_string("components/requirement.html", {"node": node})
+
+def requirement(shown: Node) -> str:
+    return render_to_string("components/requirement.html", {"node": shown})
+
+
+def test_a_requirement_says_who_can_clear_it() -> None:
+    html = requirement(node(figure="1 of 2", who=("dkim",)))
 
     assert 'aria-label="Waiting"' in html
     assert "Waiting for dkim." in html
-    assert "1 from risk" in html
+
+
+def test_a_requirement_names_nobody_twice() -> None:
+    html = requirement(node(reason="waiting for 1 approval from ml-leads: dkim.", who=("dkim",)))
+
+    assert html.count("dkim") == 1
+
+
+def test_a_requirement_shows_an_approval_that_does_not_count() -> None:
+    given = node(kind="review", title="mira", status=Status.SKIPPED, reason="mira asked for this.")
+
+    assert "mira asked for this." in requirement(node(children=(given,)))
+
+
+def test_a_met_metric_says_its_figure_once() -> None:
+    met = node(kind="metric", title="f1 ≥ 0.88", status=Status.MET, reason="f1 is 0.94.", figure="0.94")
+
+    assert requirement(met).count("0.94") == 1
+
+
+def test_a_moment_is_followed_by_a_comma_without_a_blank() -> None:
+    html = render('{% include "components/relative_time.html" with at=at only %}, by mira', at=now())
+
+    assert "</time>, by mira" in html
 
 
 @pytest.mark.parametrize("link", ["javascript:alert(1)", "data:text/html,x", "//evil.example", "", None])

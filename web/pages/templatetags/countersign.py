@@ -8,6 +8,7 @@ from django import template
 from django.forms import BoundField, CheckboxInput, CheckboxSelectMultiple, RadioSelect, Select, Widget
 from django.utils.safestring import SafeString, mark_safe
 
+from approvals.policy import Node, Status
 from core import formatting
 from core import markdown as core_markdown
 from core.clock import from_ms, now
@@ -134,6 +135,27 @@ def dot_class(status: str) -> str:
 @register.filter
 def status_word(status: str) -> str:
     return STATUS_WORDS.get(status, status)
+
+
+@register.filter
+def told(node: Node) -> str:
+    """Why a requirement has its status; nothing where it is met and the figure beside it says so."""
+    return "" if node.kind in ("metric", "description") and node.status == Status.MET and node.figure else node.reason
+
+
+@register.filter
+def unsaid(node: Node) -> str:
+    """Who can clear it, where its sentence does not name them."""
+    names = [name for name in node.who if name not in node.reason]
+    return ", ".join(names[:6]) + (" and others" if len(names) > 6 else "")
+
+
+@register.filter
+def parts(node: Node) -> tuple[Node, ...]:
+    """The nodes below it that add something: the sentence about approvals names the teams, and who approved."""
+    if node.kind != "approvals":
+        return node.children
+    return tuple(child for child in node.children if child.status in (Status.ERROR, Status.SKIPPED))
 
 
 @register.inclusion_tag("components/metric_bar.html")
