@@ -67,7 +67,9 @@ class Run(models.Model):
 
     class Meta:
         indexes = [
-            models.Index(fields=["experiment", "-start_time", "run_id"], name="run_newest_idx"),  # search, default order
+            models.Index(
+                fields=["experiment", "-start_time", "run_id"], name="run_newest_idx"
+            ),  # search, default order
         ]
 
     def __str__(self) -> str:
@@ -136,7 +138,9 @@ class LoggedModel(models.Model):
     deleted_at = models.DateTimeField(null=True)
     tags = models.JSONField(default=dict, blank=True)
     params = models.JSONField(default=dict, blank=True)
-    metrics = models.JSONField(default=list, blank=True)  # as on the wire: key, value, timestamp, step, run_id, dataset…
+    metrics = models.JSONField(
+        default=list, blank=True
+    )  # as on the wire: key, value, timestamp, step, run_id, dataset…
 
     class Meta:
         indexes = [

@@ -126,6 +126,6 @@ def set_experiment_tag(*, actor: User, experiment_id: str, key: str, value: str)
 def delete_experiment_tag(*, actor: User, experiment_id: str, key: str) -> None:
     experiment = _locked(experiment_id, actor)
     if key not in experiment.tags:
-        raise NotFound(f"No tag with name: {key} in experiment with id {experiment_id}")
+        raise NotFound(f"No tag with name: {key[:250]} in experiment with id {experiment_id}")
     del experiment.tags[key]
     experiment.save(update_fields=["tags"])

@@ -93,7 +93,7 @@ def set_logged_model_tags(*, actor: User, model_id: str, tags: dict[str, str]) -
 def delete_logged_model_tag(*, actor: User, model_id: str, key: str) -> None:
     model = _locked(model_id, actor)
     if key not in model.tags:
-        raise NotFound(f"No tag with key {key!r} found for model with ID {model_id!r}.")
+        raise NotFound(f"No tag with key {key[:250]!r} found for model with ID {model_id!r}.")
     del model.tags[key]
     model.save(update_fields=["tags"])
 

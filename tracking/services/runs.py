@@ -277,7 +277,7 @@ def set_run_tag(*, actor: User, run_id: str, key: str, value: str) -> None:
 def delete_run_tag(*, actor: User, run_id: str, key: str) -> None:
     run = _locked(run_id, actor)
     if key not in run.tags:
-        raise NotFound(f"No tag with name: {key} in run with id {run_id}")
+        raise NotFound(f"No tag with name: {key[:250]} in run with id {run_id}")
     del run.tags[key]
     _save(run, "tags")
 
