@@ -104,6 +104,15 @@ def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpR
     return _plain(request, 404, "", "", "There is no such page, or it is not for you to see.")
 
 
+def not_allowed(request: HttpRequest, refused: HttpResponse) -> HttpResponse:
+    """Django's 405 has an empty body: the same with words."""
+    allowed = refused.get("Allow", "")
+    message = f"{request.method} does not work on this address; it takes {allowed}."
+    answer = _plain(request, 405, "BAD_REQUEST", "method_not_allowed", message)
+    answer["Allow"] = allowed
+    return answer
+
+
 def forbidden(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
     return _plain(request, 403, "PERMISSION_DENIED", "not_permitted", "You may not do this.")
 

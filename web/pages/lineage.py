@@ -82,7 +82,7 @@ def lineage_of(
     asked: Target | None = None,
     replaces: ModelVersion | None = None,
 ) -> Lineage:
-    """Data and commit, the run, the version; below it what it holds, or what is ``asked`` for and who holds that now."""
+    """Data, commit, run and version; below it what it holds, or what is ``asked`` for and who holds that now."""
     drawn = Lineage()
     facts = version.get_absolute_url() + "#identity"
     run = drawn.add(_run(version, evidence, facts))

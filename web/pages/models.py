@@ -22,7 +22,7 @@ from registry.queries import get_model
 from web.signed_in import SignedInRequest
 
 PAGE_SIZE = 25
-SHOWN_METRICS = 4
+SHOWN_METRICS = 3
 
 
 @require_safe

@@ -13,6 +13,7 @@ from django import forms
 from django.conf import settings
 from django.template import Context, Template
 from django.template.loader import get_template, render_to_string
+from django.urls import get_resolver
 
 from approvals.policy import Node, Status
 from core.clock import now
@@ -46,6 +47,13 @@ def test_component_names_its_variables_first(name: str) -> None:
 
     assert first.startswith("{% comment %}")
     assert "ariables" in first
+
+
+def test_every_link_leads_to_a_route_that_exists() -> None:
+    routes = {key for key in get_resolver().reverse_dict if isinstance(key, str)}
+    source = "".join((FOLDER / name).read_text() for name in TEMPLATES)
+
+    assert set(re.findall(r"{% url ['\"]([^'\"]+)['\"]", source)) <= routes
 
 
 def test_every_icon_that_a_template_names_is_in_the_sprite() -> None:
