@@ -78,6 +78,7 @@ def take_stock(review_request: TransitionRequest) -> Standing:
     standing = standing_of(review_request)
     pinned = Pins.of_request(review_request)
     moved = standing.pins.moved(pinned)
+    what_moved = standing.drift  # against the pins as they are until now
     for review, reason in standing.void:
         _dismiss(review_request, review, reason)
     remember_awaited(review_request, standing)
@@ -92,7 +93,7 @@ def take_stock(review_request: TransitionRequest) -> Standing:
     review_request.save(update_fields=["digest", "evidence", "policy_revisions", "baseline", "updated_at"])
     record(
         RequestUpdated(
-            **about(review_request), moved=standing.drift, before=pinned.as_json(), after=standing.pins.as_json()
+            **about(review_request), moved=what_moved, before=pinned.as_json(), after=standing.pins.as_json()
         ),
         actor=None,
         audience=askers(review_request),
