@@ -14,7 +14,9 @@ from core.errors import Conflict
 
 def _fernet() -> MultiFernet:
     keys = [settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS]
-    return MultiFernet([Fernet(base64.urlsafe_b64encode(hashlib.sha256(b"secrets:" + force_bytes(key)).digest())) for key in keys])
+    return MultiFernet(
+        [Fernet(base64.urlsafe_b64encode(hashlib.sha256(b"secrets:" + force_bytes(key)).digest())) for key in keys]
+    )
 
 
 def encrypt(text: str) -> str:

@@ -2,14 +2,20 @@
 
 The host is resolved once, every address is checked, and the connection goes to the address that was checked: a name
 that resolves to something else a moment later reaches nothing. https only, no redirects, no proxies from the
-environment, a limit on size and on time. Hosts and networks in OUTBOUND_ALLOW may be private, and plain http.
+environment, a limit on size and on the time of the whole exchange. Hosts and networks in OUTBOUND_ALLOW may be
+private, and plain http.
 """
 
 from __future__ import annotations
 
 import ipaddress
+import re
 import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from http.client import HTTPException
 from urllib.parse import urlsplit
 
 import urllib3
@@ -21,7 +27,10 @@ from urllib3.util.connection import create_connection
 from core.errors import CountersignError
 
 TIMEOUT = 10.0  # seconds, for connecting and for each read
+TOTAL_TIMEOUT = 20.0  # seconds, for request and answer as a whole: an answer of one byte now and then ends here
 MAX_ANSWER = 64 * 1024
+# What a request line may hold: a space or a line break would start a second request.
+_SENDABLE = re.compile(r"[\x21-\x7e]+")
 
 
 class Unreachable(CountersignError):
@@ -41,8 +50,8 @@ class Answer:
 
 def post(url: str, *, body: bytes, headers: dict[str, str]) -> Answer:
     """POST ``body`` and return the first 64 KiB of the answer, whatever its status. Raises Unreachable."""
-    parts = urlsplit(url)
     host, port = check_url(url)
+    parts = urlsplit(url)
     connection: HTTPConnection
     if parts.scheme == "https":
         connection = _PinnedHTTPS(host, port, timeout=TIMEOUT, cert_reqs="CERT_REQUIRED")
@@ -50,20 +59,54 @@ def post(url: str, *, body: bytes, headers: dict[str, str]) -> Answer:
         connection = _Pinned(host, port, timeout=TIMEOUT)
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     try:
-        connection.request("POST", target, body=body, headers=headers, preload_content=False)
-        response = connection.getresponse()
-        text = response.read(MAX_ANSWER).decode("utf-8", "replace")
-        return Answer(response.status, text, {key.lower(): value for key, value in response.headers.items()})
-    except Unreachable:
-        raise
+        connection.connect()
     except (HTTPError, OSError) as error:
         raise Unreachable(f"{host} could not be reached: {_reason(error)}.") from error
+    connected = connection.sock  # kept: the connection forgets it as soon as the server says that it will close
+    with time_limit(TOTAL_TIMEOUT, lambda: connected) as has_run_out:
+        try:
+            connection.request("POST", target, body=body, headers=headers, preload_content=False, decode_content=False)
+            response = connection.getresponse()
+            text = response.read(MAX_ANSWER).decode("utf-8", "replace")
+        except (HTTPError, HTTPException, OSError) as error:
+            reason = f"no whole answer within {TOTAL_TIMEOUT:.0f} s" if has_run_out() else _reason(error)
+            raise Unreachable(f"{host} gave no answer: {reason}.") from error
+        finally:
+            connection.close()
+        if has_run_out():
+            raise Unreachable(f"{host} gave no whole answer within {TOTAL_TIMEOUT:.0f} s.")
+    return Answer(response.status, text, {key.lower(): value for key, value in response.headers.items()})
+
+
+@contextmanager
+def time_limit(seconds: float, find_socket: Callable[[], socket.socket | None]) -> Iterator[Callable[[], bool]]:
+    """Hang up after ``seconds``: whoever reads from the socket then sees its end. Yields whether that has happened.
+
+    A socket's own timeout is for each read, so that a server which sends a byte now and then holds us for hours.
+    """
+    has_run_out = threading.Event()
+
+    def hang_up() -> None:
+        has_run_out.set()
+        if connected := find_socket():
+            try:
+                socket.socket.shutdown(connected, socket.SHUT_RDWR)  # past TLS, which another thread is using
+            except OSError:
+                return  # it is closed already
+
+    timer = threading.Timer(seconds, hang_up)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield has_run_out.is_set
     finally:
-        connection.close()
+        timer.cancel()
 
 
 def check_url(url: str) -> tuple[str, int]:
     """Host and port of an address that may be called. Raises Unreachable with a sentence."""
+    if not _SENDABLE.fullmatch(url) or "\\" in url:
+        raise Unreachable("The address holds a character that no address has.", is_refused=True)
     try:
         parts = urlsplit(url)
         port = parts.port or (443 if parts.scheme == "https" else 80)
@@ -73,7 +116,9 @@ def check_url(url: str) -> tuple[str, int]:
     if parts.scheme not in ("https", "http") or not host or parts.username or parts.password:
         raise Unreachable("The address must look like https://host/path, without a user name.", is_refused=True)
     if parts.scheme == "http" and not _is_listed(host, port):
-        raise Unreachable("Only https addresses are called, unless the host is listed in OUTBOUND_ALLOW.", is_refused=True)
+        raise Unreachable(
+            "Only https addresses are called, unless the host is listed in OUTBOUND_ALLOW.", is_refused=True
+        )
     return host, port
 
 
@@ -117,7 +162,9 @@ def _is_public(address: str) -> bool:
         if inner is None and ip in ipaddress.ip_network("64:ff9b::/96"):
             inner = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
         if inner is not None:
-            return inner.is_global and not inner.is_multicast
+            ip = inner
+        elif ip.is_reserved or ip.is_site_local:  # the module calls some of these global
+            return False
     return ip.is_global and not ip.is_multicast
 
 
@@ -131,7 +178,6 @@ class _PinnedHTTPS(HTTPSConnection):
     def _new_conn(self) -> socket.socket:
         address = resolve(self.host, self.port or 443)
         return create_connection((address, self.port or 443), self.timeout, socket_options=self.socket_options)
-
 
 
 def _reason(error: Exception) -> str:

@@ -1,6 +1,7 @@
 """Recording what happened: one row in the caller's transaction, delivered after the commit.
 
-Every room states its own events as small subclasses of ``Announcement`` in its ``events.py``.
+Every room states its own events as small subclasses of ``Announcement`` in its ``events.py``; those of this room, about
+channels and deliveries, stand at the end. docs/events.md lists all of them for the people who receive them.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from django.db import transaction
+from django.urls import reverse
 
 from accounts.models import User
 from core import jobs
@@ -62,3 +64,122 @@ def record(event: Announcement, *, actor: User | None, audience: Iterable[int] =
     )
     jobs.after_commit("notifications.tasks.drain")
     return row
+
+
+def known_kinds() -> frozenset[str]:
+    """Every kind that some room announces."""
+    found, waiting = set(), [Announcement]
+    while waiting:
+        subclasses = waiting.pop().__subclasses__()
+        found |= {subclass.kind for subclass in subclasses if "kind" in vars(subclass)}
+        waiting += subclasses
+    return frozenset(found)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChannelAnnouncement(Announcement):
+    channel: str
+
+    @property
+    def path(self) -> str:
+        return reverse("channels")
+
+    def data(self) -> dict[str, Any]:
+        return {"channel": self.channel}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChannelCreated(ChannelAnnouncement):
+    kind: ClassVar[str] = "channel.created"
+
+    transport: str
+
+    def summary(self, actor: str) -> str:
+        return f"{actor} added the {self.transport} channel {self.channel}."
+
+    def data(self) -> dict[str, Any]:
+        return super().data() | {"transport": self.transport}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChannelUpdated(ChannelAnnouncement):
+    """``changed`` names the fields, never what they hold: one of them is a secret."""
+
+    kind: ClassVar[str] = "channel.updated"
+
+    changed: tuple[str, ...]
+
+    def summary(self, actor: str) -> str:
+        return f"{actor} changed the channel {self.channel}: {', '.join(self.changed)}."
+
+    def data(self) -> dict[str, Any]:
+        return super().data() | {"changed": list(self.changed)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChannelEnabled(ChannelAnnouncement):
+    kind: ClassVar[str] = "channel.enabled"
+
+    def summary(self, actor: str) -> str:
+        return f"{actor} switched the channel {self.channel} on."
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChannelDisabled(ChannelAnnouncement):
+    """By a person, or by Countersign when nothing gets through any more; ``reason`` is the last answer."""
+
+    kind: ClassVar[str] = "channel.disabled"
+
+    reason: str = ""
+
+    def summary(self, actor: str) -> str:
+        return f"{actor} switched the channel {self.channel} off{f': {self.reason}' if self.reason else '.'}"
+
+    def data(self) -> dict[str, Any]:
+        return super().data() | {"reason": self.reason}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChannelTested(ChannelAnnouncement):
+    kind: ClassVar[str] = "channel.tested"
+
+    def summary(self, actor: str) -> str:
+        return f"{actor} tries the channel {self.channel}. You read this, so it works."
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeliveryFailed(ChannelAnnouncement):
+    """The last try of a delivery failed: the first of its channel since something got through."""
+
+    kind: ClassVar[str] = "delivery.failed"
+
+    event_key: str
+    event_kind: str
+    reason: str
+
+    def summary(self, actor: str) -> str:
+        return f"A message ({self.event_kind}) could not be delivered to the channel {self.channel}: {self.reason}"
+
+    @property
+    def path(self) -> str:
+        return f"{reverse('deliveries')}?state=failed"
+
+    def data(self) -> dict[str, Any]:
+        return super().data() | {"event_key": self.event_key, "event_kind": self.event_kind, "reason": self.reason}
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeliverySentAgain(ChannelAnnouncement):
+    kind: ClassVar[str] = "delivery.sent_again"
+
+    event_key: str
+
+    def summary(self, actor: str) -> str:
+        return f"{actor} had a message sent to the channel {self.channel} again."
+
+    @property
+    def path(self) -> str:
+        return reverse("deliveries")
+
+    def data(self) -> dict[str, Any]:
+        return super().data() | {"event_key": self.event_key}

@@ -13,33 +13,46 @@ from notifications.models import Channel, Delivery, Event
 
 BATCH = 100
 
-# What people are told of. A shared channel that names kinds of its own gets those instead.
+# What people are told of. A shared channel that names kinds of its own gets those instead. request.needs_changes is
+# not here: it happens together with review.changes_requested, which says by whom and why.
 TOLD = frozenset(
     {
-        "request.opened", "request.ready", "request.rejected", "request.withdrawn", "request.superseded", "request.updated",
+        "request.opened", "request.updated", "request.ready", "request.rejected", "request.withdrawn",
+        "request.superseded",
         "review.approved", "review.changes_requested", "review.dismissed",
-        "comment.created", "transition.applied",
+        "comment.created", "comment.mentioned", "transition.applied",
     }
 )  # fmt: skip
+# What administrators are told of personally; no shared channel hears of it unless it names the kind.
+HOUSEKEEPING = frozenset({"channel.disabled", "delivery.failed"})
 
 
-@transaction.atomic
 def fan_out() -> int:
     """Make the deliveries of the oldest events that have none yet; how many events were handled."""
-    events = list(Event.objects.filter(fanned_out_at=None).select_for_update(skip_locked=True).order_by("id")[:BATCH])
-    if not events:
-        return 0
-    shared = list(Channel.objects.filter(user=None, is_active=True))
-    mailboxes = _mailboxes({user_id for event in events if event.kind in TOLD for user_id in event.audience})
+    waiting = Event.objects.filter(fanned_out_at=None)
+    if not waiting.exists():
+        return 0  # asked first without a lock: on SQLite a transaction takes the one write lock
+    with transaction.atomic():
+        events = list(waiting.select_for_update(skip_locked=True).order_by("id")[:BATCH])
+        Delivery.objects.bulk_create(_deliveries(events), ignore_conflicts=True)
+        Event.objects.filter(pk__in=[event.pk for event in events]).update(fanned_out_at=now())
+    return len(events)
+
+
+def _deliveries(events: list[Event]) -> list[Delivery]:
+    shared = list(Channel.objects.filter(user=None, is_active=True)) if events else []
+    mailboxes = _mailboxes({user_id for event in events for user_id in _told(event)})
     deliveries = []
     for event in events:
         channels = [channel for channel in shared if _wants(channel, event)]
-        if event.kind in TOLD:
-            channels += [mailboxes[user_id] for user_id in event.audience if user_id in mailboxes]
+        channels += [mailboxes[user_id] for user_id in _told(event) if user_id in mailboxes]
         deliveries += [Delivery(event=event, channel=channel) for channel in channels]
-    Delivery.objects.bulk_create(deliveries, ignore_conflicts=True)
-    Event.objects.filter(pk__in=[event.pk for event in events]).update(fanned_out_at=now())
-    return len(events)
+    return deliveries
+
+
+def _told(event: Event) -> list[int]:
+    """The ids of the people who are told personally."""
+    return event.audience if event.kind in TOLD | HOUSEKEEPING else []
 
 
 def _wants(channel: Channel, event: Event) -> bool:
@@ -49,10 +62,12 @@ def _wants(channel: Channel, event: Event) -> bool:
 
 def _mailboxes(user_ids: set[int]) -> dict[int, Channel]:
     """The mailbox of each of these people who has an address and is not switched off; made when first needed."""
+    if not user_ids:
+        return {}
     people = User.objects.filter(pk__in=user_ids, is_active=True).exclude(email="")
     found = {c.user_id: c for c in Channel.objects.filter(user__in=people, kind=Channel.Kind.EMAIL)}
     missing = [
-        Channel(kind=Channel.Kind.EMAIL, name=f"mail to {person.username}", user=person, target=encrypt(person.email))
+        Channel(kind=Channel.Kind.EMAIL, name=_name(person), user=person, target=encrypt(person.email))
         for person in people
         if person.pk not in found
     ]
@@ -60,3 +75,7 @@ def _mailboxes(user_ids: set[int]) -> dict[int, Channel]:
         Channel.objects.bulk_create(missing, ignore_conflicts=True)
         found = {c.user_id: c for c in Channel.objects.filter(user__in=people, kind=Channel.Kind.EMAIL)}
     return {user_id: channel for user_id, channel in found.items() if user_id and channel.is_active}
+
+
+def _name(person: User) -> str:
+    return f"Mail to {person.username}"[:100]

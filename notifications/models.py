@@ -70,7 +70,9 @@ class Channel(models.Model):
     class Meta:
         ordering = ["name"]
         constraints = [
-            models.UniqueConstraint(fields=["user", "kind"], condition=Q(user__isnull=False), name="one_channel_per_person"),
+            models.UniqueConstraint(
+                fields=["user", "kind"], condition=Q(user__isnull=False), name="one_channel_per_person"
+            ),
         ]
 
     def __str__(self) -> str:

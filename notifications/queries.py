@@ -9,7 +9,7 @@ from notifications.models import Attempt, Delivery
 
 
 def deliveries_visible_to(user: User) -> QuerySet[Delivery]:
-    """Administrators and auditors see all, others what was sent to themselves; each with its channel, event and tries."""
+    """Administrators and auditors see all, others what was sent to themselves; with channel, event and tries."""
     rows = Delivery.objects.select_related("channel__user", "event").prefetch_related(
         Prefetch("tries", queryset=Attempt.objects.order_by("id"))
     )

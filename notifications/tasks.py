@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import time
+
 from celery import shared_task
 
-from notifications.delivery import send_due
+from core import jobs
+from notifications.delivery import send_next
 from notifications.fanout import fan_out
 
-ROUNDS = 50  # then let other tasks run; what is left, the next wake-up finds
+LONGEST_RUN = 60.0  # seconds; then other tasks get their turn
 
 
 @shared_task(name="notifications.tasks.drain")
 def drain() -> None:
     """Fan out and send until nothing is due."""
-    for _ in range(ROUNDS):
-        if not fan_out() and not send_due():
+    until = time.monotonic() + LONGEST_RUN
+    while fan_out() or send_next():
+        if time.monotonic() > until:
+            jobs.after_commit("notifications.tasks.drain")
             return
-    drain.delay()
 
 
 @shared_task(name="notifications.tasks.sweep")

@@ -1,4 +1,4 @@
-"""The ways to tell people. A new one is a module with ``send`` and ``check_target``, and a line here."""
+"""The ways to tell people. A new one is a module with ``send`` and ``check_target``, and a line in each table here."""
 
 from __future__ import annotations
 
@@ -17,3 +17,5 @@ CHECK_TARGET: dict[str, Callable[[str], None]] = {
     Channel.Kind.EMAIL: email.check_target,
     Channel.Kind.SLACK: slack.check_target,
 }
+# Kinds whose channels all go through one server: when it is down for one, it is for all.
+SHARED_SERVER = frozenset({Channel.Kind.EMAIL})

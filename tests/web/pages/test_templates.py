@@ -21,6 +21,8 @@ from core.clock import now
 FOLDER = Path(settings.BASE_DIR) / "templates"
 STATIC = Path(settings.BASE_DIR) / "static"
 TEMPLATES = sorted(str(path.relative_to(FOLDER)) for path in FOLDER.rglob("*.html"))
+# Mails know no policy, and mail programs drop style sheets.
+PAGES = [name for name in TEMPLATES if not name.startswith("notifications/")]
 COMPONENTS = [name for name in TEMPLATES if name.startswith("components/")]
 
 
@@ -33,7 +35,7 @@ def test_template_compiles(name: str) -> None:
     assert get_template(name)
 
 
-@pytest.mark.parametrize("name", TEMPLATES)
+@pytest.mark.parametrize("name", PAGES)
 def test_template_has_nothing_that_the_content_security_policy_forbids(name: str) -> None:
     source = re.sub(r"{% comment %}.*?{% endcomment %}", "", (FOLDER / name).read_text(), flags=re.DOTALL)
 
