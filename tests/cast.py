@@ -1,7 +1,7 @@
 """The people of the tests, known by what they do.
 
 mira asks, alice (team risk) and dkim (team ml-leads) review, sam only watches, eve is outside, ci_bot reports, admin
-administers. Fixtures of those names are users; ``api(user)`` speaks for one with a token, ``session(user)`` in a session.
+administers. Fixtures of those names are users; ``api(user)`` speaks for one with a token, ``session(user)`` signed in.
 """
 
 from __future__ import annotations

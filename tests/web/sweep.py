@@ -1,0 +1,252 @@
+"""Every route of the URL table, a world in which each of them leads to something, and what to send to each."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from django.apps import apps
+from django.db.models import Model
+from django.http import HttpResponse
+from django.test import Client
+from django.urls import URLPattern, URLResolver, get_resolver
+
+from accounts.models import Level, Team, User
+from accounts.services import grant
+from approvals import services as approvals
+from approvals.standing import standing_of
+from notifications import services as notifications
+from notifications.models import Channel, Delivery, Event
+from registry.gate import Target
+from registry.models import TargetKind
+from tests.cast import token_of
+from tests.factories import make_experiment, make_files, make_logged_model, make_model, make_run, make_version
+from tracking.models import Experiment, Lifecycle
+
+SAFE, UNSAFE = ("GET", "HEAD"), ("POST", "PUT", "PATCH", "DELETE")
+EVIL = '<script>alert("evil")</script>'
+POLICY = """\
+name: production-gate
+match: {models: ["guarded-*"]}
+guards: [stage:Production]
+requirements: [{approvals: {count: 1, teams: {risk: 1}}}]
+"""
+
+
+@dataclass(frozen=True)
+class Route:
+    pattern: str
+    view: str
+    only_reads: bool  # a POST that a token for reading may make
+
+    @property
+    def is_api(self) -> bool:
+        return self.pattern.startswith(("api/", "ajax-api/"))
+
+
+def _routes(patterns: list[URLPattern | URLResolver], prefix: str = "") -> Iterator[Route]:
+    for entry in patterns:
+        pattern = prefix + str(entry.pattern)
+        if isinstance(entry, URLResolver):
+            yield from _routes(entry.url_patterns, pattern)
+            continue
+        view = getattr(entry.callback, "view_class", None) or getattr(entry.callback, "cls", None) or entry.callback
+        only_reads = getattr(entry.callback, "only_reads", False) or getattr(view, "only_reads", False)
+        yield Route(pattern, f"{view.__module__}.{view.__qualname__}", bool(only_reads))
+
+
+ROUTES = list(_routes(get_resolver().url_patterns))
+
+
+@dataclass(frozen=True)
+class World:
+    """One of everything, with texts and files that would like to be run.
+
+    ``samples``: for the part of a route between < and >, a value; by the area of the table that it is in, the first
+    that fits. ``body`` is what every call is sent, ``otherwise`` what single calls need to differ in.
+    """
+
+    samples: dict[str, dict[str, Any]]
+    body: dict[str, Any]
+    otherwise: dict[str, dict[str, Any]]
+
+    def path(self, route: Route) -> str:
+        """The route with each of its parts filled in; a part without a sample fails the test."""
+        return "/" + re.sub(r"<(?:\w+:)?(\w+)>", lambda part: str(self._sample(route, part[1])), route.pattern)
+
+    def _sample(self, route: Route, part: str) -> Any:
+        return next(known[part] for area, known in self.samples.items() if area in route.pattern and part in known)
+
+    def body_for(self, route: Route) -> dict[str, Any]:
+        """Our own API refuses fields that a call does not know, so there it is what the call takes."""
+        body = {**self.body, **self.otherwise.get(route.view, {})}
+        return {field: body[field] for field in TAKES.get(route.view, [])} if "api/v1/" in route.pattern else body
+
+
+# What each call of our own API takes. A new one that writes belongs here, or the sweep fails.
+TAKES = {
+    "web.api.account.Tokens": ["name"],
+    "web.api.deliveries.ChannelDetail": ["is_active"],
+    "web.api.deliveries.Channels": ["kind", "name", "target"],
+    "web.api.models.Model": ["description"],
+    "web.api.models.ModelAliases": ["alias", "version"],
+    "web.api.models.ModelTags": ["key", "value"],
+    "web.api.models.Models": ["name"],
+    "web.api.people.Grants": ["level", "pattern", "user"],
+    "web.api.people.Teams": ["name"],
+    "web.api.people.UserDetail": ["is_active"],
+    "web.api.people.Users": ["username"],
+    "web.api.policies.Policies": ["text"],
+    "web.api.requests.RequestComments": ["text"],
+    "web.api.requests.RequestReviews": ["decision", "comment", "seen"],
+    "web.api.requests.RequestWithdraw": ["comment"],
+    "web.api.requests.Requests": ["model", "version", "target"],
+    "web.api.versions.Version": ["description"],
+    "web.api.versions.VersionMove": ["stage"],
+    "web.api.versions.VersionTags": ["key", "value"],
+    "web.api.versions.Versions": ["source", "run_id"],
+}
+
+
+@pytest.fixture
+def world(db: None, mira: User, sam: User, admin: User, risk: Team) -> World:
+    files = {"evil.html": EVIL.encode(), "evil.svg": EVIL.encode()}
+    run = make_run(user=mira, metrics={"accuracy": 0.9}, params={"evil": EVIL}, tags={"evil": EVIL})
+    Experiment.objects.filter(pk=run.experiment_id).update(tags={"evil": EVIL})
+    make_files(run.run_id, {f"loose/{path}": content for path, content in files.items()})
+    logged = make_logged_model(run, tags={"evil": EVIL})
+    deleted_run = make_run(user=mira, lifecycle_stage=Lifecycle.DELETED)
+    deleted_experiment = make_experiment()
+    Experiment.objects.filter(pk=deleted_experiment.pk).update(lifecycle_stage=Lifecycle.DELETED)
+    model = make_model("churn-predictor", user=mira, description=EVIL, tags={"evil": EVIL})
+    make_version(model, stage="Production", aliases=["champion"], user=mira, files=files)
+    version = make_version(model, user=mira, run=run, files=files, tags={"evil": EVIL}, description=EVIL)
+    policy = approvals.publish_policy(actor=admin, text=POLICY).policy
+    production = Target(TargetKind.STAGE, "Production")
+    request = approvals.open_request(actor=mira, version=version, target=production, comment=EVIL)
+    approvals.add_comment(actor=mira, version=version, text=EVIL, review_request=request)
+    approvals.add_comment(actor=mira, version=version, text=EVIL)
+    channel = notifications.create_channel(actor=admin, kind=Channel.Kind.EMAIL, name="ops", target="ops@example.com")
+    event = Event.objects.filter(request_id=request.pk).earliest("id")
+    delivery = Delivery.objects.create(event=event, channel=channel, state=Delivery.State.FAILED)
+    token, _ = token_of(admin, name="the administrator's")
+    root = f"{run.experiment_id}/{run.run_id}/artifacts"
+    return World(
+        samples={
+            "policies/": {"name": policy.name},
+            "teams/": {"name": risk.name, "username": sam.username},
+            "requests/": {"pk": request.pk},
+            "tokens/": {"pk": token.pk},
+            "grants/": {"pk": grant(actor=None, level=Level.READ, team=risk, pattern="nothing-*").pk},
+            "channels/": {"pk": channel.pk},
+            "deliveries/": {"pk": delivery.pk},
+            "mlflow-artifacts/": {"path": f"{root}/loose/evil.html"},
+            "files/": {"path": "evil.html"},
+            "logged-models/": {"model_id": logged.model_id, "key": "evil"},
+            "": {"name": model.name, "number": version.version, "username": mira.username, "secret": "nothing"},
+        },
+        body={
+            # The registry
+            "name": model.name,
+            "version": str(version.version),
+            "stage": "Archived",
+            "new_name": "taken-over",
+            "description": "taken over",
+            "key": "evil",
+            "value": "taken over",
+            "alias": "champion",
+            "tags": [{"key": "taken", "value": "over"}],
+            "source": version.source,
+            # Tracking
+            "run_id": run.run_id,
+            "experiment_id": str(run.experiment_id),
+            "status": "FAILED",
+            "timestamp": 1,
+            "metrics": [{"key": "accuracy", "value": 1, "timestamp": 1, "step": 1}],
+            "params": [{"key": "taken", "value": "over"}],
+            "model_id": logged.model_id,
+            "models": [{"model_id": logged.model_id}],
+            "model_json": json.dumps(
+                {"run_id": run.run_id, "artifact_path": "taken", "utc_time_created": "now", "flavors": {}}
+            ),
+            # Requests and policies
+            "model": model.name,
+            "target": "Staging",
+            "decision": "reject",
+            "comment": "Taken over.",
+            "seen": standing_of(request).seen,
+            "text": POLICY.replace("guarded-*", "*"),
+            # People and channels
+            "username": "intruder",
+            "user": sam.username,
+            "level": "MANAGE",
+            "pattern": "*",
+            "is_active": False,
+            "kind": "email",
+            "models_glob": "*",
+            "password1": "correct horse battery",
+            "password2": "correct horse battery",
+        },
+        otherwise={
+            "web.mlflow.registered_models.create": {"name": "new-model"},
+            "web.mlflow.model_versions.create": {"model_id": None},
+            "web.mlflow.experiments.restore": {"experiment_id": str(deleted_experiment.pk)},
+            "web.mlflow.experiments.delete_tag": {"key": "evil"},
+            "web.mlflow.runs.restore": {"run_id": deleted_run.run_id},
+            "web.mlflow.runs.log_metric": {"value": 1},
+            "web.mlflow.runs.log_parameter": {"key": "taken"},
+            "web.api.models.Models": {"name": "new-model"},
+            "web.api.deliveries.Channels": {"target": "intruder@example.com"},
+            "web.pages.channels.create": {"target": "intruder@example.com"},
+            "web.api.people.Teams": {"name": "new-team"},
+        },
+    )
+
+
+def state() -> dict[str, str]:
+    """A digest of every table, but for what merely says that somebody was here."""
+    return {model._meta.label: _digest(model) for model in apps.get_models() if model._meta.label != "sessions.Session"}
+
+
+def _digest(model: type[Model]) -> str:
+    fields = [
+        field.attname for field in model._meta.concrete_fields if field.name not in ("last_used_at", "last_login")
+    ]
+    rows = list(model._default_manager.order_by("pk").values_list(*fields))
+    return hashlib.sha256(repr(rows).encode()).hexdigest()
+
+
+def changed(before: dict[str, str]) -> list[str]:
+    after = state()
+    return [label for label in after if after[label] != before[label]]
+
+
+def bearer(user: User, *, read_only: bool = False) -> Client:
+    _, secret = token_of(user, read_only=read_only)
+    return Client(headers={"authorization": f"Bearer {secret}"}, raise_request_exception=False)
+
+
+def send(client: Client, method: str, route: Route, world: World) -> HttpResponse:
+    """What is sent: as JSON, to a page as a form, in the address where there is no body."""
+    path, body = world.path(route), world.body_for(route)
+    texts = {key: value for key, value in body.items() if isinstance(value, str)}
+    if method in SAFE:
+        return client.generic(method, path, query_params=texts)  # type: ignore[return-value]
+    if method == "POST" and not route.is_api:
+        return client.post(path, texts)  # type: ignore[return-value]
+    query = DELETES.get(route.view, {}) if method == "DELETE" else {}
+    content = json.dumps(body)
+    return client.generic(method, path, content, content_type="application/json", query_params=query)  # type: ignore[return-value]
+
+
+# What a DELETE of our own API takes in its address.
+DELETES = {
+    "web.api.models.ModelTags": {"key": "evil"},
+    "web.api.models.ModelAliases": {"alias": "champion"},
+    "web.api.versions.VersionTags": {"key": "evil"},
+}
