@@ -23,12 +23,15 @@ fi
 "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null ||
     fail "Countersign needs Python 3.11 or newer; $python is $("$python" -V 2>&1 || echo "not there"). Say make PYTHON=/path/to/python3.11 …"
 
-if uv --version >/dev/null 2>&1; then
-    [ -x "$folder/bin/python" ] || uv venv -q --python "$python" "$folder" || fail "uv could not make $folder; its words are above."
-    uv pip install -q --no-deps --require-hashes --python "$folder/bin/python" -r "$lock" ||
-        fail "The packages of $lock could not be installed; uv's words are above."
-    exit 0
-fi
+# uv alone knows why it fails where it does (certificates, an index it was not told of); pip may know better.
+with_uv() {
+    uv --version >/dev/null 2>&1 || return 1
+    [ -x "$folder/bin/python" ] || uv venv -q --python "$python" "$folder" || return 1
+    uv pip install -q --no-deps --require-hashes --python "$folder/bin/python" -r "$lock" && return
+    echo "uv could not install the packages of $lock: trying pip." >&2
+    return 1
+}
+with_uv && exit
 
 "$python" -c 'import venv, ensurepip' 2>/dev/null ||
     fail "The venv module of $python is missing: install it (on Debian and Ubuntu: apt-get install python3-venv), then try again."
