@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 import orjson
-from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, UnreadablePostError
 
 from core.errors import CountersignError, Invalid, TooLarge
 from web import errors
@@ -54,7 +54,9 @@ def by_method(**views: Callable[..., HttpResponseBase]) -> Callable[..., HttpRes
 
 
 def method_not_allowed(request: HttpRequest, *methods: str) -> HttpResponse:
-    response = errors.mlflow_body(405, "BAD_REQUEST", f"{request.path} takes {' or '.join(methods)}, not {request.method}.")
+    response = errors.mlflow_body(
+        405, "BAD_REQUEST", f"{request.path} takes {' or '.join(methods)}, not {request.method}."
+    )
     response["Allow"] = ", ".join(methods)
     return response
 
@@ -73,11 +75,17 @@ def read_params(request: HttpRequest) -> Params:
 
 def _read_body(request: HttpRequest) -> bytes:
     """The body, up to the limit. Read as a stream, so that Django's own limit for forms does not apply."""
-    if int(request.META.get("CONTENT_LENGTH") or 0) > MAX_BODY:
+    announced = int(request.META.get("CONTENT_LENGTH") or 0)
+    if announced > MAX_BODY:
         raise TooLarge(f"A request has at most {MAX_BODY // 2**20} MiB.")
-    body = request.read(MAX_BODY + 1)
+    try:
+        body = request.read(MAX_BODY + 1)
+    except UnreadablePostError as error:
+        raise Invalid("The request broke off. Send it again.") from error
     if len(body) > MAX_BODY:
         raise TooLarge(f"A request has at most {MAX_BODY // 2**20} MiB.")
+    if len(body) < announced:  # what arrived could pass for a shorter request
+        raise Invalid("The request broke off. Send it again.")
     return body
 
 
@@ -108,5 +116,3 @@ def _depth(value: Any) -> int:
         ]
         depth += 1
     return depth
-
-

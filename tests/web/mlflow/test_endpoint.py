@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from typing import Any
 
@@ -157,3 +158,14 @@ def test_every_path_stands_below_both_prefixes() -> None:
     assert {route.removeprefix("ajax-") for route in routes if route.startswith("ajax-api/2.0/mlflow/")} == {
         route for route in routes if route.startswith("api/2.0/mlflow/")
     }
+
+
+def test_a_body_that_broke_off_is_no_shorter_request(door: Door) -> None:
+    answer = door.client.generic(
+        "POST",
+        "/api/2.0/mlflow/runs/create",
+        content_type="application/json",
+        **{"wsgi.input": io.BytesIO(b"{}"), "CONTENT_LENGTH": "500"},
+    )
+
+    assert answer.status_code == 400 and "broke off" in json.loads(answer.content)["message"]

@@ -68,6 +68,7 @@ def test_a_run_knows_all_that_was_logged(door: Door, run: dict[str, Any]) -> Non
 
     read = door.get("runs/get", run_id=run_id, run_uuid=run_id)["run"]
     assert read["info"]["status"] == "FINISHED"
+    read["data"]["tags"].sort(key=lambda tag: tag["key"])
     assert read["data"] == {
         "metrics": [{"key": "auc", "value": 0.5, "timestamp": 7, "step": 2, "run_id": run_id}],
         "params": [{"key": "lr", "value": "0.1"}],
