@@ -1,4 +1,4 @@
-"""The processes that make up a running Countersign, as command lines: the supervisor, the image and compose use these."""
+"""The processes of a running Countersign, as command lines: the supervisor, the image and compose use these."""
 
 from __future__ import annotations
 

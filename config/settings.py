@@ -1,4 +1,4 @@
-"""All settings, from the environment. docs/settings.md describes each; a wrong value stops the start with a sentence."""
+"""All settings, from the environment. docs/settings.md has each; a wrong value stops the start with a sentence."""
 
 from __future__ import annotations
 
@@ -79,9 +79,13 @@ def _data_dir() -> Path:
     try:
         DATA_DIR.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
-        raise ImproperlyConfigured(f"DATA_DIR {DATA_DIR} cannot be made: {error.strerror}. Name another folder.") from error
+        raise ImproperlyConfigured(
+            f"DATA_DIR {DATA_DIR} cannot be made: {error.strerror}. Name another folder."
+        ) from error
     if not os.access(DATA_DIR, os.W_OK | os.X_OK):
-        raise ImproperlyConfigured(f"DATA_DIR {DATA_DIR} cannot be written to. Change its permissions or name another folder.")
+        raise ImproperlyConfigured(
+            f"DATA_DIR {DATA_DIR} cannot be written to. Change its permissions or name another folder."
+        )
     return DATA_DIR
 
 
@@ -117,7 +121,9 @@ if _base.scheme not in ("http", "https") or not _base.hostname:
     raise ImproperlyConfigured(f"BASE_URL is {BASE_URL!r}: write an address like https://models.example.com.")
 ALLOWED_HOSTS = [_base.hostname, "127.0.0.1", "localhost", "[::1]", *env.list("ALLOWED_HOSTS", default=[])]
 if "*" in ALLOWED_HOSTS and not DEVELOPMENT:
-    raise ImproperlyConfigured("ALLOWED_HOSTS is '*': name the hosts, or set COUNTERSIGN_DEVELOPMENT=1 on your own machine.")
+    raise ImproperlyConfigured(
+        "ALLOWED_HOSTS is '*': name the hosts, or set COUNTERSIGN_DEVELOPMENT=1 on your own machine."
+    )
 CSRF_TRUSTED_ORIGINS = [f"{_base.scheme}://{_base.netloc}"]
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if _flag("BEHIND_PROXY", default=False) else None
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = _base.scheme == "https"
@@ -232,13 +238,20 @@ if REDIS_URL:
     if _address("REDIS_URL", REDIS_URL, like="redis://host:port/number").scheme not in ("redis", "rediss"):
         raise ImproperlyConfigured("REDIS_URL must start with redis:// or rediss://.")
     CACHES: dict[str, Any] = {
-        "default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL, "KEY_PREFIX": "countersign"}
+        "default": {
+            "BACKEND": "django.core.cache.backends.redis.RedisCache",
+            "LOCATION": REDIS_URL,
+            "KEY_PREFIX": "countersign",
+        }
     }
     CELERY_BROKER_URL = REDIS_URL
     CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, Any] = {"socket_connect_timeout": 2, "socket_timeout": 5}
 else:
     CACHES = {
-        "default": {"BACKEND": "django.core.cache.backends.filebased.FileBasedCache", "LOCATION": str(_data_dir() / "cache")}
+        "default": {
+            "BACKEND": "django.core.cache.backends.filebased.FileBasedCache",
+            "LOCATION": str(_data_dir() / "cache"),
+        }
     }
     CELERY_BROKER_URL = "filesystem://"
     _queue = _data_dir() / "queue"
@@ -288,9 +301,12 @@ if EMBEDDED and WEB_WORKERS > 1:
 
 
 def _storage(url: str) -> dict[str, Any]:
-    """STORAGE_URL: file:///folder, or s3://key:secret@host:port/bucket?region=…&tls=false for any S3-compatible store."""
+    """STORAGE_URL: file:///folder, or s3://key:secret@host:port/bucket?region=…&tls=false for S3 and its like."""
     if not url:
-        return {"BACKEND": "django.core.files.storage.FileSystemStorage", "OPTIONS": {"location": str(DATA_DIR / "files")}}
+        return {
+            "BACKEND": "django.core.files.storage.FileSystemStorage",
+            "OPTIONS": {"location": str(DATA_DIR / "files")},
+        }
     parts = _address("STORAGE_URL", url, like="file:///folder or s3://key:secret@host:port/bucket")
     if parts.scheme == "file" and parts.path:
         return {"BACKEND": "django.core.files.storage.FileSystemStorage", "OPTIONS": {"location": parts.path}}
@@ -436,7 +452,9 @@ LOG_FORMAT = _choice("LOG_FORMAT", "text" if EMBEDDED else "json", ("text", "jso
 LOG_LEVEL = _choice("LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"))
 
 
-def _one_line_per_request(_logger: object, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+def _one_line_per_request(
+    _logger: object, _method: str, event: structlog.typing.EventDict
+) -> structlog.typing.EventDict:
     """request_finished says all that request_started says; a passed health check says nothing."""
     if event["event"] == "request_started":
         raise structlog.DropEvent
@@ -464,7 +482,9 @@ LOGGING: dict[str, Any] = {
                 *(
                     [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
                     if LOG_FORMAT == "json"
-                    else [structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)]
+                    else [
+                        structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
+                    ]
                 ),
             ],
         }

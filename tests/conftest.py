@@ -27,7 +27,7 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Under REQUIRE_ALL, what only PostgreSQL can show is left to the run on PostgreSQL; elsewhere it skips and says so."""
+    """Under REQUIRE_ALL, what only PostgreSQL can show is left to the run there; elsewhere it skips and says so."""
     if not REQUIRE_ALL or not settings.EMBEDDED:
         return
     left_out = [item for item in items if item.get_closest_marker("postgres")]

@@ -22,7 +22,11 @@ def pins(name: str) -> dict[str, set[str]]:
 
 @pytest.mark.parametrize("path", LOCK_FILES, ids=lambda path: path.name)
 def test_a_lock_file_names_no_place(path: Path) -> None:
-    places = [line for line in path.read_text().splitlines() if re.search(r"https?://|file:|--index|--extra-index|--find", line)]
+    places = [
+        line
+        for line in path.read_text().splitlines()
+        if re.search(r"https?://|file:|--index|--extra-index|--find", line)
+    ]
 
     assert places == []
 

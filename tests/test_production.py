@@ -1,9 +1,10 @@
-"""The production form: separate processes on PostgreSQL, Redis and a store of files, as `make run-production` starts them."""
+"""The production form, as `make run-production` starts it: processes on PostgreSQL, Redis and a store of files."""
 
 from __future__ import annotations
 
 import os
 import signal
+import sys
 import urllib.request
 import uuid
 from collections.abc import Callable, Iterator
@@ -11,10 +12,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import boto3
 import psycopg
 import pytest
+from moto.server import ThreadedMotoServer
 
-from tests.servers import Server, processes_of, wait_until_gone
+from tests.clients.test_tutorial import run_tutorial
+from tests.servers import Server, free_port, processes_of, wait_until_gone
 
 pytestmark = [pytest.mark.slow, pytest.mark.postgres]
 
@@ -36,16 +40,17 @@ def database() -> Iterator[str]:
 
 
 @pytest.fixture
-def start(tmp_path: Path, database: str) -> Iterator[Callable[[], Server]]:
+def start(tmp_path: Path, database: str) -> Iterator[Callable[..., Server]]:
     servers: list[Server] = []
 
-    def start() -> Server:
+    def start(**changes: str) -> Server:
         folder = tmp_path / str(len(servers))  # two machines share the services, not a folder
         environment = {
             "DATABASE_URL": database,
             "REDIS_URL": REDIS_URL,
             "STORAGE_URL": f"file://{tmp_path}/files",
             "SECRET_KEY": "k" * 50,
+            **changes,
         }
         servers.append(Server(folder, "--production", **environment))
         return servers[-1]
@@ -56,7 +61,7 @@ def start(tmp_path: Path, database: str) -> Iterator[Callable[[], Server]]:
         wait_until_gone(server)
 
 
-def test_it_starts_answers_and_leaves_no_process(start: Callable[[], Server]) -> None:
+def test_it_starts_answers_and_leaves_no_process(start: Callable[..., Server]) -> None:
     server = start()
 
     server.wait_ready()
@@ -73,7 +78,7 @@ def test_it_starts_answers_and_leaves_no_process(start: Callable[[], Server]) ->
     assert not wait_until_gone(server, within=0)
 
 
-def test_a_killed_supervisor_leaves_no_process(start: Callable[[], Server]) -> None:
+def test_a_killed_supervisor_leaves_no_process(start: Callable[..., Server]) -> None:
     server = start()
     server.wait_ready()
 
@@ -82,10 +87,36 @@ def test_a_killed_supervisor_leaves_no_process(start: Callable[[], Server]) -> N
     assert not wait_until_gone(server)
 
 
-def test_two_machines_that_start_at_once_migrate_once_and_make_one_administrator(start: Callable[[], Server]) -> None:
+def test_two_machines_that_start_at_once_migrate_once_and_make_one_administrator(start: Callable[..., Server]) -> None:
     servers = [start(), start()]
 
     with ThreadPoolExecutor() as pool:
         list(pool.map(Server.wait_ready, servers))
 
     assert sum("First start" in server.text for server in servers) == 1
+
+
+@pytest.fixture
+def bucket() -> Iterator[str]:
+    """The STORAGE_URL of an empty bucket in an S3-compatible store."""
+    store = ThreadedMotoServer(port=free_port(), verbose=False)
+    store.start()
+    host, port = store.get_host_and_port()
+    s3 = boto3.client(
+        "s3", endpoint_url=f"http://{host}:{port}", aws_access_key_id="key", aws_secret_access_key="secret", region_name="us-east-1"
+    )  # fmt: skip
+    s3.create_bucket(Bucket="countersign-files")
+    yield f"s3://key:secret@{host}:{port}/countersign-files?tls=false"
+    store.stop()
+
+
+def test_the_stock_client_runs_the_tutorial_with_files_in_s3(
+    start: Callable[..., Server], bucket: str, tmp_path: Path
+) -> None:
+    server = start(STORAGE_URL=bucket)
+    server.wait_ready()
+
+    done = run_tutorial(Path(sys.executable), server, tmp_path)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.splitlines()[-1].startswith("OK")

@@ -19,13 +19,21 @@ POSTGRES = "postgres://user:password@127.0.0.1:5432/countersign"
 def run(data_dir: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     clean = {"PATH": os.environ["PATH"], "DATA_DIR": str(data_dir), **environment}
     return subprocess.run(
-        [sys.executable, *arguments], cwd=settings.BASE_DIR, env=clean, capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, *arguments],
+        cwd=settings.BASE_DIR,
+        env=clean,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
 
 
 def read(data_dir: Path, *names: str, **environment: str) -> dict[str, object]:
     """The settings as a process with this environment sees them."""
-    script = f"import json; from config import settings; print(json.dumps({{n: getattr(settings, n) for n in {names!r}}}))"
+    script = (
+        f"import json; from config import settings; print(json.dumps({{n: getattr(settings, n) for n in {names!r}}}))"
+    )
     answer = run(data_dir, "-c", script, **environment)
     assert answer.returncode == 0, answer.stderr
     return json.loads(answer.stdout)
@@ -37,7 +45,10 @@ def read(data_dir: Path, *names: str, **environment: str) -> dict[str, object]:
         ({"PORT": "abc"}, "PORT is 'abc': write a whole number from 1 to 65535."),
         ({"PORT": "70000"}, "PORT is '70000': write a whole number from 1 to 65535."),
         ({"BASE_URL": "models"}, "BASE_URL is 'models': write an address like https://models.example.com."),
-        ({"ALLOWED_HOSTS": "*"}, "ALLOWED_HOSTS is '*': name the hosts, or set COUNTERSIGN_DEVELOPMENT=1 on your own machine."),
+        (
+            {"ALLOWED_HOSTS": "*"},
+            "ALLOWED_HOSTS is '*': name the hosts, or set COUNTERSIGN_DEVELOPMENT=1 on your own machine.",
+        ),
         ({"SECRET_KEY": "short"}, "SECRET_KEY is too short: give at least 32 random characters."),
         ({"DATABASE_URL": POSTGRES}, "SECRET_KEY is not set: with DATABASE_URL every process needs the same one."),
         (
@@ -62,7 +73,9 @@ def read(data_dir: Path, *names: str, **environment: str) -> dict[str, object]:
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
-def test_a_wrong_value_stops_the_start_with_its_name(tmp_path: Path, environment: dict[str, str], sentence: str) -> None:
+def test_a_wrong_value_stops_the_start_with_its_name(
+    tmp_path: Path, environment: dict[str, str], sentence: str
+) -> None:
     answer = run(tmp_path, "manage.py", "check", **environment)
 
     assert answer.returncode == 1
@@ -83,7 +96,8 @@ def test_a_folder_that_cannot_be_made_is_told_in_one_sentence(tmp_path: Path) ->
 
     assert answer.returncode == 1
     assert answer.stderr == (
-        f"Countersign cannot start: DATA_DIR {tmp_path}/file/data cannot be made: Not a directory. Name another folder.\n"
+        f"Countersign cannot start: DATA_DIR {tmp_path}/file/data cannot be made: Not a directory. "
+        "Name another folder.\n"
     )
 
 
@@ -147,7 +161,11 @@ def test_without_redis_the_processes_share_a_queue_and_a_cache_of_files(tmp_path
 
 @pytest.mark.parametrize(
     ("gate", "complaint"),
-    [("", "cannot be imported"), ("approvals.gate.nobody", "cannot be imported"), ("approvals.gate.__doc__", "is not a function")],
+    [
+        ("", "cannot be imported"),
+        ("approvals.gate.nobody", "cannot be imported"),
+        ("approvals.gate.__doc__", "is not a function"),
+    ],
 )
 def test_no_process_starts_without_somebody_who_answers_the_gate(tmp_path: Path, gate: str, complaint: str) -> None:
     script = f"from config import settings; settings.CHANGE_GATE = {gate!r}; import config.wsgi"

@@ -122,7 +122,10 @@ def test_a_port_in_use_is_told_in_one_sentence(start: Callable[..., Server]) -> 
         status = server.process.wait(timeout=30)
 
     assert status == 1
-    assert server.text == f"CommandError: 127.0.0.1:{port} cannot be used: Address already in use. Choose another: make run PORT={port + 1}"
+    assert (
+        server.text == f"CommandError: 127.0.0.1:{port} cannot be used: Address already in use. "
+        f"Choose another: make run PORT={port + 1}"
+    )
 
 
 def test_two_servers_do_not_share_a_folder(start: Callable[..., Server]) -> None:
@@ -141,5 +144,6 @@ def test_production_names_the_services_it_lacks(tmp_path: Path) -> None:
 
     assert answer.returncode == 1
     assert answer.stderr == (
-        "CommandError: DATABASE_URL and REDIS_URL and STORAGE_URL must be set for production; docs/settings.md says how.\n"
+        "CommandError: DATABASE_URL and REDIS_URL and STORAGE_URL must be set for production; "
+        "docs/settings.md says how.\n"
     )

@@ -31,7 +31,7 @@ class Command(BaseCommand):
         parser.add_argument(
             "--production",
             action="store_true",
-            help="gunicorn workers, a worker of processes on Redis, and beat, from DATABASE_URL, REDIS_URL and STORAGE_URL",
+            help="gunicorn, a Celery worker and beat as processes, from DATABASE_URL, REDIS_URL and STORAGE_URL",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -95,7 +95,9 @@ def _lock_data_dir() -> IO[str]:
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
-        raise CommandError(f"Countersign already runs on {settings.DATA_DIR}: stop it, or name another DATA_DIR.") from error
+        raise CommandError(
+            f"Countersign already runs on {settings.DATA_DIR}: stop it, or name another DATA_DIR."
+        ) from error
     return file
 
 
@@ -108,7 +110,9 @@ def _require_free_port() -> None:
         except OSError as error:
             address = f"{settings.HOST}:{settings.PORT}"
             advice = f"make run PORT={settings.PORT + 1 if settings.PORT < 65535 else 8080}"
-            raise CommandError(f"{address} cannot be used: {os.strerror(error.errno or 0)}. Choose another: {advice}") from error
+            raise CommandError(
+                f"{address} cannot be used: {os.strerror(error.errno or 0)}. Choose another: {advice}"
+            ) from error
 
 
 def _is_ready() -> bool:
