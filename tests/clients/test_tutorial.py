@@ -1,4 +1,4 @@
-"""Both stock clients run the same unmodified script against a server that was just started."""
+"""Both stock clients run the same unmodified scripts against a server that was just started."""
 
 from __future__ import annotations
 
@@ -12,10 +12,18 @@ from django.conf import settings
 
 from tests.servers import Server
 
-SCRIPT = Path(__file__).with_name("tutorial.py")
+SCRIPTS = ("tutorial.py", "tracking.py")
 OLDER = settings.BASE_DIR / ".venv-mlflow2" / "bin" / "python"
 
 pytestmark = [pytest.mark.clients, pytest.mark.slow]
+
+
+def run_tutorial(python: Path, server: Server, folder: Path) -> subprocess.CompletedProcess[str]:
+    client = {"MLFLOW_TRACKING_URI": server.url, "MLFLOW_TRACKING_TOKEN": server.token}
+    return subprocess.run(
+        [python, SCRIPT], cwd=folder, env={**os.environ, **client, "MLFLOW_DISABLE_TELEMETRY": "true"},
+        capture_output=True, text=True, timeout=170, check=False,
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize(("python", "version"), [(Path(sys.executable), "3.18."), (OLDER, "2.22.")])
@@ -25,11 +33,7 @@ def test_the_stock_client_runs_the_tutorial_unchanged(tmp_path: Path, python: Pa
     server = Server(tmp_path / "data")
     try:
         server.wait_ready()
-        client = {"MLFLOW_TRACKING_URI": server.url, "MLFLOW_TRACKING_TOKEN": server.token}
-        done = subprocess.run(
-            [python, SCRIPT], cwd=tmp_path, env={**os.environ, **client, "MLFLOW_DISABLE_TELEMETRY": "true"},
-            capture_output=True, text=True, timeout=170, check=False,
-        )  # fmt: skip
+        done = run_tutorial(python, server, tmp_path)
     finally:
         server.stop()
 
