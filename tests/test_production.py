@@ -17,7 +17,7 @@ import psycopg
 import pytest
 from moto.server import ThreadedMotoServer
 
-from tests.clients.test_tutorial import run_tutorial
+from tests.clients.test_tutorial import run
 from tests.servers import Server, free_port, processes_of, wait_until_gone
 
 pytestmark = [pytest.mark.slow, pytest.mark.postgres]
@@ -103,8 +103,12 @@ def bucket() -> Iterator[str]:
     store.start()
     host, port = store.get_host_and_port()
     s3 = boto3.client(
-        "s3", endpoint_url=f"http://{host}:{port}", aws_access_key_id="key", aws_secret_access_key="secret", region_name="us-east-1"
-    )  # fmt: skip
+        "s3",
+        endpoint_url=f"http://{host}:{port}",
+        aws_access_key_id="key",
+        aws_secret_access_key="secret",
+        region_name="us-east-1",
+    )
     s3.create_bucket(Bucket="countersign-files")
     yield f"s3://key:secret@{host}:{port}/countersign-files?tls=false"
     store.stop()
@@ -116,7 +120,7 @@ def test_the_stock_client_runs_the_tutorial_with_files_in_s3(
     server = start(STORAGE_URL=bucket)
     server.wait_ready()
 
-    done = run_tutorial(Path(sys.executable), server, tmp_path)
+    done = run("tutorial.py", Path(sys.executable), server, tmp_path)
 
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.splitlines()[-1].startswith("OK")

@@ -18,22 +18,25 @@ OLDER = settings.BASE_DIR / ".venv-mlflow2" / "bin" / "python"
 pytestmark = [pytest.mark.clients, pytest.mark.slow]
 
 
-def run_tutorial(python: Path, server: Server, folder: Path) -> subprocess.CompletedProcess[str]:
+def run(script: str, python: Path, server: Server, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run a script with the stock client of that Python."""
     client = {"MLFLOW_TRACKING_URI": server.url, "MLFLOW_TRACKING_TOKEN": server.token}
     return subprocess.run(
-        [python, SCRIPT], cwd=folder, env={**os.environ, **client, "MLFLOW_DISABLE_TELEMETRY": "true"},
+        [python, Path(__file__).with_name(script)], cwd=folder,
+        env={**os.environ, **client, "MLFLOW_DISABLE_TELEMETRY": "true"},
         capture_output=True, text=True, timeout=170, check=False,
     )  # fmt: skip
 
 
+@pytest.mark.parametrize("script", SCRIPTS)
 @pytest.mark.parametrize(("python", "version"), [(Path(sys.executable), "3.18."), (OLDER, "2.22.")])
-def test_the_stock_client_runs_the_tutorial_unchanged(tmp_path: Path, python: Path, version: str) -> None:
+def test_the_stock_client_runs_a_script_unchanged(tmp_path: Path, script: str, python: Path, version: str) -> None:
     if not python.exists():
         pytest.skip("the older mlflow client is not installed: make test does it")
     server = Server(tmp_path / "data")
     try:
         server.wait_ready()
-        done = run_tutorial(python, server, tmp_path)
+        done = run(script, python, server, tmp_path)
     finally:
         server.stop()
 

@@ -1,4 +1,7 @@
-"""Tracking with the stock mlflow client, 3.18 or 2.22, against the server of MLFLOW_TRACKING_URI. Prints OK and the version."""
+"""All of tracking through the stock mlflow client, 3.18 or 2.22.
+
+Run with MLFLOW_TRACKING_URI and MLFLOW_TRACKING_TOKEN set; prints OK when every step did what it should.
+"""
 
 import math
 import tempfile
@@ -10,7 +13,7 @@ import numpy as np
 import pandas as pd
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag, ViewType
-from mlflow.exceptions import MlflowException, RestException
+from mlflow.exceptions import MlflowException
 from sklearn.linear_model import LogisticRegression
 
 IS_3 = mlflow.__version__.startswith("3")
@@ -79,20 +82,23 @@ many = [Metric(f"m{n}", n / 3, 1000 + n, n) for n in range(1000)]
 client.log_batch(run_id, metrics=many)
 client.log_batch(run_id, params=[Param(f"p{n}", str(n)) for n in range(100)], tags=[RunTag("last", "batch")])
 assert client.get_run(run_id).data.metrics["m999"] == 333.0
-for act, code in (
-    (lambda: client.log_param(run_id, "lr", "0.2"), "INVALID_PARAMETER_VALUE"),
-    (lambda: client.log_metric(run_id, "bad\\key", 1), "INVALID_PARAMETER_VALUE"),
-    (lambda: client.get_run("f" * 32), "RESOURCE_DOES_NOT_EXIST"),
-    (lambda: client.delete_tag(run_id, "absent"), "RESOURCE_DOES_NOT_EXIST"),
-    (lambda: client.create_experiment(experiment.name), "RESOURCE_ALREADY_EXISTS"),
-    (lambda: mlflow.search_runs([experiment.experiment_id], "metrics.auc ~ 5"), "INVALID_PARAMETER_VALUE"),
-):
+
+
+def refusal(act) -> str:
+    """The error code of a call that must be refused."""
     try:
         act()
     except MlflowException as error:
-        assert error.error_code == code, error
-    else:
-        raise AssertionError("it was taken")
+        return error.error_code
+    raise AssertionError("it was taken")
+
+
+assert refusal(lambda: client.log_param(run_id, "lr", "0.2")) == "INVALID_PARAMETER_VALUE"
+assert refusal(lambda: client.log_metric(run_id, "bad\\key", 1)) == "INVALID_PARAMETER_VALUE"
+assert refusal(lambda: client.get_run("f" * 32)) == "RESOURCE_DOES_NOT_EXIST"
+assert refusal(lambda: client.delete_tag(run_id, "absent")) == "RESOURCE_DOES_NOT_EXIST"
+assert refusal(lambda: client.create_experiment(experiment.name)) == "RESOURCE_ALREADY_EXISTS"
+assert refusal(lambda: mlflow.search_runs([experiment.experiment_id], "metrics.auc ~ 5")) == "INVALID_PARAMETER_VALUE"
 
 
 # Searching
@@ -124,12 +130,7 @@ with tempfile.TemporaryDirectory() as folder:
     Path(folder, "whole").mkdir()
     whole = Path(mlflow.artifacts.download_artifacts(read.info.artifact_uri, dst_path=f"{folder}/whole"))
     assert (whole / "notes" / "empty.txt").read_bytes() == b""
-    try:
-        mlflow.artifacts.download_artifacts(run_id=run_id, artifact_path="absent.txt", dst_path=folder)
-    except MlflowException:
-        pass
-    else:
-        raise AssertionError("an absent file was downloaded")
+    refusal(lambda: mlflow.artifacts.download_artifacts(run_id=run_id, artifact_path="absent.txt", dst_path=folder))
 
 # Models without registering
 loaded = mlflow.pyfunc.load_model(f"runs:/{run_id}/model")
@@ -172,12 +173,7 @@ assert (client.get_run(killed.info.run_id).info.status, client.get_run(killed.in
 )
 client.delete_run(killed.info.run_id)
 assert "renamed" not in names() and names(run_view_type=ViewType.DELETED_ONLY) == ["renamed"]
-try:
-    client.log_metric(killed.info.run_id, "auc", 1)
-except RestException as error:
-    assert "must be in the 'active' state" in str(error)
-else:
-    raise AssertionError("a deleted run was written to")
+assert refusal(lambda: client.log_metric(killed.info.run_id, "auc", 1)) == "INVALID_PARAMETER_VALUE"
 client.restore_run(killed.info.run_id)
 with mlflow.start_run(run_id=killed.info.run_id):
     mlflow.log_metric("auc", 1)
