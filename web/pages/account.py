@@ -15,7 +15,7 @@ from django.views.decorators.http import require_POST, require_safe
 from accounts import services
 from accounts.models import Token
 from core.clock import now
-from core.errors import CountersignError
+from core.errors import CountersignError, Invalid
 from web.signed_in import SignedInRequest
 
 LIFETIMES = (("30", "30 days"), ("90", "90 days"), ("365", "1 year"), ("0", "never expires"))
@@ -46,8 +46,10 @@ def _exports(secret: str) -> str:
 def create_token(request: SignedInRequest) -> HttpResponse:
     """Show the new secret, once: it is in this answer and nowhere else."""
     name, days = request.POST.get("name", ""), request.POST.get("days", "90")
-    lifetime = timedelta(days=int(days)) if days in dict(LIFETIMES) and days != "0" else None
     try:
+        if days not in dict(LIFETIMES):
+            raise Invalid("Choose how long the token is valid.", field="days")
+        lifetime = timedelta(days=int(days)) if days != "0" else None
         token, secret = services.create_token(
             actor=request.user,
             user=request.user,

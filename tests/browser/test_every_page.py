@@ -1,0 +1,122 @@
+"""Every page in both themes and at both widths: nothing for axe-core, nothing on the console, nothing cut off."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from django.test import Client
+from django.urls import reverse
+from playwright.sync_api import Browser, Page
+from pytest_django.live_server_helper import LiveServer
+
+from accounts.models import User
+from approvals.models import TransitionRequest
+from notifications import services as notifications
+from registry.models import ModelVersion
+from tests.cast import token_of
+from tests.scenes import STAGING, ask, churn_predictor, say, ugly
+from web.pages.urls import urlpatterns
+
+pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
+
+RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]}
+FOR_STRANGERS = {"sign_in", "sign_in_link"}
+ARGUMENTS = {"name": "churn-predictor", "number": 2, "pk": 1, "path": "MLmodel", "secret": "spent"}
+
+
+@pytest.fixture
+def open_request(mira: User, alice: User, dkim: User, admin: User) -> TransitionRequest:
+    """One request waits, one has called for changes, one is applied; a channel, a token."""
+    version = churn_predictor(mira)
+    review_request = ask(version, mira)
+    say(alice, review_request, comment="Fairness is inside tolerance: `tenure` is *gone*.")
+    doubtful = ask(ModelVersion.objects.get(version=1), mira, STAGING)
+    say(admin, doubtful, "request_changes", "Why back?")
+    notifications.create_channel(
+        actor=admin, kind="slack", name="#ml-releases", target="https://hooks.slack.com/services/T/B/x", models_glob="*"
+    )
+    token_of(admin, name="laptop")
+    return review_request
+
+
+def pages(user: User, review_request: TransitionRequest) -> dict[str, str]:
+    """Every route that answers a GET with a page, by the table: a new page is looked at the day it is added."""
+    client = Client()
+    client.force_login(user, backend="django.contrib.auth.backends.ModelBackend")
+    found = {"no such page": "/models/nothing-of-this-name/"}
+    for route in urlpatterns:
+        names = route.pattern.converters
+        given = {**ARGUMENTS, "pk": review_request.pk}
+        if route.name.startswith("policy"):
+            given["name"] = "production-gate"
+        path = reverse(route.name, kwargs={name: given[name] for name in names})
+        answer = client.get(path)
+        if route.name in FOR_STRANGERS or (
+            answer.status_code == 200 and answer["Content-Type"].startswith("text/html")
+        ):
+            found[route.name] = path
+    inbox = reverse("reviews")
+    return found | {f"reviews, {tab}": f"{inbox}?tab={tab}" for tab in ("mine", "open", "decided")}
+
+
+@pytest.mark.parametrize("width", [1320, 390])
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_every_page_is_for_everybody(
+    enter: Callable[..., Page],
+    browser: Browser,
+    live_server: LiveServer,
+    open_request: TransitionRequest,
+    admin: User,
+    theme: str,
+    width: int,
+) -> None:
+    form = {"color_scheme": theme, "viewport": {"width": width, "height": 900}, "reduced_motion": "reduce"}
+    page = enter(admin, **form)
+    stranger = browser.new_context(base_url=live_server.url, **form).new_page()
+    shown = pages(admin, open_request)
+    faults = []
+    for name, path in shown.items():
+        looking = stranger if name in FOR_STRANGERS else page
+        looking.goto(path)
+        found = Axe().run(looking, options=RULES).response["violations"]
+        faults += [f"{name}: {v['id']} at {v['nodes'][0]['html'][:160]}" for v in found]
+        if (needs := looking.evaluate("document.documentElement.scrollWidth")) > width:
+            faults.append(f"{name}: {needs} pixels wide")
+
+    assert faults == []
+    assert {
+        "reviews",
+        "models",
+        "model",
+        "version",
+        "new_request",
+        "request",
+        "policies",
+        "policy_edit",
+        "account",
+    } <= set(shown)
+
+
+@pytest.mark.parametrize("width", [1320, 390])
+@pytest.mark.parametrize("name", ["a" * 256, "نموذج-التنبؤ", "🚀🔥 model", "<script>alert(1)<script>"])
+def test_ugly_names_and_heaps_of_everything_leave_pages_whole(
+    enter: Callable[..., Page], mira: User, name: str, width: int
+) -> None:
+    version = ugly(name, mira)
+    review_request = ask(version, mira, comment="c" * 400 + " <b>bold</b>")
+    page = enter(mira, viewport={"width": width, "height": 900})
+    dialogs: list[str] = []
+    page.on("dialog", lambda dialog: dialogs.append(dialog.message) or dialog.dismiss())
+    faults = []
+    for path in (
+        "/models/", version.model.get_absolute_url(), version.get_absolute_url(), review_request.get_absolute_url(),
+        reverse("new_request", args=[name, 1]), "/reviews/?tab=mine", "/deliveries/",
+    ):  # fmt: skip
+        page.goto(path)
+        if (needs := page.evaluate("document.documentElement.scrollWidth")) > width:
+            faults.append(f"{path[:40]}: {needs} pixels wide")
+
+    assert faults == []
+    assert dialogs == []

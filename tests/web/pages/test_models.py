@@ -1,0 +1,110 @@
+"""/models/ and /models/NAME/."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from django.test import Client
+
+from accounts.models import User
+from approvals.models import TransitionRequest
+from registry.models import ModelVersion, RegisteredModel
+from tests.factories import make_model, make_version
+
+Session = Callable[[User], Client]
+
+
+def test_the_list_says_what_is_live_and_what_is_asked_for(
+    asked: TransitionRequest, sam: User, session: Session
+) -> None:
+    page = session(sam).get("/models/").content.decode()
+
+    assert "/models/churn-predictor/versions/1/" in page  # Production
+    assert "/models/churn-predictor/versions/2/" in page  # Staging
+    assert "<strong>1</strong>" in page  # open requests
+
+
+def test_an_empty_registry_says_how_to_begin(sam: User, session: Session) -> None:
+    assert "registered_model_name=" in session(sam).get("/models/").content.decode()
+
+
+def test_a_search_answers_htmx_with_the_results_alone(version: ModelVersion, sam: User, session: Session) -> None:
+    part = session(sam).get("/models/?q=churn", headers={"HX-Request": "true"}).content.decode()
+
+    assert "churn-predictor" in part
+    assert "<html" not in part
+
+
+def test_a_search_without_a_hit_says_so(version: ModelVersion, sam: User, session: Session) -> None:
+    assert "No model fits" in session(sam).get("/models/?q=fraud%25").content.decode()
+
+
+def test_the_pages_of_a_long_list_hold_every_model_once(db: None, sam: User, session: Session) -> None:
+    for number in range(60):
+        make_model(f"model-{number:02d}")
+    seen: list[str] = []
+    query: dict[str, str] = {}
+    while True:
+        context = session(sam).get("/models/", query).context
+        seen += [row["model"].name for row in context["models"]]
+        if not context["next_token"]:
+            break
+        query = {"page": context["next_token"]}
+
+    assert len(seen) == 60
+    assert len(set(seen)) == 60
+
+
+def test_a_model_says_who_holds_what_and_which_policy_is_in_force(
+    asked: TransitionRequest, sam: User, session: Session
+) -> None:
+    page = session(sam).get("/models/churn-predictor/").content.decode()
+
+    assert "@champion" in page
+    assert "production-gate" in page
+    assert "Version 2 → Production" in page
+    assert "<strong>leaves</strong>" in page  # the description is Markdown
+
+
+def test_versions_are_paged_from_the_newest(version: ModelVersion, sam: User, session: Session) -> None:
+    model = RegisteredModel.objects.get()
+    for _ in range(30):
+        make_version(model)
+
+    first = session(sam).get("/models/churn-predictor/").context
+    second = session(sam).get(f"/models/churn-predictor/?before={first['before']}").context
+
+    numbers = [row["version"].version for row in first["versions"] + second["versions"]]
+    assert numbers == list(range(32, 0, -1))
+
+
+def test_the_description_is_edited_in_place(version: ModelVersion, mira: User, session: Session) -> None:
+    answer = session(mira).post("/models/churn-predictor/describe/", {"description": "Said better."}, follow=True)
+
+    assert "The description was saved." in answer.content.decode()
+    assert RegisteredModel.objects.get().description == "Said better."
+
+
+def test_a_reader_edits_nothing(version: ModelVersion, sam: User, session: Session) -> None:
+    page = session(sam)
+    answer = page.post("/models/churn-predictor/describe/", {"description": "Mine now."})
+
+    assert answer.status_code in (403, 422)
+    assert "Mine now." not in RegisteredModel.objects.get().description
+    assert "Edit the description" not in page.get("/models/churn-predictor/").content.decode()
+
+
+def test_too_long_a_description_is_kept_in_the_form(version: ModelVersion, mira: User, session: Session) -> None:
+    text = "ä" * 6000
+
+    answer = session(mira).post("/models/churn-predictor/describe/", {"description": text})
+
+    assert answer.status_code == 422
+    assert text in answer.content.decode()
+
+
+def test_an_unknown_model_is_a_page_that_leads_on(sam: User, session: Session) -> None:
+    answer = session(sam).get("/models/nothing/")
+
+    assert answer.status_code == 404
+    assert "All models" in answer.content.decode()

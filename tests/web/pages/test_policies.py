@@ -1,0 +1,99 @@
+"""/policies/: what must hold, read and written as text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from django.test import Client
+
+from accounts.models import User
+from approvals import services
+from approvals.models import Policy, PolicyRevision
+from tests.scenes import POLICY
+
+Session = Callable[[User], Client]
+BROKEN = POLICY.replace("min: 0.90", "mni: 0.90")
+
+
+@pytest.fixture
+def policy(db: None) -> Policy:
+    services.publish_policy(actor=None, text=POLICY)
+    return services.publish_policy(actor=None, text=POLICY.replace("0.90", "0.92")).policy
+
+
+def test_policies_are_read_in_plain_words(policy: Policy, sam: User, session: Session) -> None:
+    for path in ("/policies/", policy.get_absolute_url()):
+        assert "accuracy must be at least 0.92." in session(sam).get(path).content.decode()
+
+
+def test_an_older_revision_stays_readable(policy: Policy, sam: User, session: Session) -> None:
+    page = session(sam).get(f"{policy.get_absolute_url()}?revision=1").content.decode()
+
+    assert "min: 0.90" in page
+    assert "not in force" in page
+
+
+def test_without_a_policy_the_page_says_what_that_means(sam: User, session: Session) -> None:
+    assert "Nothing is guarded yet" in session(sam).get("/policies/").content.decode()
+
+
+def test_an_administrator_publishes_a_text(admin: User, session: Session) -> None:
+    page = session(admin).post("/policies/new/", {"text": POLICY.replace("\n", "\r\n")}, follow=True)
+
+    assert "Revision 1 is in force." in page.content.decode()
+    assert PolicyRevision.objects.get().text == POLICY
+
+
+def test_a_check_reads_the_text_back_and_publishes_nothing(admin: User, session: Session) -> None:
+    page = session(admin).post("/policies/new/", {"text": POLICY, "action": "check"})
+
+    assert "accuracy must be at least 0.90." in page.content.decode()
+    assert not Policy.objects.exists()
+
+
+@pytest.mark.parametrize("action", ["publish", "check"])
+def test_an_error_names_its_line_and_keeps_the_text(admin: User, session: Session, action: str) -> None:
+    answer = session(admin).post("/policies/new/", {"text": BROKEN, "action": action})
+
+    page = answer.content.decode()
+    assert answer.status_code == 422
+    assert "ine 5" in page
+    assert "mni: 0.90" in page
+    assert 'aria-invalid="true"' in page
+    assert not Policy.objects.exists()
+
+
+@pytest.mark.parametrize("text", ["", "- a list", "name: [", "name: x\n" * 20_000, "name: !!python/object:os.system x"])
+def test_a_text_that_is_no_policy_is_refused(admin: User, session: Session, text: str) -> None:
+    assert session(admin).post("/policies/new/", {"text": text}).status_code == 422
+
+
+def test_a_policy_keeps_its_name(policy: Policy, admin: User, session: Session) -> None:
+    answer = session(admin).post(
+        f"{policy.get_absolute_url()}edit/", {"text": POLICY.replace("production-gate", "other")}
+    )
+
+    assert answer.status_code == 422
+    assert "a policy keeps its name" in answer.content.decode()
+
+
+def test_only_administrators_publish_and_others_see_why(policy: Policy, mira: User, session: Session) -> None:
+    page = session(mira)
+    answer = page.post("/policies/new/", {"text": POLICY.replace("production-gate", "mine")})
+
+    assert answer.status_code == 422
+    assert not Policy.objects.filter(name="mine").exists()
+    assert "Only an administrator publishes policies." in page.get("/policies/").content.decode()
+
+
+def test_a_policy_taken_out_of_force_is_said_to_be(policy: Policy, admin: User, mira: User, session: Session) -> None:
+    refused = session(mira).post(f"{policy.get_absolute_url()}archive/")
+    page = session(admin).post(f"{policy.get_absolute_url()}archive/", follow=True)
+
+    assert refused.status_code == 403
+    assert "out of force" in page.content.decode()
+
+
+def test_an_unknown_policy_is_not_found(sam: User, session: Session) -> None:
+    assert session(sam).get("/policies/nothing/").status_code == 404

@@ -1,0 +1,282 @@
+"""/requests/ID/: the review page, and its verbs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from django.test import Client
+
+from accounts.models import User
+from approvals import services
+from approvals.models import TransitionRequest
+from registry.models import ModelVersion
+from tests.scenes import ARCHIVED, POLICY, ask, say, seen
+from web.pages.lineage import FITS, lineage_of, shortened
+
+Session = Callable[[User], Client]
+HTMX = {"HX-Request": "true"}
+
+
+def stages() -> dict[int, str]:
+    return dict(ModelVersion.objects.values_list("version", "current_stage"))
+
+
+def verdict(review_request: TransitionRequest, decision: str, comment: str = "", **fields: str) -> dict[str, str]:
+    return {"decision": decision, "comment": comment, "seen": seen(review_request), **fields}
+
+
+# -- What it shows -----------------------------------------------------------------------------------------------------
+
+
+def test_the_page_answers_what_changes_and_what_is_missing(
+    asked: TransitionRequest, dkim: User, session: Session
+) -> None:
+    page = session(dkim).get(asked.get_absolute_url()).content.decode()
+
+    assert "Waiting for 2 approvals" in page
+    assert "which will be archived" in page
+    assert "+0.016" in page and "≥ 0.90" in page  # accuracy
+    assert "+ tenure_days: double" in page and "breaks callers of v1" in page
+    assert "max_depth 6 → <strong>11</strong>" in page
+    assert "You can approve for <strong>ml-leads</strong>" in page
+    assert "Approve and promote" not in page  # alice's is missing too
+
+
+def test_the_last_reviewer_is_told_that_they_are_the_last(
+    asked: TransitionRequest, alice: User, dkim: User, session: Session
+) -> None:
+    say(alice, asked)
+
+    page = session(dkim).get(asked.get_absolute_url()).content.decode()
+
+    assert "Approve and promote" in page
+    assert "version 2 becomes Production and version 1 is archived at once" in page
+
+
+def test_each_policy_has_its_own_requirements(asked: TransitionRequest, sam: User, session: Session) -> None:
+    trial = POLICY.replace("production-gate", "on-trial").replace("guards:", "enforcement: warn\nguards:")
+    services.publish_policy(actor=None, text=trial)
+
+    groups = session(sam).get(asked.get_absolute_url()).context["shown"].groups
+
+    assert [(group.name, group.enforcement) for group in groups] == [("production-gate", "block"), ("on-trial", "warn")]
+
+
+def test_without_a_policy_the_house_rule_stands_there(version: ModelVersion, mira: User, session: Session) -> None:
+    found = ask(version, mira, ARCHIVED)
+
+    page = session(mira).get(found.get_absolute_url()).content.decode()
+
+    assert "No policy asks for approval" in page
+
+
+def test_a_closed_request_shows_what_it_was_decided_on(
+    asked: TransitionRequest, alice: User, dkim: User, sam: User, session: Session
+) -> None:
+    say(alice, asked)
+    say(dkim, asked)
+    services.publish_policy(actor=None, text=POLICY.replace("0.90", "0.99"))
+
+    answer = session(sam).get(asked.get_absolute_url())
+
+    (group,) = answer.context["shown"].groups
+    assert group.revision == 1
+    assert [node.title for node in group.nodes if not node.passes] == []
+    assert "All 3 requirements are met." in answer.content.decode()
+    assert 'value="approve"' not in answer.content.decode()
+
+
+def test_what_moved_meanwhile_is_said(asked: TransitionRequest, alice: User, dkim: User, session: Session) -> None:
+    say(alice, asked)
+    services.publish_policy(actor=None, text=POLICY.replace("0.90", "0.91"))
+
+    before = session(dkim).get(asked.get_absolute_url()).content.decode()
+    say(dkim, asked)
+    after = session(dkim).get(asked.get_absolute_url()).content.decode()
+
+    assert "The policy has changed" in before
+    assert "is judged anew: the policy has changed." in after
+    assert "no longer counts" in after  # alice's approval
+
+
+def test_who_may_not_see_the_model_finds_no_request(
+    asked: TransitionRequest, eve: User, settings: pytest.FixtureRequest, session: Session
+) -> None:
+    settings.DEFAULT_MODEL_LEVEL = "NONE"  # type: ignore[attr-defined]
+
+    assert session(eve).get(asked.get_absolute_url()).status_code == 404
+    assert session(eve).post(f"{asked.get_absolute_url()}comment/", {"comment": "Hi."}).status_code == 404
+
+
+# -- Verdicts ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("headers", [{}, HTMX], ids=["form", "htmx"])
+def test_the_last_approval_applies_and_says_so(
+    asked: TransitionRequest, alice: User, dkim: User, session: Session, headers: dict[str, str]
+) -> None:
+    say(alice, asked)
+
+    answer = session(dkim).post(
+        f"{asked.get_absolute_url()}review/", verdict(asked, "approve"), headers=headers, follow=True
+    )
+
+    page = answer.content.decode()
+    assert "Done: version 2 is Production now." in page
+    assert "Promoted version 2" in page
+    assert ("<html" in page) == (not headers)
+    assert stages() == {1: "Archived", 2: "Production"}
+
+
+@pytest.mark.parametrize("headers", [{}, HTMX], ids=["form", "htmx"])
+def test_a_second_press_is_a_conflict_on_the_fresh_page(
+    asked: TransitionRequest, alice: User, dkim: User, session: Session, headers: dict[str, str]
+) -> None:
+    say(alice, asked)
+    form = verdict(asked, "approve", "Fine.")
+    page = session(dkim)
+    page.post(f"{asked.get_absolute_url()}review/", form)
+
+    again = page.post(f"{asked.get_absolute_url()}review/", form, headers=headers)
+
+    assert again.status_code == 409
+    assert "Promoted version 2" in again.content.decode()
+    assert 'role="alert"' in again.content.decode()
+    assert asked.reviews.filter(reviewer=dkim).count() == 1
+
+
+def test_a_verdict_about_something_else_is_a_conflict_and_keeps_the_comment(
+    asked: TransitionRequest, dkim: User, session: Session
+) -> None:
+    form = verdict(asked, "approve", "Written before the change.")
+    services.publish_policy(actor=None, text=POLICY.replace("0.90", "0.91"))
+
+    answer = session(dkim).post(f"{asked.get_absolute_url()}review/", form, headers=HTMX)
+
+    assert answer.status_code == 409
+    assert "Written before the change.</textarea>" in answer.content.decode()
+    assert not asked.reviews.exists()
+
+
+@pytest.mark.parametrize("decision", ["request_changes", "reject"])
+def test_an_objection_needs_a_reason(asked: TransitionRequest, dkim: User, session: Session, decision: str) -> None:
+    answer = session(dkim).post(f"{asked.get_absolute_url()}review/", verdict(asked, decision), headers=HTMX)
+
+    assert answer.status_code == 422
+    assert TransitionRequest.objects.get().state == "open"
+
+
+def test_a_rejection_closes_it_with_the_reason(asked: TransitionRequest, dkim: User, session: Session) -> None:
+    page = session(dkim).post(
+        f"{asked.get_absolute_url()}review/", verdict(asked, "reject", "No model card."), follow=True
+    )
+
+    assert "The request is rejected" in page.content.decode()
+    assert "No model card." in page.content.decode()
+    assert stages() == {1: "Production", 2: "Staging"}
+
+
+@pytest.mark.parametrize(
+    "form", [{}, {"decision": "aprove"}, {"decision": "approve", "seen": "nonsense"}, {"decision": "approve"}]
+)
+def test_a_form_of_nobodys_making_changes_nothing(
+    asked: TransitionRequest, dkim: User, session: Session, form: dict[str, str]
+) -> None:
+    answer = session(dkim).post(f"{asked.get_absolute_url()}review/", form)
+
+    assert answer.status_code == 422
+    assert not asked.reviews.exists()
+
+
+def test_a_reader_decides_nothing_and_sees_why(asked: TransitionRequest, sam: User, session: Session) -> None:
+    page = session(sam)
+
+    answer = page.post(f"{asked.get_absolute_url()}review/", verdict(asked, "approve"))
+
+    assert answer.status_code == 422
+    assert "you are in no such team" in answer.content.decode()
+    shown = page.get(asked.get_absolute_url()).content.decode()
+    assert 'disabled title="The policy production-gate counts approvals from' in shown
+    assert 'aria-describedby="why-not-approve"' in shown
+
+
+# -- The other verbs ---------------------------------------------------------------------------------------------------
+
+
+def test_a_comment_joins_the_conversation(asked: TransitionRequest, sam: User, session: Session) -> None:
+    form = {"decision": "comment", "comment": "Which <b>callers</b>?"}
+
+    page = session(sam).post(f"{asked.get_absolute_url()}review/", form, follow=True).content.decode()
+
+    assert "Which &lt;b&gt;callers&lt;/b&gt;?" in page
+
+
+def test_an_empty_comment_is_refused(asked: TransitionRequest, sam: User, session: Session) -> None:
+    assert session(sam).post(f"{asked.get_absolute_url()}comment/", {"comment": " "}).status_code == 422
+
+
+def test_the_requester_withdraws_and_nobody_else(
+    asked: TransitionRequest, mira: User, sam: User, session: Session
+) -> None:
+    refused = session(sam).post(f"{asked.get_absolute_url()}withdraw/")
+    done = session(mira).post(f"{asked.get_absolute_url()}withdraw/", follow=True)
+
+    assert refused.status_code == 422
+    assert "The request is withdrawn." in done.content.decode()
+
+
+def test_ready_again_needs_a_call_for_changes(
+    asked: TransitionRequest, mira: User, dkim: User, session: Session
+) -> None:
+    early = session(mira).post(f"{asked.get_absolute_url()}ready/")
+    say(dkim, asked, "request_changes", "Show the profile.")
+    done = session(mira).post(f"{asked.get_absolute_url()}ready/", follow=True)
+
+    assert early.status_code in (409, 422)
+    assert "ready again" in done.content.decode()
+    assert TransitionRequest.objects.get().state == "open"
+
+
+# -- Lineage -----------------------------------------------------------------------------------------------------------
+
+
+def test_the_lineage_leads_from_the_data_to_the_target(asked: TransitionRequest) -> None:
+    evidence = {**asked.evidence.data, "datasets": [{"name": "churn-2026-10", "digest": "1"}]}
+
+    drawn = lineage_of(asked.version, evidence, asked=asked.asks_for, replaces=asked.baseline)
+
+    assert [box.says for box in drawn.boxes] == [
+        "Run run-on-tenure_days",
+        "churn-predictor version 2",
+        "Dataset churn-2026-10",
+        "Commit git 9f2c1ab",
+        "Asked for Production",
+        "Replaces version 1",
+    ]
+    assert len(drawn.edges) == 5
+    assert all(box.url for box in drawn.boxes)
+
+
+def test_what_is_missing_is_drawn_as_missing(asked: TransitionRequest) -> None:
+    asked.version.run_id = ""
+
+    drawn = lineage_of(asked.version, {})
+
+    assert [box.text for box in drawn.boxes if box.look == "missing"] == ["no run", "no data, no code"]
+
+
+def test_many_datasets_take_the_room_of_a_few(asked: TransitionRequest) -> None:
+    evidence = {"datasets": [{"name": f"part-{number}", "digest": ""} for number in range(300)]}
+
+    drawn = lineage_of(asked.version, evidence)
+
+    assert [box.text for box in drawn.boxes if box.kind == "Datasets"] == ["297 more"]
+
+
+@pytest.mark.parametrize("text", ["", "short", "x" * FITS, "x" * 300, "模型" * 40, "🚀" * 9])
+def test_a_label_fits_into_its_box(text: str) -> None:
+    label = shortened(text)
+
+    assert len(label) <= FITS
+    assert label == text or (label.endswith("…") and text.startswith(label[:-1]))
