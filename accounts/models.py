@@ -88,7 +88,7 @@ class Grant(models.Model):
             models.CheckConstraint(
                 condition=Q(model_id__isnull=True) ^ Q(pattern=""), name="grant_on_model_or_pattern"
             ),
-            # One level per holder and object: granting again replaces. Pattern "" and model id null stand for "not this".
+            # One level per holder and object: granting again replaces. Pattern "" and model id null mean "not this".
             models.UniqueConstraint(
                 fields=["user", "model_id"],
                 condition=Q(user__isnull=False, pattern=""),

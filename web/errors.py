@@ -82,12 +82,13 @@ def own_body(error: CountersignError) -> dict[str, Any]:
 
 
 def page(request: HttpRequest, status: int, message: str) -> HttpResponse:
-    """A whole error page, or for HTMX the fragment of one. A fault of ours is shown without context processors: no queries."""
+    """A whole error page, or for HTMX the fragment of one. A fault of ours is shown without context processors, so
+    without queries."""
     template = "errors/fragment.html" if request.headers.get("HX-Request") else "errors/page.html"
     return render(request if status < 500 else None, template, {"status": status, "message": message}, status=status)
 
 
-# -- What Django itself raises ------------------------------------------------------------------------------------------
+# -- What Django itself raises -----------------------------------------------------------------------------------------
 
 
 def _plain(request: HttpRequest, status: int, mlflow_code: str, own_code: str, message: str) -> HttpResponse:

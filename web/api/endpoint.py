@@ -82,7 +82,7 @@ class Reference(AutoSchema):
 class Endpoint(APIView):
     """One path of the API; a method for each HTTP method it answers.
 
-    A call that holds a secret in its answer sets ``keeps_answers`` to False: repeated, it is refused and not answered again.
+    A call with a secret in its answer sets ``keeps_answers`` to False: repeated, it is refused and not answered again.
     """
 
     keeps_answers = True
@@ -140,7 +140,7 @@ class Page:
 
 
 def page_of(rows: QuerySet[Row], *, limit: int, cursor: str, by: str = "pk") -> Page:
-    """The rows with the highest ``by`` first, from where ``cursor`` says. A page deep down costs what the first one does."""
+    """The rows with the highest ``by`` first, from where ``cursor`` says: page 1,000 costs what page 1 does."""
     if cursor:
         rows = rows.filter(**{f"{by}__lt": _position(cursor)})
     found = list(rows.order_by(f"-{by}")[: limit + 1])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.db.models import prefetch_related_objects
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
@@ -110,6 +111,7 @@ class Models(Endpoint):
             limit=asked["limit"],
             page_token=asked["cursor"],
         )
+        prefetch_related_objects(page.rows, "user")
         return page_response(ModelOutput(page.rows, many=True).data, page.next_page_token or None)
 
     @extend_schema(request=ModelInput, responses={201: ModelDetailOutput})

@@ -98,7 +98,7 @@ class Users(ForAdministrators):
 
     @extend_schema(request=UserInput, responses={201: UserOutput})
     def post(self, request: Request) -> Response:
-        """Add a person or a service account. They have no password: make a token, or a link with manage.py sign_in_link."""
+        """Add a person or a service account, without a password: make a token, or a link by manage.py sign_in_link."""
         asked = read(UserInput, request)
         owner = services.find_user(asked.pop("owner")) if "owner" in asked else None
         user = services.create_user(actor=user_of(request), owner=owner, **asked)

@@ -28,7 +28,7 @@ ERROR: dict[str, Any] = {
 }
 
 
-def add_errors(result: dict[str, Any], generator: Any, request: Request | None, public: bool) -> dict[str, Any]:  # noqa: FBT001
+def add_errors(result: dict[str, Any], generator: Any, request: Request | None, public: bool) -> dict[str, Any]:
     """Every call may answer with the one shape of an error."""
     result["components"].setdefault("schemas", {})["Error"] = ERROR
     content = {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}

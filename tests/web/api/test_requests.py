@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.db import connection, connections
+from django.test.utils import CaptureQueriesContext
 
 from accounts.models import User
 from approvals import services
@@ -14,6 +18,7 @@ from registry.gate import Target
 from registry.models import ModelVersion, TargetKind
 from tests.cast import Api
 from tests.factories import make_model, make_version
+from web.api import requests
 
 PRODUCTION = Target(TargetKind.STAGE, "Production")
 POLICY = """\
@@ -61,3 +66,226 @@ def test_a_request_is_opened_approved_and_applied(
     assert last.json()["state"] == "applied"
     assert last.json()["seen"] is None
     assert ModelVersion.objects.get(pk=version.pk).current_stage == "Production"
+
+
+def test_a_policy_that_is_unmet_refuses_the_direct_move_and_says_where_to_ask(
+    version: ModelVersion, api: Callable[..., Api], admin: User
+) -> None:
+    answer = api(admin).post(f"models/churn-predictor/versions/{version.version}/move/", {"stage": "Production"})
+
+    error = answer.json()["error"]
+    assert (answer.status_code, error["code"]) == (403, "not_permitted")
+    assert any("2 approvals" in sentence for sentence in error["details"]["unmet"])
+    assert f"/models/churn-predictor/versions/{version.version}/request/" in error["details"]["ask_url"]
+    assert ModelVersion.objects.get(pk=version.pk).current_stage == "None"
+
+
+def test_a_rejection_needs_a_reason(asked: TransitionRequest, api: Callable[..., Api], alice: User) -> None:
+    answer = say(api(alice), asked.pk, "reject")
+
+    assert (answer.status_code, answer.json()["error"]["field"]) == (400, "comment")
+    assert api(alice).get(f"requests/{asked.pk}/").json()["state"] == "open"
+
+
+def test_a_verdict_on_what_has_moved_since_is_a_conflict(
+    asked: TransitionRequest, api: Callable[..., Api], alice: User
+) -> None:
+    seen = api(alice).get(f"requests/{asked.pk}/").json()["seen"]
+    services.publish_policy(actor=None, text=POLICY.replace("0.90", "0.92"))
+
+    answer = say(api(alice), asked.pk, "approve", seen=seen)
+
+    assert (answer.status_code, answer.json()["error"]["code"]) == (409, "conflict")
+
+
+def test_the_answer_says_who_may_do_what_and_why_not(
+    asked: TransitionRequest, api: Callable[..., Api], mira: User, sam: User, alice: User
+) -> None:
+    may = {user.username: api(user).get(f"requests/{asked.pk}/").json()["may"] for user in (mira, sam, alice)}
+
+    assert may["alice"]["approve"] == {"allowed": True, "reason": ""}
+    assert not may["sam"]["approve"]["allowed"]
+    assert "no such team" in may["sam"]["approve"]["reason"]
+    assert may["mira"]["withdraw"]["allowed"]
+    assert not may["alice"]["withdraw"]["allowed"]
+
+
+def test_changes_asked_for_are_answered_with_ready(
+    asked: TransitionRequest, api: Callable[..., Api], alice: User, mira: User
+) -> None:
+    say(api(alice), asked.pk, "request_changes", "Explain the drop in recall.")
+
+    waiting = api(mira).get("requests/", state="needs_changes").json()["items"]
+    answer = api(mira).post(f"requests/{asked.pk}/ready/", {"comment": "See the notes."})
+
+    assert [item["id"] for item in waiting] == [asked.pk]
+    assert (answer.status_code, answer.json()["state"]) == (200, "open")
+
+
+def test_a_request_is_withdrawn_once(asked: TransitionRequest, api: Callable[..., Api], mira: User) -> None:
+    first = api(mira).post(f"requests/{asked.pk}/withdraw/", {"comment": "Not yet."})
+    second = api(mira).post(f"requests/{asked.pk}/withdraw/")
+
+    assert (first.status_code, first.json()["state"], first.json()["closed_reason"]) == (200, "withdrawn", "Not yet.")
+    assert second.status_code == 409
+
+
+def test_a_comment_joins_the_conversation(asked: TransitionRequest, api: Callable[..., Api], sam: User) -> None:
+    made = api(sam).post(f"requests/{asked.pk}/comments/", {"text": "Looking forward to it."})
+    empty = api(sam).post(f"requests/{asked.pk}/comments/", {"text": "  "})
+
+    assert made.status_code == 201
+    assert empty.status_code == 400
+    assert [c["text"] for c in api(sam).get(f"requests/{asked.pk}/").json()["comments"]] == ["Looking forward to it."]
+
+
+@pytest.mark.parametrize(
+    ("wish", "status"),
+    [
+        ({"model": "churn-predictor", "version": 2}, 400),
+        ({"model": "churn-predictor", "version": 2, "target": "Nowhere"}, 400),
+        ({"model": "churn-predictor", "version": 99, "target": "Production"}, 404),
+        ({"model": "nothing", "version": 2, "target": "Production"}, 404),
+        ({"model": "churn-predictor", "version": "two", "target": "Production"}, 400),
+        ({"model": "churn-predictor", "version": 2, "target": "Production", "tagret": 1}, 400),
+        (["churn-predictor"], 400),
+        ("churn-predictor", 400),
+        (None, 400),
+    ],
+)
+def test_a_wish_that_cannot_be_read_opens_nothing(
+    version: ModelVersion, api: Callable[..., Api], mira: User, wish: object, status: int
+) -> None:
+    answer = api(mira).post("requests/", wish)
+
+    assert answer.status_code == status
+    assert set(answer.json()["error"]) >= {"code", "message"}
+    assert not TransitionRequest.objects.exists()
+
+
+def test_what_one_may_not_see_is_not_there(
+    asked: TransitionRequest, api: Callable[..., Api], eve: User, settings: Any
+) -> None:
+    settings.DEFAULT_MODEL_LEVEL = "NONE"
+
+    assert api(eve).get("requests/").json()["items"] == []
+    assert api(eve).get(f"requests/{asked.pk}/").status_code == 404
+    assert api(eve).post(f"requests/{asked.pk}/comments/", {"text": "Hello"}).status_code == 404
+
+
+# -- Lists -------------------------------------------------------------------------------------------------------------
+
+
+def test_the_list_knows_whose_turn_it_is(
+    asked: TransitionRequest, api: Callable[..., Api], mira: User, alice: User, sam: User
+) -> None:
+    def ids(user: User, **filters: Any) -> list[int]:
+        return [item["id"] for item in api(user).get("requests/", **filters).json()["items"]]
+
+    assert ids(alice, waiting_on_me="true") == [asked.pk]
+    assert ids(sam, waiting_on_me="true") == []
+    assert ids(mira, mine="true") == [asked.pk]
+    assert ids(alice, mine="true") == []
+    assert ids(sam, state="pending", model="churn-predictor") == [asked.pk]
+    assert ids(sam, state="decided") == []
+
+
+def test_the_list_comes_in_pages(asked: TransitionRequest, api: Callable[..., Api], mira: User, version: ModelVersion) -> None:
+    later = services.open_request(actor=mira, version=version, target=Target(TargetKind.STAGE, "Staging"))
+
+    first = api(mira).get("requests/", limit="1").json()
+    second = api(mira).get("requests/", limit="1", cursor=first["next_cursor"]).json()
+
+    assert [item["id"] for item in first["items"]] == [later.pk]
+    assert [item["id"] for item in second["items"]] == [asked.pk]
+    assert second["next_cursor"] is None
+
+
+@pytest.mark.parametrize("cursor", ["x", "e30=", "bnVsbA==", "WzEuNV0=", "WyJhIl0=", "W10=", "WzFd" * 300, "Wy0xXQ=="])
+def test_a_foreign_cursor_is_refused(api: Callable[..., Api], mira: User, cursor: str) -> None:
+    assert api(mira).get("requests/", cursor=cursor).status_code == 400
+
+
+def test_a_longer_list_takes_no_more_statements(
+    version: ModelVersion, api: Callable[..., Api], mira: User, django_assert_num_queries: Any
+) -> None:
+    client = api(mira)
+    services.open_request(actor=mira, version=version, target=PRODUCTION)
+    client.get("requests/")
+    with CaptureQueriesContext(connection) as one:
+        client.get("requests/")
+
+    for number in range(4):
+        other = make_version("churn-predictor", user=mira, metrics={"accuracy": 0.9 + number / 100})
+        services.open_request(actor=mira, version=other, target=PRODUCTION)
+
+    with django_assert_num_queries(len(one)):
+        assert len(client.get("requests/").json()["items"]) == 5
+
+
+# -- Waiting -----------------------------------------------------------------------------------------------------------
+
+
+def test_waiting_ends_when_the_time_is_up(asked: TransitionRequest, api: Callable[..., Api], mira: User) -> None:
+    started = time.monotonic()
+    answer = api(mira).get(f"requests/{asked.pk}/", wait="1")
+
+    assert answer.json()["state"] == "open"
+    assert 1 <= time.monotonic() - started < 10
+
+
+def test_another_state_than_the_known_one_is_answered_at_once(
+    asked: TransitionRequest, api: Callable[..., Api], mira: User
+) -> None:
+    started = time.monotonic()
+    answer = api(mira).get(f"requests/{asked.pk}/", wait="60", state="needs_changes")
+
+    assert answer.json()["state"] == "open"
+    assert time.monotonic() - started < 10
+
+
+def test_a_decided_request_makes_nobody_wait(asked: TransitionRequest, api: Callable[..., Api], mira: User) -> None:
+    services.withdraw_request(actor=mira, review_request=asked)
+
+    started = time.monotonic()
+    answer = api(mira).get(f"requests/{asked.pk}/", wait="60")
+
+    assert answer.json()["state"] == "withdrawn"
+    assert time.monotonic() - started < 10
+
+
+@pytest.mark.django_db(transaction=True)
+def test_who_waits_hears_of_the_decision(asked: TransitionRequest, api: Callable[..., Api], mira: User) -> None:
+    client, answers = api(mira), []
+
+    def wait() -> None:
+        answers.append(client.get(f"requests/{asked.pk}/", wait="60").json()["state"])
+        connections.close_all()
+
+    waiting = threading.Thread(target=wait)
+    waiting.start()
+    services.withdraw_request(actor=mira, review_request=asked)
+    waiting.join(timeout=30)
+
+    assert answers == ["withdrawn"]
+
+
+def test_when_all_places_are_taken_nobody_waits(
+    asked: TransitionRequest, api: Callable[..., Api], mira: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken = threading.BoundedSemaphore(1)
+    taken.acquire()
+    monkeypatch.setattr(requests, "WAITING_PLACES", taken)
+
+    started = time.monotonic()
+    answer = api(mira).get(f"requests/{asked.pk}/", wait="60")
+
+    assert answer.json()["state"] == "open"
+    assert time.monotonic() - started < 10
+
+
+@pytest.mark.parametrize("wait", ["61", "-1", "long", "1e9"])
+def test_nobody_waits_longer_than_a_minute(
+    asked: TransitionRequest, api: Callable[..., Api], mira: User, wait: str
+) -> None:
+    assert api(mira).get(f"requests/{asked.pk}/", wait=wait).status_code == 400
