@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import ssl
 import threading
 import time
 from collections.abc import Callable
-from email import message_from_bytes
+from email import message_from_bytes, policy
 from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -16,17 +18,31 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 
 
 class Mailbox:
-    """An SMTP server on a port of its own; ``messages`` in the order they came."""
+    """An SMTP server on a port of its own; ``messages`` in the order they came.
 
-    def __init__(self, port: int) -> None:
+    ``refusal`` is what it answers to every recipient instead of taking the mail; ``seconds`` how long each mail takes.
+    """
+
+    def __init__(self, port: int, *, refusal: str = "", seconds: float = 0) -> None:
         self.port = port
+        self.refusal = refusal
+        self.seconds = seconds
         self.messages: list[Message] = []
         self._controller = Controller(self, hostname="127.0.0.1", port=port)
 
-    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802 - aiosmtpd's name
+    async def handle_RCPT(
+        self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
+    ) -> str:
+        if self.refusal:
+            return self.refusal
+        envelope.rcpt_tos.append(address)
+        return "250 OK"
+
+    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
         content = envelope.content
         assert isinstance(content, bytes)
-        self.messages.append(message_from_bytes(content))
+        await asyncio.sleep(self.seconds)
+        self.messages.append(message_from_bytes(content, policy=policy.default))
         return "250 OK"
 
     def __enter__(self) -> Mailbox:
@@ -41,25 +57,39 @@ class Mailbox:
 
 
 class Receiver:
-    """An HTTP server that answers ``status`` to every POST and keeps the JSON it got."""
+    """An HTTP server that answers every POST with ``status``, ``said`` and ``headers``, and keeps the JSON it got."""
 
-    def __init__(self, status: int = 200) -> None:
+    def __init__(
+        self,
+        status: int = 200,
+        *,
+        said: str = "ok",
+        headers: dict[str, str] | None = None,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        self.status, self.said, self.headers = status, said, headers or {}
         self.posts: list[dict[str, Any]] = []
+        self.keys: list[str] = []
         receiver = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
                 receiver.posts.append(json.loads(body))
-                self.send_response(status)
-                self.send_header("Content-Length", "2")
+                receiver.keys.append(self.headers.get("X-Countersign-Event", ""))
+                said = receiver.said.encode()
+                self.send_response(receiver.status)
+                for name, value in {"Content-Length": str(len(said)), **receiver.headers}.items():
+                    self.send_header(name, value)
                 self.end_headers()
-                self.wfile.write(b"ok")
+                self.wfile.write(said)
 
             def log_message(self, format: str, *args: object) -> None:
                 """Keep the tests' output clean."""
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        if tls:
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
         self.port = self._server.server_address[1]
         self.url = f"http://127.0.0.1:{self.port}/services/T0/B0/secret"
 

@@ -15,7 +15,8 @@ from notifications.models import Channel, Event
 from notifications.transports.base import Sent, TransportError
 from notifications.transports.wording import wording_of
 
-LONGEST_TEXT = 2900  # a section takes 3,000 characters
+LONGEST_TEXT = 2700  # a section takes 3,000 characters, some of which are ours
+MOST_LINES = 40
 
 
 def check_target(target: str) -> None:
@@ -35,7 +36,7 @@ def message(event: Event) -> dict[str, Any]:
     wording = wording_of(event)
     blocks = [_section(f"*{wording.title}*\n{_fit(wording.sentence)}")]
     if wording.reason:
-        blocks.append(_section("\n".join(f"> {line}" for line in _fit(wording.reason).splitlines())[:LONGEST_TEXT]))
+        blocks.append(_section("\n".join(f"> {line}" for line in _fit(wording.reason).splitlines()[:MOST_LINES])))
     if wording.waiting_for:
         blocks.append(_section(_fit("Still waiting for:\n" + "\n".join(f"• {item}" for item in wording.waiting_for))))
     blocks.append(_section(f"<{escape(wording.url)}|{wording.link}>"))
@@ -50,8 +51,7 @@ def _section(text: str) -> dict[str, Any]:
 def _fit(text: str) -> str:
     """Escaped, and short enough for a section; never cut within an escaped sign."""
     escaped = escape(text)
-    limit = LONGEST_TEXT - 100
-    return escaped if len(escaped) <= limit else re.sub(r"&\w*$", "", escaped[:limit]) + "…"
+    return escaped if len(escaped) <= LONGEST_TEXT else re.sub(r"&\w*$", "", escaped[:LONGEST_TEXT]) + "…"
 
 
 def send(event: Event, channel: Channel, target: str) -> Sent:

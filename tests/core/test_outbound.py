@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
+from ipaddress import ip_address
+from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from pytest_django import Settings
 
 from core import outbound
+from core.clock import now
 from core.outbound import Unreachable
 from tests.receivers import Receiver
 
@@ -67,7 +76,8 @@ def test_addresses_of_the_open_internet_are_called(address: str) -> None:
 @pytest.mark.parametrize(
     "url",
     [
-        "http://hooks.example.com/x", "ftp://hooks.example.com/x", "file:///etc/passwd", "FILE:///etc/passwd", "//host/x",
+        "http://hooks.example.com/x", "ftp://hooks.example.com/x", "file:///etc/passwd", "FILE:///etc/passwd",
+        "//host/x",
         "https:///x", "https://", "", "hooks.example.com", "https://user@hooks.example.com/", "https://a:b@hooks.example.com/",
         "https://hooks.example.com:port/", "https://hooks.example.com:99999/", "https://hooks.example.com/a b",
         "https://hooks.example.com/a\r\nHost: inner", "https://hooks.example.com\\@127.0.0.1/", "https://[::1",
@@ -220,8 +230,33 @@ def test_nobody_listening_is_worth_another_try(loopback_allowed: None) -> None:
     assert not failed.value.is_refused
 
 
-def test_a_certificate_that_nobody_signed_is_refused(settings: Settings) -> None:
-    settings.OUTBOUND_ALLOW = ["127.0.0.1"]
-    with server_that(lambda connection: connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")) as port:
-        with pytest.raises(Unreachable):
-            post(f"https://127.0.0.1:{port}/hook")
+@pytest.fixture
+def self_signed(tmp_path: Path) -> ssl.SSLContext:
+    """What a server shows that made its certificate for 127.0.0.1 itself."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
+    made = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+    made = made.serial_number(1).not_valid_before(now() - timedelta(days=1)).not_valid_after(now() + timedelta(days=1))
+    made = made.add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+    file = tmp_path / "server.pem"
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    file.write_bytes(private + made.sign(key, SHA256()).public_bytes(Encoding.PEM))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(file)
+    return context
+
+
+def test_a_certificate_that_nobody_vouches_for_is_refused(loopback_allowed: None, self_signed: ssl.SSLContext) -> None:
+    with Receiver(tls=self_signed) as receiver:
+        with pytest.raises(Unreachable, match=r"SSLError|SSLCert"):
+            post(f"https://127.0.0.1:{receiver.port}/hook")
+
+        assert receiver.posts == []
+
+
+def test_a_certificate_that_is_vouched_for_is_accepted(
+    loopback_allowed: None, self_signed: ssl.SSLContext, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "server.pem"))
+    with Receiver(tls=self_signed) as receiver:
+        assert post(f"https://127.0.0.1:{receiver.port}/hook").status == 200
