@@ -1,4 +1,4 @@
-"""Who gets in, and what they can change: sweeps over the whole URL table, so that a route is covered the day it is added."""
+"""Who gets in and what they can change: sweeps over the whole URL table, so a route is covered the day it is added."""
 
 from __future__ import annotations
 

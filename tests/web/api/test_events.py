@@ -68,9 +68,13 @@ def test_channels_are_for_administrators(api: Callable[..., Api], channel: Chann
     assert Channel.objects.get().is_active
 
 
-def test_a_delivery_is_sent_again_once(api: Callable[..., Api], channel: Channel, admin: User, mira: User, sam: User) -> None:
+def test_a_delivery_is_sent_again_once(
+    api: Callable[..., Api], channel: Channel, admin: User, mira: User, sam: User
+) -> None:
     services.create_model(actor=mira, name="churn")
-    delivery = Delivery.objects.create(event=Event.objects.get(kind="registered_model.created"), channel=channel, state=Delivery.State.FAILED)
+    delivery = Delivery.objects.create(
+        event=Event.objects.get(kind="registered_model.created"), channel=channel, state=Delivery.State.FAILED
+    )
 
     first = api(admin).post(f"deliveries/{delivery.pk}/again/")
     second = api(admin).post(f"deliveries/{delivery.pk}/again/")

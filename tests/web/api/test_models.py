@@ -26,7 +26,15 @@ def test_who_creates_a_model_manages_it(api: Callable[..., Api], sam: User) -> N
 
 @pytest.mark.parametrize(
     "wish",
-    [{}, {"name": ""}, {"name": "a/b"}, {"name": "x" * 257}, {"name": "a\x00b"}, {"name": "a", "tags": ["t"]}, {"name": {}}],
+    [
+        {},
+        {"name": ""},
+        {"name": "a/b"},
+        {"name": "x" * 257},
+        {"name": "a\x00b"},
+        {"name": "a", "tags": ["t"]},
+        {"name": {}},
+    ],
 )
 def test_a_model_that_cannot_be_is_not_made(api: Callable[..., Api], sam: User, wish: dict[str, Any]) -> None:
     answer = api(sam).post("models/", wish)
@@ -62,9 +70,11 @@ def test_models_are_searched_in_pages(api: Callable[..., Api], mira: User) -> No
         make_model(name)
 
     first = api(mira).get("models/", filter="name LIKE 'churn%'", order_by="name", limit="1").json()
-    second = api(mira).get(
-        "models/", filter="name LIKE 'churn%'", order_by="name", limit="1", cursor=first["next_cursor"]
-    ).json()
+    second = (
+        api(mira)
+        .get("models/", filter="name LIKE 'churn%'", order_by="name", limit="1", cursor=first["next_cursor"])
+        .json()
+    )
 
     assert [m["name"] for m in first["items"] + second["items"]] == ["churn-a", "churn-b"]
     assert second["next_cursor"] is None

@@ -190,7 +190,9 @@ def test_the_list_knows_whose_turn_it_is(
     assert ids(sam, state="decided") == []
 
 
-def test_the_list_comes_in_pages(asked: TransitionRequest, api: Callable[..., Api], mira: User, version: ModelVersion) -> None:
+def test_the_list_comes_in_pages(
+    asked: TransitionRequest, api: Callable[..., Api], mira: User, version: ModelVersion
+) -> None:
     later = services.open_request(actor=mira, version=version, target=Target(TargetKind.STAGE, "Staging"))
 
     first = api(mira).get("requests/", limit="1").json()

@@ -84,7 +84,9 @@ def test_a_version_that_is_not_there_is_not_found(
 def test_a_version_is_registered_from_a_run(api: Callable[..., Api], mira: User) -> None:
     made = make_version("churn", user=mira)
 
-    answer = api(mira).post("models/churn/versions/", {"source": made.source, "run_id": made.run_id, "description": "New."})
+    answer = api(mira).post(
+        "models/churn/versions/", {"source": made.source, "run_id": made.run_id, "description": "New."}
+    )
 
     assert (answer.status_code, answer.json()["version"], answer.json()["digest"]) == (201, 2, made.digest)
 
