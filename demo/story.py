@@ -145,15 +145,19 @@ def decide(cast: dict[str, Person]) -> None:
     dkim.review(rejected, "reject", "Accuracy fell too far. Train on tickets of all desks and ask again.")
 
     changes = mira.ask("fraud-detector", "6", "Production", "Velocity over one hour. Shadow traffic for 3 days.")
-    alice.review(changes, "request_changes", "Please describe the new velocity feature, and let it shadow for a full week.")
+    alice.review(
+        changes, "request_changes", "Please describe the new velocity feature, and let it shadow for a full week."
+    )
 
     waiting = mira.ask(
         "churn-predictor", "7", "Production",
-        "Retrained on November data; `last_login_days` is now `last_seen_days`. Shadow traffic looked clean for 5 days. "
+        "Retrained on November data; `last_login_days` is now `last_seen_days`. Shadow traffic was clean for 5 days. "
         "Rollback is version 5, unchanged.",
     )  # fmt: skip
     sam.say(waiting, "Do all callers send `last_seen_days` already?")
-    alice.review(waiting, "approve", "Fairness slices are inside tolerance. Please confirm the callers before we flip it.")
+    alice.review(
+        waiting, "approve", "Fairness slices are inside tolerance. Please confirm the callers before we flip it."
+    )
     mira.say(waiting, "Confirmed: billing and the retention desk send it since Monday.")
 
     mira.ask("credit-risk", "6", "Production", "Autumn data; the monotone constraint is unchanged.")
@@ -163,7 +167,12 @@ def decide(cast: dict[str, Person]) -> None:
 
 
 def main() -> None:
-    if "mira" in manage("shell", "-v0", "-c", "from accounts.models import User; print(*User.objects.values_list('username', flat=True))"):
+    if "mira" in manage(
+        "shell",
+        "-v0",
+        "-c",
+        "from accounts.models import User; print(*User.objects.values_list('username', flat=True))",
+    ):
         raise SystemExit("The demo is here already: this server knows mira. Start a fresh one with another DATA_DIR.")
     mlflow.set_tracking_uri(BASE_URL)
     for name in ("mlflow", "mlflow.utils.environment", "mlflow.tracking.fluent"):

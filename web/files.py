@@ -13,7 +13,23 @@ from registry.models import ArtifactFile
 
 # Sent as they are; everything else text-like as plain text, the rest as bytes. HTML and SVG never as themselves.
 _KEPT_TYPES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp", "application/pdf", "application/zip"})
-_TEXT_ENDINGS = (".txt", ".log", ".yaml", ".yml", ".json", ".csv", ".tsv", ".py", ".md", ".html", ".htm", ".svg", ".xml", ".js", ".css")
+_TEXT_ENDINGS = (
+    ".txt",
+    ".log",
+    ".yaml",
+    ".yml",
+    ".json",
+    ".csv",
+    ".tsv",
+    ".py",
+    ".md",
+    ".html",
+    ".htm",
+    ".svg",
+    ".xml",
+    ".js",
+    ".css",
+)
 _RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")
 
 

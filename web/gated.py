@@ -1,4 +1,4 @@
-"""What a door does when the gate refuses and the policy wants a request in its place (``on_direct_change: open_request``)."""
+"""What a door does when the gate refuses and the policy wants a request in its place (``open_request``)."""
 
 from __future__ import annotations
 
@@ -28,7 +28,9 @@ def gated(view: Callable[P, R]) -> Callable[P, R]:
             review_request = request_after_refusal(refusal.change)
             url = settings.BASE_URL + review_request.get_absolute_url()
             raise GateRefused(
-                f"{refusal.message} Request {review_request.pk} asks for it in your name: {url}", unmet=refusal.unmet, ask_url=url
+                f"{refusal.message} Request {review_request.pk} asks for it in your name: {url}",
+                unmet=refusal.unmet,
+                ask_url=url,
             ) from refusal
 
     return answer

@@ -46,7 +46,8 @@ REGISTER = textwrap.dedent(
 MOVE = textwrap.dedent(
     """
     import sys, mlflow
-    mlflow.MlflowClient().transition_model_version_stage("churn-predictor", sys.argv[1], "Production", archive_existing_versions=True)
+    mlflow.MlflowClient().transition_model_version_stage(
+        "churn-predictor", sys.argv[1], "Production", archive_existing_versions=True)
     """
 )
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from core.errors import Invalid, NotFound
+from core.errors import NotFound
 from tracking.models import Experiment, Lifecycle
 from tracking.search import VIEW_TYPES, search_experiments
 from tracking.services import experiments as services
 from web.mlflow import messages
 from web.mlflow.endpoint import endpoint
-from web.mlflow.params import Params, missing
+from web.mlflow.params import Params
 from web.signed_in import SignedInRequest
 
 MAX_SEARCH = 50_000
@@ -90,14 +90,7 @@ def delete_tag(request: SignedInRequest, params: Params) -> dict[str, Any]:
 
 @endpoint("POST", "GET", only_reads=True)
 def search(request: SignedInRequest, params: Params) -> dict[str, Any]:
-    limit = params.integer("max_results")
-    if limit is None:
-        raise missing("max_results")
-    if not 1 <= limit <= MAX_SEARCH:
-        raise Invalid(
-            f"Invalid value {limit} for parameter 'max_results' supplied: it must be between 1 and {MAX_SEARCH}.",
-            field="max_results",
-        )
+    limit = params.page_size(most=MAX_SEARCH)
     page = search_experiments(
         filter_text=params.string("filter"),
         view_type=params.choice("view_type", VIEW_TYPES, default="ACTIVE_ONLY"),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from core.errors import Invalid
 from tracking.search import ModelOrder, search_logged_models
 from tracking.services import logged_models as services
 from web.mlflow import messages
@@ -89,12 +88,7 @@ def _order(params: Params) -> ModelOrder:
 def search(request: SignedInRequest, params: Params) -> dict[str, Any]:
     if not params.has("experiment_ids"):
         raise missing("experiment_ids")
-    limit = params.integer("max_results", default=50)
-    if not 1 <= (limit or 0) <= MAX_SEARCH:
-        raise Invalid(
-            f"Invalid value {limit} for parameter 'max_results' supplied: it must be between 1 and {MAX_SEARCH}.",
-            field="max_results",
-        )
+    limit = params.page_size(most=MAX_SEARCH, default=50)
     page = search_logged_models(
         params.strings("experiment_ids"),
         filter_text=params.string("filter"),
@@ -103,7 +97,7 @@ def search(request: SignedInRequest, params: Params) -> dict[str, Any]:
             (item.string("dataset_name", required=True), item.string("dataset_digest"))
             for item in params.objects("datasets")
         ],
-        limit=limit or 50,
+        limit=limit,
         page_token=params.string("page_token"),
     )
     answer: dict[str, Any] = {}

@@ -1,4 +1,4 @@
-"""What goes back over the MLflow protocol: plain functions from rows to the wire's objects (its specification, section 4).
+"""What goes back over the MLflow protocol: plain functions from rows to the wire's objects.
 
 Empty lists and unset fields are left out; numbers are JSON numbers, version numbers are strings.
 """

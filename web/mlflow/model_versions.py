@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from core.errors import Invalid
 from registry import services
 from registry.models import ModelVersion
 from registry.queries import canonical_stage, get_model, get_version
@@ -51,7 +50,9 @@ def get(request: SignedInRequest, params: Params) -> dict[str, Any]:
 @endpoint("PATCH", "POST")
 def update(request: SignedInRequest, params: Params) -> dict[str, Any]:
     version = _version(request, params)
-    return _answer(services.update_version(actor=request.user, version=version, description=params.string("description")))
+    return _answer(
+        services.update_version(actor=request.user, version=version, description=params.string("description"))
+    )
 
 
 @endpoint("POST")
@@ -73,14 +74,12 @@ def delete(request: SignedInRequest, params: Params) -> dict[str, Any]:
 
 @endpoint("GET", "POST", only_reads=True)
 def search(request: SignedInRequest, params: Params) -> dict[str, Any]:
-    limit = params.integer("max_results", default=MAX_SEARCH)
-    if not 1 <= (limit or 0) <= MAX_SEARCH:
-        raise Invalid(f"Invalid value {limit} for parameter 'max_results' supplied: it must be between 1 and {MAX_SEARCH}.", field="max_results")
+    limit = params.page_size(most=MAX_SEARCH, default=MAX_SEARCH)
     page = search_versions(
         request.user,
         filter_text=params.string("filter"),
         order_by=tuple(params.strings("order_by")),
-        limit=limit or MAX_SEARCH,
+        limit=limit,
         page_token=params.string("page_token"),
     )
     answer: dict[str, Any] = {}

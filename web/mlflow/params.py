@@ -1,4 +1,4 @@
-"""Input of the MLflow protocol: typed reading with MLflow's own error texts (specs of errors: mlflow/server/handlers.py).
+"""Input of the MLflow protocol: typed reading with MLflow's own error texts (mlflow/server/handlers.py).
 
 A null field equals an absent one. Names are snake_case; camelCase is accepted, both at once are refused.
 """
@@ -43,7 +43,9 @@ class Params:
 
     @classmethod
     def of_query(cls, query: QueryDict) -> Params:
-        return cls({key: values if len(values) > 1 else values[0] for key, values in query.lists() if values}, is_query=True)
+        return cls(
+            {key: values if len(values) > 1 else values[0] for key, values in query.lists() if values}, is_query=True
+        )
 
     def name(self, field: str) -> str:
         return f"{self.path}.{field}" if self.path else field
@@ -75,7 +77,8 @@ class Params:
             raise wrong(self.name(field), "…", "it is not valid Unicode")
         if max_length is not None and len(value) > max_length:
             raise Invalid(
-                f"'{self.name(field)}' is too long: {len(value)} characters, at most {max_length} are allowed.", field=field
+                f"'{self.name(field)}' is too long: {len(value)} characters, at most {max_length} are allowed.",
+                field=field,
             )
         return value
 
@@ -96,6 +99,16 @@ class Params:
             raise wrong(self.name(field), value)
         if not low <= value <= high:
             raise wrong(self.name(field), value, f"it must be between {low} and {high}")
+        return value
+
+    def page_size(self, *, most: int, default: int | None = None) -> int:
+        """``max_results``: between 1 and ``most``; required when there is no default."""
+        value = self.integer("max_results", required=default is None, default=default)
+        if value is None or not 1 <= value <= most:
+            raise Invalid(
+                f"Invalid value {value} for parameter 'max_results' supplied: it must be between 1 and {most}.",
+                field="max_results",
+            )
         return value
 
     def double(self, field: str) -> float:

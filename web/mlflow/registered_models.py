@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import Any
 
-from core.errors import Invalid
 from registry import services
 from registry.models import LatestVersion, RegisteredModel, Stage
 from registry.queries import canonical_stage, get_model, get_version, get_version_by_alias
@@ -73,14 +72,12 @@ def delete(request: SignedInRequest, params: Params) -> dict[str, Any]:
 
 @endpoint("GET", "POST", only_reads=True)
 def search(request: SignedInRequest, params: Params) -> dict[str, Any]:
-    limit = params.integer("max_results", default=100)
-    if not 1 <= (limit or 0) <= MAX_SEARCH:
-        raise Invalid(f"Invalid value {limit} for parameter 'max_results' supplied: it must be between 1 and {MAX_SEARCH}.", field="max_results")
+    limit = params.page_size(most=MAX_SEARCH, default=100)
     page = search_models(
         request.user,
         filter_text=params.string("filter"),
         order_by=tuple(params.strings("order_by")),
-        limit=limit or 100,
+        limit=limit,
         page_token=params.string("page_token"),
     )
     latest = _latest(*page.rows)

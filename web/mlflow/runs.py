@@ -168,18 +168,13 @@ def log_model(request: SignedInRequest, params: Params) -> dict[str, Any]:
 
 @endpoint("POST", only_reads=True)
 def search(request: SignedInRequest, params: Params) -> dict[str, Any]:
-    limit = params.integer("max_results", default=1000)
-    if not 1 <= (limit or 0) <= MAX_SEARCH:
-        raise Invalid(
-            f"Invalid value {limit} for parameter 'max_results' supplied: it must be between 1 and {MAX_SEARCH}.",
-            field="max_results",
-        )
+    limit = params.page_size(most=MAX_SEARCH, default=1000)
     page = search_runs(
         params.strings("experiment_ids"),
         filter_text=params.string("filter"),
         view_type=params.choice("run_view_type", VIEW_TYPES, default="ACTIVE_ONLY"),
         order_by=params.strings("order_by"),
-        limit=limit or 1000,
+        limit=limit,
         page_token=params.string("page_token"),
     )
     answer: dict[str, Any] = {}
