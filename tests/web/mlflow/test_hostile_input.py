@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+from django.conf import settings
 
 from notifications.models import Event
 from tests.factories import make_version
@@ -54,7 +55,7 @@ INSIDE = (
     "sqlite",
     "django",
     "SELECT",
-    "/work",
+    str(settings.BASE_DIR),
     "site-packages",
     "DataError",
     'registry_modelversion"',
