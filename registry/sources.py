@@ -162,6 +162,8 @@ def _of_logged_model(source: str, logged: LoggedModel, *, run_id: str, folder: s
             f"{logged.source_run_id} made.",
             field="run_id",
         )
+    if run_id and not logged.source_run_id and Run.objects.filter(run_id=run_id).exists():
+        raise Invalid(f"No run made the logged model {logged.model_id}: leave run_id out.", field="run_id")
     return Source(
         source=source,
         storage_location=f"mlflow-artifacts:/{logged.experiment_id}/models/{logged.model_id}/artifacts"
@@ -174,16 +176,20 @@ def _of_logged_model(source: str, logged: LoggedModel, *, run_id: str, folder: s
 
 
 def _of_runs_uri(source: str, *, run_id: str, model_id: str) -> Source:
-    """``runs:/<id>/<path>``: stays as it is; clients resolve it through the run."""
+    """``runs:/<id>/<path>``: its files in the run, by their own address. Clients would look up a ``runs:/`` address at
+    every load, and put the files of any logged model of that name over those that were reviewed."""
     named, _, folder = source.removeprefix("runs:/").partition("/")
     _refuse_ambiguous(source)
     if model_id:
         raise _no_containing_model(source)
     if not run_id or run_id != named:
         raise _refused(source, "The run_id request parameter must be the run that the source names.")
-    if Run.objects.filter(run_id=run_id).exists():
-        return Source(source, source, run_id=run_id, owner=run_id, folder=clean_path(folder.removesuffix("/")))
-    raise NotFound(f"Run with id={run_id[:60]} not found")
+    run = Run.objects.filter(run_id=run_id).first()
+    if run is None:
+        raise NotFound(f"Run with id={run_id[:60]} not found")
+    folder = clean_path(folder.removesuffix("/"))
+    location = f"mlflow-artifacts:/{run.experiment_id}/{run.run_id}/artifacts" + (f"/{folder}" if folder else "")
+    return Source(source, location, run_id=run_id, owner=run_id, folder=folder)
 
 
 def _of_artifacts_uri(source: str, *, run_id: str, model_id: str) -> Source:

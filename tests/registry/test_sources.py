@@ -28,10 +28,12 @@ def root(run: Run) -> str:
     return f"mlflow-artifacts:/{run.experiment_id}/{run.run_id}/artifacts"
 
 
-def test_a_runs_uri_stays_as_it_is_and_names_its_files(editor: User, run: Run) -> None:
+def test_a_runs_uri_stays_as_it_is_and_its_files_are_fetched_by_their_own_address(editor: User, run: Run) -> None:
+    """A client that resolves runs:/ itself takes a logged model of that name, made at any later time, for the files."""
     found = resolve_source(editor, f"runs:/{RUN}/model", run_id=RUN)
 
-    assert found.source == found.storage_location == f"runs:/{RUN}/model"
+    assert (found.source, found.storage_location) == (f"runs:/{RUN}/model", f"{root(run)}/model")
+    assert resolve_source(editor, f"runs:/{RUN}/", run_id=RUN).storage_location == root(run)
     assert (found.run_id, found.owner, found.folder) == (RUN, RUN, "model")
 
 
@@ -48,6 +50,14 @@ def test_a_logged_model_brings_its_run_and_its_place(editor: User, run: Run) -> 
 
     assert found.storage_location == f"mlflow-artifacts:/{run.experiment_id}/models/{logged.model_id}/artifacts"
     assert (found.run_id, found.owner, found.folder) == (RUN, logged.model_id, "")
+
+
+def test_a_logged_model_that_no_run_made_cannot_borrow_the_evidence_of_one(editor: User, run: Run) -> None:
+    logged = make_logged_model()
+
+    assert resolve_source(editor, f"models:/{logged.model_id}", model_id=logged.model_id).run_id == ""
+    with pytest.raises(Invalid, match="No run made the logged model"):
+        resolve_source(editor, f"models:/{logged.model_id}", model_id=logged.model_id, run_id=RUN)
 
 
 def test_a_path_inside_the_logged_model_is_accepted_with_its_id_only(editor: User, run: Run) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from accounts.models import User
 from core.errors import Invalid, NotFound, NotPermitted
+from tests.factories import make_run
 from tracking.models import LoggedModel
 from tracking.services import logged_models as services
 
@@ -119,3 +120,15 @@ def test_registrations_are_appended(model: LoggedModel) -> None:
         services.note_version(model_id=model.model_id, name="churn", version=version)
 
     assert [entry["version"] for entry in json.loads(fresh(model).tags[services.VERSIONS_TAG])] == [1, 2]
+
+
+def test_nobody_hangs_a_logged_model_on_the_run_of_another(mira: User, eve: User, admin: User) -> None:
+    """Its metrics would speak for files that the run never made."""
+    run = make_run(user=mira)
+
+    with pytest.raises(NotPermitted, match="Only mira"):
+        services.create_logged_model(actor=eve, experiment_id="0", name="model", source_run_id=run.run_id)
+
+    assert not LoggedModel.objects.exists()
+    for actor in (mira, admin):
+        assert services.create_logged_model(actor=actor, experiment_id="0", source_run_id=run.run_id).pk

@@ -12,7 +12,7 @@ from core.answers import require
 from core.clock import now, now_ms
 from core.errors import Invalid, NotFound
 from core.keys import check_key
-from tracking.models import LoggedModel
+from tracking.models import LoggedModel, Run
 from tracking.names import random_name
 from tracking.permissions import can_write
 from tracking.services.experiments import active_experiment
@@ -62,6 +62,9 @@ def create_logged_model(
         )
     if len(name) > 500 or len(model_type) > 500 or len(source_run_id) > 32:
         raise Invalid("name and model_type have at most 500 characters, source_run_id 32.", field="name")
+    run = Run.objects.select_related("user").filter(run_id=source_run_id).first() if source_run_id else None
+    if run is not None:
+        require(can_write(actor, run))  # its metrics become the evidence of versions made from this model
     return LoggedModel.objects.create(
         model_id=f"m-{uuid.uuid4().hex}",
         experiment=active_experiment(experiment_id),
