@@ -13,7 +13,7 @@ from registry.models import Alias, ModelVersion, RegisteredModel, Stage, TargetK
 
 def get_model(user: User, name: str) -> RegisteredModel:
     """Raises NotFound with MLflow's text."""
-    model = RegisteredModel.objects.live().visible_to(user).filter(name=name).first()
+    model = RegisteredModel.objects.live().visible_to(user).select_related("user").filter(name=name).first()
     if model is None:
         raise NotFound(f"Registered Model with name={name[:300]} not found")
     return model

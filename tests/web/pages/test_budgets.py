@@ -1,0 +1,97 @@
+"""What a page may ask of the database, whatever the number of rows: 8 statements, 15 on the review page, and the two
+that say who is asking (session and user)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from accounts.models import User
+from approvals.models import Comment, TransitionRequest
+from notifications.models import Attempt, Channel, Delivery, Event
+from registry.models import ModelVersion, RegisteredModel
+from tests.cast import token_of
+from tests.factories import make_model, make_version
+from tests.scenes import ask, say
+
+Session = Callable[[User], Client]
+
+WHO_IS_ASKING = 2
+PAGE, REVIEW_PAGE = 8 + WHO_IS_ASKING, 15 + WHO_IS_ASKING
+MODEL = "/models/churn-predictor/"
+BUDGETS = {
+    "/reviews/": PAGE,
+    "/reviews/?tab=mine": PAGE,
+    "/reviews/?tab=open": PAGE,
+    "/reviews/?tab=decided": PAGE,
+    "/models/": PAGE,
+    MODEL: PAGE,
+    f"{MODEL}versions/2/": PAGE,
+    f"{MODEL}versions/2/request/": PAGE,
+    "/requests/1/": REVIEW_PAGE,
+    "/policies/": PAGE,
+    "/policies/production-gate/": PAGE,
+    "/policies/production-gate/edit/": PAGE,
+    "/channels/": PAGE,
+    "/deliveries/": PAGE,
+    "/account/": PAGE,
+}
+
+
+@pytest.fixture
+def many(asked: TransitionRequest, alice: User, mira: User, dkim: User) -> Callable[[int], None]:
+    """Grow every list that a page shows by ``rows``."""
+    model = RegisteredModel.objects.get()
+    channel = Channel.objects.create(kind="email", name="mail to alice", user=alice, target="")
+
+    def grow(rows: int) -> None:
+        for number in range(rows):
+            RegisteredModel.objects.create(name=f"model-{rows}-{number}", user=mira)
+            Comment.objects.create(version=asked.version, request=asked, author=(mira, dkim)[number % 2], text="Hm.")
+            Comment.objects.create(version=asked.version, author=(mira, dkim)[number % 2], text="Hm.")
+            event = Event.objects.create(
+                kind="request.updated",
+                summary="Moved.",
+                actor=mira,
+                model_name=model.name,
+                version=2,
+                request_id=asked.pk,
+            )
+            delivery = Delivery.objects.create(event=event, channel=channel)
+            Attempt.objects.create(delivery=delivery, succeeded=True)
+            token_of(alice, name=f"token {number}")
+        for _ in range(min(rows, 30)):  # a page of versions, of models with holders and of requests, is 25
+            made = make_version(
+                model, user=mira, metrics={"accuracy": 0.93, "latency_p95_ms": 40}, aliases=[f"a{model.last_version}"]
+            )
+            say(alice, ask(made, mira))
+            other = make_version(make_model(f"churn-{made.pk}", user=mira), stage="Production", user=mira)
+            ask(make_version(other.model, user=mira), mira)
+
+    return grow
+
+
+def statements(client: Client, path: str, counter: Callable[..., Any]) -> int:
+    assert client.get(path).status_code == 200  # warm: compiled templates, remembered policies
+    with counter(1000) as counted:
+        client.get(path)
+    return len(counted.captured_queries)
+
+
+def test_a_page_asks_the_same_of_ten_rows_and_of_three_hundred(
+    many: Callable[[int], None], asked: TransitionRequest, dkim: User, alice: User, session: Session,
+    django_assert_max_num_queries: Callable[..., Any],
+) -> None:  # fmt: skip
+    page = session(dkim)
+    paths = {path.replace("/requests/1/", asked.get_absolute_url()): budget for path, budget in BUDGETS.items()}
+    many(10)
+    few = {path: statements(page, path, django_assert_max_num_queries) for path in paths}
+    many(290)
+    much = {path: statements(page, path, django_assert_max_num_queries) for path in paths}
+
+    assert {path: count for path, count in much.items() if count > few[path]} == {}
+    assert {path: count for path, count in much.items() if count > paths[path]} == {}
+    assert ModelVersion.objects.count() > 80
