@@ -19,7 +19,7 @@ def last_used(token: Token) -> object:
 
 
 def test_a_token_names_its_user_in_one_statement(mira: User, django_assert_num_queries: object) -> None:
-    token, secret = token_of(mira)
+    _, secret = token_of(mira)
     services.token_user(secret)
 
     with django_assert_num_queries(1):  # type: ignore[operator]

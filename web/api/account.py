@@ -26,7 +26,7 @@ class TokenInput(Input):
         allow_null=True,
         help_text="Null: it never expires.",
     )
-    read_only = serializers.BooleanField(default=False)
+    read_only = serializers.BooleanField(default=False)  # type: ignore[assignment]
     user = serializers.CharField(
         max_length=150,
         required=False,
@@ -39,7 +39,7 @@ class TokenOutput(serializers.Serializer):
     user = serializers.CharField(source="user.username")
     name = serializers.CharField()
     prefix = serializers.CharField(help_text="Its first characters, to know it again by.")
-    read_only = serializers.BooleanField()
+    read_only = serializers.BooleanField()  # type: ignore[assignment]
     created_at = serializers.DateTimeField()
     expires_at = serializers.DateTimeField(allow_null=True)
     last_used_at = serializers.DateTimeField(allow_null=True)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import orjson
 from django.db.models import Model, QuerySet
@@ -17,6 +18,7 @@ from rest_framework.exceptions import ParseError
 from rest_framework.parsers import BaseParser
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.serializers import Serializer
 from rest_framework.views import APIView
 
 from accounts.models import User
@@ -24,6 +26,7 @@ from core.errors import Invalid, TooLarge
 from core.search import decode_page_token, encode_page_token
 from web import errors
 from web.api.idempotency import answer_once
+from web.signed_in import SignedInRequest
 
 MAX_BODY = 1024 * 1024
 MAX_PAGE = 200
@@ -44,7 +47,7 @@ class Json(BaseParser):
 
     media_type = "application/json"
 
-    def parse(self, stream: Any, media_type: str | None = None, parser_context: dict[str, Any] | None = None) -> Any:
+    def parse(self, stream: Any, media_type: str | None = None, parser_context: Mapping[str, Any] | None = None) -> Any:
         try:
             return orjson.loads(stream.read())
         except orjson.JSONDecodeError as error:
@@ -63,7 +66,7 @@ class Input(serializers.Serializer):
 class Reference(AutoSchema):
     """What the reference says about every call without being told."""
 
-    def get_override_parameters(self) -> list[OpenApiParameter]:
+    def get_override_parameters(self) -> list[OpenApiParameter | Serializer | type[Serializer]]:
         return [] if self.method in SAFE_METHODS or self._only_reads() else [IDEMPOTENCY_KEY]
 
     def get_operation_id(self) -> str:
@@ -95,8 +98,8 @@ class Endpoint(APIView):
             key = request.headers.get("Idempotency-Key")
             if key is None or request.method in SAFE_METHODS:
                 return super().dispatch(request, *args, **kwargs)
-            call: Callable[[], Response] = lambda: super(Endpoint, self).dispatch(request, *args, **kwargs)  # noqa: E731
-            return answer_once(request, key, call, keeps_answer=self.keeps_answers)
+            call = functools.partial(super().dispatch, request, *args, **kwargs)
+            return answer_once(cast(SignedInRequest, request), key, call, keeps_answer=self.keeps_answers)
         except (Invalid, TooLarge) as error:
             return errors.response(request, error)
 

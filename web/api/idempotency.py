@@ -7,7 +7,7 @@ from collections.abc import Callable
 from datetime import timedelta
 
 from django.db import IntegrityError, transaction
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from rest_framework.renderers import JSONRenderer
 from rest_framework.response import Response
 
@@ -15,11 +15,14 @@ from accounts.models import IdempotencyRecord
 from core.clock import now
 from core.errors import Conflict, Invalid
 from web import errors
+from web.signed_in import SignedInRequest
 
 LIFETIME = timedelta(hours=24)
 
 
-def answer_once(request: HttpRequest, key: str, call: Callable[[], Response], *, keeps_answer: bool) -> HttpResponse:
+def answer_once(
+    request: SignedInRequest, key: str, call: Callable[[], HttpResponseBase], *, keeps_answer: bool
+) -> HttpResponseBase:
     """``call()``, or what it answered the first time.
 
     The record is written in the call's own transaction, so a process that dies leaves neither; a second call at the
@@ -38,12 +41,13 @@ def answer_once(request: HttpRequest, key: str, call: Callable[[], Response], *,
             record.delete()
             return response
         record.status = response.status_code
-        record.answer = JSONRenderer().render(response.data).decode() if keeps_answer else ""
+        if keeps_answer and isinstance(response, Response):
+            record.answer = JSONRenderer().render(response.data).decode()
         record.save(update_fields=["status", "answer"])
         return response
 
 
-def _claim(request: HttpRequest, key: str, digest: str) -> IdempotencyRecord | None:
+def _claim(request: SignedInRequest, key: str, digest: str) -> IdempotencyRecord | None:
     """A new record, or None when the key is taken. What is older than a day is forgotten first."""
     IdempotencyRecord.objects.filter(user=request.user, created_at__lt=now() - LIFETIME).delete()
     try:
@@ -53,7 +57,7 @@ def _claim(request: HttpRequest, key: str, digest: str) -> IdempotencyRecord | N
         return None
 
 
-def _answer_again(request: HttpRequest, key: str, digest: str) -> HttpResponse:
+def _answer_again(request: SignedInRequest, key: str, digest: str) -> HttpResponse:
     record = IdempotencyRecord.objects.get(user=request.user, key=key)
     if record.call != digest:
         return errors.response(request, Conflict("This Idempotency-Key belongs to another call: take a new one."))

@@ -56,7 +56,7 @@ class PolicyDetailOutput(PolicyOutput):
 
     @extend_schema_field(RevisionOutput(many=True))
     def get_revisions(self, policy: Policy) -> list[dict[str, Any]]:
-        return RevisionOutput(policy.revisions.select_related("author")[:MAX_REVISIONS], many=True).data
+        return list(RevisionOutput(policy.revisions.select_related("author")[:MAX_REVISIONS], many=True).data)
 
 
 class ProblemOutput(serializers.Serializer):

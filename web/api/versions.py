@@ -24,7 +24,7 @@ class VersionsInput(PageInput):
 
 
 class VersionInput(Input):
-    source = serializers.CharField(
+    source = serializers.CharField(  # type: ignore[assignment]
         max_length=500, trim_whitespace=False, help_text="runs:/, models:/ or a remote address."
     )
     run_id = serializers.CharField(max_length=32, default="", allow_blank=True)
@@ -53,7 +53,7 @@ class VersionOutput(serializers.Serializer):
     owner = serializers.CharField(source="user.username", default=None, allow_null=True)
     created_at = serializers.DateTimeField()
     updated_at = serializers.DateTimeField()
-    source = serializers.CharField()
+    source = serializers.CharField()  # type: ignore[assignment]
     run_id = serializers.CharField()
     run_link = serializers.CharField()
     digest = serializers.CharField(help_text="SHA-256 over all its files; empty when they do not lie here.")

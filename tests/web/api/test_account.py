@@ -51,9 +51,16 @@ def test_a_service_account_gets_its_token_from_its_owner(api: Callable[..., Api]
 
 @pytest.mark.parametrize(
     "wish",
-    [{}, {"name": " "}, {"name": "x" * 101}, {"name": "ci", "expires_in_days": 0}, {"name": "ci", "expires_in_days": 3651},
-     {"name": "ci", "read_only": "perhaps"}, {"name": "a\tb"}],
-)  # fmt: skip
+    [
+        {},
+        {"name": " "},
+        {"name": "x" * 101},
+        {"name": "a\tb"},
+        {"name": "ci", "expires_in_days": 0},
+        {"name": "ci", "expires_in_days": 3651},
+        {"name": "ci", "read_only": "perhaps"},
+    ],
+)
 def test_a_wish_that_cannot_be_read_makes_no_token(api: Callable[..., Api], mira: User, wish: dict[str, Any]) -> None:
     client = api(mira)
 

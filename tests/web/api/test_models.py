@@ -82,9 +82,16 @@ def test_models_are_searched_in_pages(api: Callable[..., Api], mira: User) -> No
 
 @pytest.mark.parametrize(
     "query",
-    [{"filter": "name ="}, {"filter": "user.password = 'x'"}, {"order_by": "user__password"}, {"limit": "0"}, {"limit": "201"},
-     {"cursor": "x"}, {"unknown": "1"}],
-)  # fmt: skip
+    [
+        {"filter": "name ="},
+        {"filter": "user.password = 'x'"},
+        {"order_by": "user__password"},
+        {"limit": "0"},
+        {"limit": "201"},
+        {"cursor": "x"},
+        {"unknown": "1"},
+    ],
+)
 def test_a_search_that_cannot_be_read_is_refused(api: Callable[..., Api], mira: User, query: dict[str, str]) -> None:
     assert api(mira).get("models/", **query).status_code == 400
 
