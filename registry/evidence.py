@@ -13,6 +13,10 @@ from tracking.models import LoggedModel, Run, RunDataset
 
 COMMIT_TAG = "mlflow.source.git.commit"
 MAX_MLMODEL = 256 * 1024
+MAX_MLMODEL_DEPTH = 32
+MAX_MLMODEL_EVENTS = 20_000
+_NULLS = ("", "~", "null")
+_LOADER = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
 # Written by clients about themselves after the fact, not about the model: they would void approvals for nothing.
 VOLATILE_TAGS = frozenset({"mlflow.modelVersions", "mlflow.log-model.history"})
 
@@ -111,22 +115,33 @@ def _of_mlmodel(files: list[ArtifactFile], version: ModelVersion, known: dict[st
         return {key: known[key] for key in nothing}
     with default_storage.open(file.storage_key, "rb") as stream:
         text = stream.read(MAX_MLMODEL)
-    if text.count(b"&") + text.count(b"*") > 200:  # aliases multiply: not something that a client writes
-        return nothing
-    try:
-        document = yaml.safe_load(text)
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError):
-        return nothing
+    document = _plain_yaml(text)
     if not isinstance(document, dict):
         return nothing
     signature, flavors = document.get("signature"), document.get("flavors")
     return {
         "signature": {
-            k: v
-            for k, v in signature.items()
-            if k in ("inputs", "outputs", "params") and (v is None or isinstance(v, str))
+            key: None if signature[key] in _NULLS else signature[key]
+            for key in ("inputs", "outputs", "params")
+            if isinstance(signature.get(key), str)
         }
         if isinstance(signature, dict)
         else None,
-        "flavors": sorted(str(name) for name in flavors) if isinstance(flavors, dict) else [],
+        "flavors": sorted(map(str, flavors)) if isinstance(flavors, dict) else [],
     }
+
+
+def _plain_yaml(text: bytes) -> Any:
+    """Mappings, lists and strings, and nothing else: no number too long, no date of month 13, no type by its tag. None
+    for what no client writes. What it holds is counted event by event first, because libyaml's trees recurse in C."""
+    depth = count = 0
+    try:
+        for event in yaml.parse(text, Loader=_LOADER):
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            count += 1
+            unstorable = isinstance(event, yaml.ScalarEvent) and "\x00" in event.value
+            if depth > MAX_MLMODEL_DEPTH or count > MAX_MLMODEL_EVENTS or unstorable:
+                return None
+        return yaml.load(text, Loader=_LOADER)  # noqa: S506 (builds strings, lists and dicts only)
+    except (yaml.YAMLError, UnicodeDecodeError):
+        return None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from django.db import transaction
 
@@ -154,3 +156,40 @@ def test_a_logged_model_without_a_run_brings_its_parameters(editor: User) -> Non
         data["run"] is None and data["params"] == {"depth": "3"} and data["flavors"] == ["python_function", "sklearn"]
     )
     assert ArtifactFile.objects.get().sha256 == data["files"][0][2]
+
+
+@pytest.mark.parametrize(
+    "mlmodel",
+    [
+        b"a: 2001-13-45",
+        b"a: 0b_",
+        b"a: " + b"9" * 5000,
+        b"a: !!float x",
+        b"flavors: {'\\0': 1}".replace(b"'", b'"'),
+        b'flavors: {"\\uD800": 1}',
+        b'signature: {inputs: "\\0"}',
+        b'signature: {inputs: "\\uD800"}',
+        b"signature: {inputs: [1], outputs: {a: b}}",
+        b"flavors: \xff\xfe",
+        b"a: &a [*a]",
+        b"[" * 200_000,
+        b"- " * 100_000,
+        b"? " * 100_000,
+        b"- a: {b: [c, d]}\n" * 15_000,
+        b"!!python/object/apply:os.abort []",
+    ],
+    ids=lambda text: repr(text[:30]),
+)
+def test_no_mlmodel_hinders_a_registration_or_holds_it_up(editor: User, mlmodel: bytes) -> None:
+    run = make_run(user=editor)
+    make_files(run.run_id, {"model/MLmodel": mlmodel})
+
+    started = time.monotonic()
+    version = services.create_version(
+        actor=editor, model=make_model(), source=f"runs:/{run.run_id}/model", run_id=run.run_id
+    )
+
+    assert time.monotonic() - started < 2  # the model is locked meanwhile
+    data = version.evidence.data  # type: ignore[union-attr]
+    assert (data["signature"], data["flavors"]) in ((None, []), ({}, []))
+    assert [file[0] for file in data["files"]] == ["MLmodel"]
