@@ -34,7 +34,9 @@ class Comparison:
     params_unchanged: int
     inputs: tuple[Column, ...]
     outputs: tuple[Column, ...]
-    is_breaking: bool  # callers of the version before may fail: an input is new or has another type, or an output is gone
+    is_breaking: (
+        bool  # callers of the version before may fail: an input is new or has another type, or an output is gone
+    )
     commit_before: str
     commit_after: str
     new_datasets: tuple[str, ...]
