@@ -19,7 +19,7 @@ def sha256_json(value: Any) -> str:
 
 
 def tree_digest(files: Iterable[tuple[str, int, str]]) -> str:
-    """Digest of a set of files given as (path, size in bytes, SHA-256): lines sorted by path, in whatever order they came.
+    """Digest of a set of files given as (path, size in bytes, SHA-256), in whatever order they came.
 
     A path is written as a JSON string, so that no file name can forge a second line.
     """
