@@ -18,6 +18,7 @@ from web import errors
 from web.authentication import user_of_header
 
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
+BROWSER_HEADERS = ("Origin", "Referer", "Sec-Fetch-Site")
 
 # The only routes that answer a stranger; /static/ is served before any of this.
 OPEN_ROUTES = frozenset(
@@ -28,7 +29,8 @@ OPEN_ROUTES = frozenset(
 class Credentials:
     """Set ``request.user`` and ``request.token`` from the Authorization header, when there is one.
 
-    Such a request carries no cookie's authority, so it needs no CSRF token.
+    Such a request carries no cookie's authority, so a client needs no CSRF token. A browser does: it sends a basic
+    password that was once typed into its dialog along with the forms of any other site.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
@@ -42,8 +44,13 @@ class Credentials:
                 request.user, request.token = user_of_header(request, header)  # type: ignore[attr-defined]
             except Unauthenticated as error:
                 return errors.response(request, error)
-            request._dont_enforce_csrf_checks = True  # type: ignore[attr-defined]
+            request._dont_enforce_csrf_checks = not _is_sent_by_browser(request, header)  # type: ignore[attr-defined]
         return self.get_response(request)
+
+
+def _is_sent_by_browser(request: HttpRequest, header: str) -> bool:
+    """Whether the header may have come without the page's doing: a script sets Bearer itself, never a browser."""
+    return header[:6].lower() == "basic " and any(name in request.headers for name in BROWSER_HEADERS)
 
 
 def _to_sign_in(request: HttpRequest) -> HttpResponse:
