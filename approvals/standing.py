@@ -18,6 +18,7 @@ from registry.models import ModelVersion
 from registry.permissions import can_move, level_to_move
 
 Decision = Review.Decision
+NOT_A_PERSON = "Reviews are for people: nobody can tell who is behind a service account's approval."
 
 
 # Where no policy asks anybody for approval: one person who may move the version has to want it.
@@ -173,6 +174,8 @@ class Standing:
 
     def would_count(self, user: User) -> Answer:
         """Whether an approval by ``user`` would count for anything here; no carries the reason."""
+        if user.is_service:
+            return no(NOT_A_PERSON)
         answers = [self._counts_for(rule, user) for rule in self.rules if rule.approvals]
         if not any(rule.approvals for rule in self.rules if rule.blocks):
             answers.append(self._may_move(user))
@@ -261,6 +264,8 @@ class Standing:
         for voided, parts in self.void:
             if voided is review:
                 return f"since this approval {in_words(parts)}"
+        if review.reviewer.is_service:
+            return NOT_A_PERSON
         if rule and any(review.person_id in self.known.members.get(team, {}) for team in rule.teams):
             return ""
         if rule and rule.teams and all(asked.teams for asked in rule.approvals):

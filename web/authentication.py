@@ -9,6 +9,7 @@ import hashlib
 from allauth.account.adapter import DefaultAccountAdapter
 from django.contrib.auth import authenticate
 from django.core.cache import cache
+from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
@@ -56,13 +57,15 @@ def _by_basic(request: HttpRequest, encoded: str) -> tuple[User, Token | None]:
 
 
 def _by_password(request: HttpRequest, username: str, password: str) -> User:
-    """Guessing is limited per name and address. Argon2 is slow by design, so a right password is remembered for a
-    while, as a keyed hash that changes with the stored password; who is switched off is refused all the same."""
-    source = f"{username}|{request.META.get('REMOTE_ADDR', '')}"
+    """Guessing is limited per account, however its name is written, and address. Argon2 is slow by design, so a right
+    password is remembered for a while, as a keyed hash that changes with the stored password; who is switched off is
+    refused all the same."""
+    called_so = User.objects.filter(Q(username__iexact=username) | Q(email__iexact=username), is_active=True)
+    known = called_so.order_by("pk").first() if username else None
+    source = f"{known.pk if known else username.lower()}|{request.META.get('REMOTE_ADDR', '')}"
     failures = "basic-failures:" + hashlib.sha256(source.encode()).hexdigest()
     if (cache.get(failures) or 0) >= FAILURES_ALLOWED:
         raise Unauthenticated("Too many wrong passwords. Wait five minutes, or use a token.")
-    known = User.objects.filter(username=username, is_active=True).first()
     remembered = _fingerprint(known, password) if known else ""
     if known and cache.get(remembered) == known.pk:
         return known

@@ -26,8 +26,8 @@ OPEN = {
 
 # What somebody who only reads models writes all the same: their own account, their own runs, questions and remarks.
 READERS_WRITE = {
-    "allauth.account.views.PasswordChangeView",
-    "allauth.account.views.PasswordSetView",
+    "web.pages.account.PasswordChange",
+    "web.pages.account.PasswordSet",
     "web.pages.sign_in.SignOut",
     "web.pages.account.create_token",
     "web.api.account.Tokens",
@@ -44,7 +44,7 @@ READERS_WRITE = {
 # Calls that write, but not when an administrator sends what the sweep sends.
 IDLE = {
     "django.views.generic.base.RedirectView",
-    "allauth.account.views.PasswordChangeView",  # leads to setting one first
+    "web.pages.account.PasswordChange",  # leads to setting one first
     "web.pages.sign_in.SignOut",  # ends a session, which is not looked at
     "web.pages.requests.ready",  # for the requester, once changes were asked for
     "web.api.requests.RequestReady",

@@ -5,9 +5,10 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+from allauth.account.views import PasswordChangeView, PasswordSetView
 from django.conf import settings
 from django.contrib import messages
-from django.http import HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
@@ -15,7 +16,7 @@ from django.views.decorators.http import require_POST, require_safe
 from accounts import services
 from accounts.models import Token
 from core.clock import now
-from core.errors import CountersignError, Invalid
+from core.errors import CountersignError, Invalid, NotPermitted
 from web.signed_in import SignedInRequest
 
 LIFETIMES = (("30", "30 days"), ("90", "90 days"), ("365", "1 year"), ("0", "never expires"))
@@ -77,3 +78,21 @@ def revoke_token(request: SignedInRequest, pk: int) -> HttpResponse:
     services.revoke_token(actor=request.user, token=token)
     messages.success(request, f"The token {token.name} is revoked: the next call with it is refused.")
     return redirect("account")
+
+
+class _ForPeopleSignedIn:
+    """A password outlives every token: a token makes none, and a service account has none."""
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        if request.headers.get("Authorization") or request.user.is_service:  # type: ignore[union-attr]
+            raise NotPermitted("Sign in with the browser to set a password. A service account has none.")
+        answer: HttpResponseBase = super().dispatch(request, *args, **kwargs)  # type: ignore[misc]
+        return answer
+
+
+class PasswordChange(_ForPeopleSignedIn, PasswordChangeView):
+    pass
+
+
+class PasswordSet(_ForPeopleSignedIn, PasswordSetView):
+    pass

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from allauth.account import views as allauth
 from django.urls import path
 from django.views.generic import RedirectView
 
@@ -45,8 +44,8 @@ urlpatterns = [
     path("account/tokens/", account.create_token, name="token_create"),
     path("account/tokens/<int:pk>/revoke/", account.revoke_token, name="token_revoke"),
     # allauth reverses these names.
-    path("account/password/", allauth.password_change, name="account_change_password"),
-    path("account/password/set/", allauth.password_set, name="account_set_password"),
+    path("account/password/", account.PasswordChange.as_view(), name="account_change_password"),
+    path("account/password/set/", account.PasswordSet.as_view(), name="account_set_password"),
     path("account/login/", RedirectView.as_view(pattern_name="sign_in", query_string=True), name="account_login"),
     path("account/logout/", RedirectView.as_view(pattern_name="sign_out"), name="account_logout"),
 ]
