@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import structlog
@@ -10,6 +11,9 @@ from django.db import transaction
 from kombu.exceptions import OperationalError
 
 log = structlog.get_logger(__name__)
+
+PAUSE = 10.0  # seconds
+_broker = {"dead_until": 0.0}  # of this process, in the time of time.monotonic()
 
 
 def after_commit(task: str, *args: Any) -> None:
@@ -22,7 +26,11 @@ def after_commit(task: str, *args: Any) -> None:
 
 
 def _send(task: str, args: tuple[Any, ...]) -> None:
+    """Asking a broker that hangs costs seconds, so after a failure nobody in this process asks for a while."""
+    if time.monotonic() < _broker["dead_until"]:
+        return
     try:
         current_app.send_task(task, args=args, retry=False)
     except (OperationalError, OSError) as error:
-        log.warning("broker_unreachable", task=task, error=str(error))
+        _broker["dead_until"] = time.monotonic() + PAUSE
+        log.warning("broker_unreachable", task=task, error=str(error), no_wake_ups_for_seconds=PAUSE)

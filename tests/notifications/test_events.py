@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
@@ -16,6 +17,7 @@ from pytest_django import DjangoCaptureOnCommitCallbacks
 
 from accounts.models import User
 from approvals import events as of_approvals
+from core import jobs
 from notifications import events
 from notifications.events import Announcement, ChannelTested, record
 from notifications.fanout import HOUSEKEEPING, TOLD
@@ -44,9 +46,7 @@ def test_an_event_outside_a_transaction_is_refused() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_change_that_is_rolled_back_leaves_no_event_and_wakes_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
-    sent: list[str] = []
-    monkeypatch.setattr(current_app, "send_task", lambda name, **_more: sent.append(name))
+def test_a_change_that_is_rolled_back_leaves_no_event_and_wakes_nobody(broker: list[str]) -> None:
 
     def change() -> None:
         with transaction.atomic():
@@ -57,26 +57,52 @@ def test_a_change_that_is_rolled_back_leaves_no_event_and_wakes_nobody(monkeypat
         change()
 
     assert not Event.objects.exists()
-    assert sent == []
+    assert broker == []
+
+
+@pytest.fixture
+def broker(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of the tasks that were sent; a broker that nobody has found dead yet."""
+    sent: list[str] = []
+    monkeypatch.setattr(current_app, "send_task", lambda name, **_more: sent.append(name))
+    monkeypatch.setitem(jobs._broker, "dead_until", 0.0)
+    return sent
 
 
 @pytest.mark.parametrize("error", [OperationalError("no broker"), ConnectionRefusedError()])
 def test_a_dead_broker_is_not_the_users_trouble(
     error: Exception,
+    broker: list[str],
     db: None,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
     django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks,
 ) -> None:
-    def refuse(*_args: object, **_more: object) -> None:
+    tried: list[object] = []
+
+    def refuse(*args: object, **_more: object) -> None:
+        tried.append(args)
         raise error
 
     monkeypatch.setattr(current_app, "send_task", refuse)
     with django_capture_on_commit_callbacks(execute=True), transaction.atomic():
         record(ChannelTested(channel="ops"), actor=None)
+        record(ChannelTested(channel="ops"), actor=None)
 
-    assert Event.objects.count() == 1
+    assert Event.objects.count() == 2
     assert "broker_unreachable" in caplog.text
+    assert len(tried) == 1  # asking costs time: nobody asks again for a while
+
+
+def test_a_broker_that_is_back_is_used_again(broker: list[str], db: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(jobs._broker, "dead_until", time.monotonic() + 60)
+    jobs._send("notifications.tasks.drain", ())
+    assert broker == []
+
+    monkeypatch.setitem(jobs._broker, "dead_until", time.monotonic() - 0.001)
+    jobs._send("notifications.tasks.drain", ())
+
+    assert broker == ["notifications.tasks.drain"]
 
 
 # -- docs/events.md ----------------------------------------------------------------------------------------------------
