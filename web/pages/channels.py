@@ -11,6 +11,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from core.errors import CountersignError
 from notifications import services
+from notifications.events import known_kinds
 from notifications.models import Channel
 from web.signed_in import SignedInRequest
 
@@ -19,6 +20,7 @@ def _context(request: SignedInRequest) -> dict[str, Any]:
     return {
         "channels": Channel.objects.filter(user=None).order_by("name")[:500],
         "kinds": Channel.Kind.choices,
+        "event_kinds": sorted(known_kinds()),
         "can_manage": services.can_manage_channels(request.user),
     }
 
@@ -31,6 +33,7 @@ def index(request: SignedInRequest) -> HttpResponse:
 @require_POST
 def create(request: SignedInRequest) -> HttpResponse:
     typed = {key: request.POST.get(key, "").strip() for key in ("kind", "name", "target", "models_glob")}
+    chosen = request.POST.getlist("kinds")
     try:
         channel = services.create_channel(
             actor=request.user,
@@ -38,11 +41,11 @@ def create(request: SignedInRequest) -> HttpResponse:
             name=typed["name"],
             target=typed["target"],
             models_glob=typed["models_glob"],
+            kinds=chosen,
         )
     except CountersignError as error:
-        return render(
-            request, "channels/index.html", {**_context(request), "error": error.message, "typed": typed}, status=422
-        )
+        context = {**_context(request), "error": error.message, "typed": typed, "chosen": chosen}
+        return render(request, "channels/index.html", context, status=422)
     messages.success(request, f"The channel {channel.name} is there. Send a test to be sure.")
     return redirect("channels")
 

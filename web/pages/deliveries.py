@@ -27,13 +27,19 @@ def index(request: SignedInRequest) -> HttpResponse:
     found = list(rows.order_by("-pk")[: PAGE_SIZE + 1])
     shown = found[:PAGE_SIZE]
     context = {
-        "rows": [{"delivery": delivery, "tries": list(delivery.tries.all())} for delivery in shown],
+        "rows": [
+            {
+                "delivery": delivery,
+                "tries": list(delivery.tries.all()),
+                "again": services.can_send_again(request.user, delivery),
+            }
+            for delivery in shown
+        ],
         "state": state,
         "states": Delivery.State.choices,
         "before": shown[-1].pk if len(found) > PAGE_SIZE else None,
         "is_first_page": not before,
         "sees_all": request.user.is_superuser or request.user.is_auditor,
-        "can_manage": services.can_manage_channels(request.user),
     }
     return render(request, "deliveries/index.html", context)
 

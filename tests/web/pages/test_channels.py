@@ -51,3 +51,35 @@ def test_a_channel_is_switched_off_and_on(admin: User, session: Session) -> None
 
     assert "switched off" in page.post(address, {"to": "off"}, follow=True).content.decode()
     assert "switched off" not in page.post(address, {"to": "on"}, follow=True).content.decode()
+
+
+def test_a_channel_hears_of_the_events_that_were_chosen(admin: User, session: Session) -> None:
+    session(admin).post("/channels/new/", FORM | {"kinds": ["transition.applied", "tag.set"]})
+
+    assert Channel.objects.get().kinds == ["tag.set", "transition.applied"]
+    assert "only tag.set, transition.applied" in session(admin).get("/channels/").content.decode()
+
+
+def test_a_refused_form_keeps_the_chosen_events(admin: User, session: Session) -> None:
+    page = session(admin).post("/channels/new/", FORM | {"name": "", "kinds": ["tag.set"]}).content.decode()
+
+    assert 'value="tag.set" checked' in page
+    assert "secret" not in page
+
+
+def test_a_test_message_stands_among_the_deliveries(admin: User, session: Session) -> None:
+    page = session(admin)
+    page.post("/channels/new/", FORM)
+
+    shown = page.post(f"/channels/{Channel.objects.get().pk}/test/", follow=True).content.decode()
+
+    assert "tries the channel #ml-releases" in shown
+    assert "secret" not in shown
+
+
+@pytest.mark.parametrize("verb", ["test", "switch"])
+def test_a_persons_mailbox_is_no_channel_of_this_page(verb: str, admin: User, mira: User, session: Session) -> None:
+    mailbox = Channel.objects.create(kind="email", name="Mail to mira", user=mira, target="")
+
+    assert session(admin).post(f"/channels/{mailbox.pk}/{verb}/", {"to": "off"}).status_code == 404
+    assert Channel.objects.get().is_active

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import re
 from collections.abc import Callable
 
 import pytest
@@ -46,3 +48,37 @@ def test_a_delivery_is_sent_again(delivery: Delivery, mira: User, session: Sessi
 
 def test_nobody_sends_again_what_was_for_others(delivery: Delivery, sam: User, session: Session) -> None:
     assert session(sam).post(f"/deliveries/{delivery.pk}/again/").status_code == 404
+
+
+def test_an_auditor_sees_everything_and_why_they_cannot_send_it_again(
+    delivery: Delivery, sam: User, session: Session
+) -> None:
+    User.objects.filter(pk=sam.pk).update(is_auditor=True)
+    page = session(User.objects.get(pk=sam.pk))
+
+    assert 'disabled title="Only an administrator manages channels."' in page.get("/deliveries/").content.decode()
+    page.post(f"/deliveries/{delivery.pk}/again/")
+
+    delivery.refresh_from_db()
+    assert delivery.state == Delivery.State.FAILED
+
+
+def test_many_deliveries_are_paged_without_a_gap(delivery: Delivery, admin: User, session: Session) -> None:
+    events = Event.objects.bulk_create(
+        Event(kind="comment.created", summary=f"comment number {n:03}", path="/models/") for n in range(120)
+    )
+    Delivery.objects.bulk_create(Delivery(event=event, channel=delivery.channel) for event in events)
+    page, address, seen = session(admin), "/deliveries/", []
+    while address:
+        shown = page.get(address).content.decode()
+        seen += re.findall(r">comment number (\d+)<", shown)
+        older = re.search(r'rel="next" href="([^"]+)"', shown)
+        address = f"/deliveries/{html.unescape(older[1])}" if older else ""
+
+    assert seen == [f"{n:03}" for n in reversed(range(120))]
+
+
+def test_an_answer_with_markup_is_text(delivery: Delivery, admin: User, session: Session) -> None:
+    Attempt.objects.update(answer="<script>alert(1)</script>")
+
+    assert "<script>alert" not in session(admin).get("/deliveries/").content.decode()
