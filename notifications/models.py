@@ -37,6 +37,12 @@ class Event(models.Model):
             # The sweep: what has not been fanned out.
             models.Index(fields=["id"], name="event_unsent_idx", condition=Q(fanned_out_at=None)),
             models.Index(fields=["model_name", "-id"], name="event_model_idx"),  # the activity of a model
+            # Since when a name belongs to the model that has it now.
+            models.Index(
+                fields=["model_name", "-id"],
+                name="event_name_taken_idx",
+                condition=Q(kind__in=["registered_model.created", "registered_model.renamed"]),
+            ),
             models.Index(fields=["request_id", "id"], name="event_request_idx"),  # the timeline of a request
             models.Index(fields=["kind", "-id"], name="event_kind_idx"),  # the activity page's filter
         ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from django.db.models import QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet, Subquery
 
 from accounts.models import User
 from core.errors import Invalid, NotFound
@@ -76,8 +76,34 @@ def holder(model: RegisteredModel, target: Target) -> ModelVersion | None:
     return next(iter(holders(model, target)), None)
 
 
+_TAKES_NAME = ("registered_model.created", "registered_model.renamed")
+
+
 def events_visible_to(user: User) -> QuerySet[Event]:
-    """What happened to models that ``user`` may read; administrators and auditors also see what belongs to no model."""
+    """What happened to models that ``user`` may read; administrators and auditors also see what belongs to no model.
+
+    An event names its model. A name may change hands: what an earlier model of that name went through is not told to
+    those who may read the present one, nor the other way round.
+    """
     if user.is_superuser or user.is_auditor:
         return Event.objects.all()
-    return Event.objects.filter(model_name__in=RegisteredModel.objects.visible_to(user).values("name"))
+    since = _taking_of(OuterRef("model_name")).values("created_at")[:1]
+    readable = RegisteredModel.objects.visible_to(user).filter(name=OuterRef("model_name"))
+    events = Event.objects.filter(model_name__in=RegisteredModel.objects.visible_to(user).values("name"))
+    return _since_name_was_taken(events.annotate(name_taken_at=Subquery(since))).filter(
+        Exists(readable.filter(Q(deleted_at=None) | Q(deleted_at__gt=OuterRef("name_taken_at"))))
+    )
+
+
+def events_of(model: RegisteredModel) -> QuerySet[Event]:
+    """What happened to a live model under its present name."""
+    return _since_name_was_taken(Event.objects.filter(model_name=model.name))
+
+
+def _since_name_was_taken(events: QuerySet[Event]) -> QuerySet[Event]:
+    return events.exclude(Exists(_taking_of(OuterRef("model_name")).filter(id__gt=OuterRef("id"))))
+
+
+def _taking_of(name: OuterRef) -> QuerySet[Event]:
+    """When a model got this name, the last time first."""
+    return Event.objects.filter(model_name=name, kind__in=_TAKES_NAME).order_by("-id")

@@ -14,11 +14,10 @@ from approvals.models import TransitionRequest
 from approvals.rulebook import Rulebook
 from core.errors import CountersignError
 from core.search import decode_page_token, encode_page_token
-from notifications.models import Event
 from registry import services
 from registry.models import LatestVersion, ModelVersion, RegisteredModel, Stage, StageHolding
 from registry.permissions import can_edit, can_manage, level_of
-from registry.queries import get_model
+from registry.queries import events_of, get_model
 from web.signed_in import SignedInRequest
 
 PAGE_SIZE = 25
@@ -112,7 +111,7 @@ def _context(request: SignedInRequest, model: RegisteredModel) -> dict[str, Any]
         "is_first_page": not request.GET.get("before"),
         "requests": pending,
         "policies": Rulebook.load().over(model.name, model.tags),
-        "events": Event.objects.filter(model_name=model.name).select_related("actor").order_by("-id")[:12],
+        "events": events_of(model).select_related("actor").order_by("-id")[:12],
     }
 
 

@@ -14,13 +14,12 @@ from approvals import services as approvals
 from approvals.models import Comment, TransitionRequest
 from approvals.rulebook import Rulebook
 from core.errors import CountersignError, Invalid, NotFound
-from notifications.models import Event
 from registry import services
 from registry.artifacts import Place, get_file
 from registry.gate import GateRefused, Target
 from registry.models import ArtifactFile, ModelVersion, Stage, StageHolding, TargetKind
 from registry.permissions import can_edit, can_manage, can_move
-from registry.queries import canonical_stage, get_version, holder
+from registry.queries import canonical_stage, events_of, get_version, holder
 from web.files import serve
 from web.gated import gated
 from web.pages.lineage import lineage_of
@@ -60,7 +59,8 @@ def _context(request: SignedInRequest, version: ModelVersion) -> dict[str, Any]:
         "holdings": StageHolding.objects.filter(version=version).select_related("set_by").order_by("-since")[:20],
         "requests": TransitionRequest.objects.filter(version=version).with_rows().order_by("-id")[:20],
         "comments": Comment.objects.filter(version=version, request=None).select_related("author")[:200],
-        "events": Event.objects.filter(model_name=version.model.name, version=version.version)
+        "events": events_of(version.model)
+        .filter(version=version.version)
         .select_related("actor")
         .order_by("-id")[:15],
         "can_edit": can_edit(request.user, version.model),
