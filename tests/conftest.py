@@ -27,13 +27,17 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Under REQUIRE_ALL, what only PostgreSQL can show is left to the run there; elsewhere it skips and says so."""
-    if not REQUIRE_ALL or not settings.EMBEDDED:
+    """Under REQUIRE_ALL both forms are run, one after the other: what belongs to one only is left to its run.
+
+    Elsewhere everything is collected, and what cannot be shown skips and says so.
+    """
+    if not REQUIRE_ALL:
         return
-    left_out = [item for item in items if item.get_closest_marker("postgres")]
+    elsewhere = "postgres" if settings.EMBEDDED else "embedded"
+    left_out = [item for item in items if item.get_closest_marker(elsewhere)]
     if left_out:
         config.hook.pytest_deselected(items=left_out)
-        items[:] = [item for item in items if not item.get_closest_marker("postgres")]
+        items[:] = [item for item in items if not item.get_closest_marker(elsewhere)]
 
 
 @pytest.fixture(autouse=True)

@@ -16,7 +16,7 @@ from django.conf import settings
 
 from tests.servers import Server, free_port, processes_of, wait_until_gone
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.embedded]
 
 
 @pytest.fixture
