@@ -81,7 +81,7 @@ def read_columns(evidence: EvidenceData, part: str) -> list[dict[str, Any]]:
     """The columns of an MLmodel signature's ``inputs`` or ``outputs``; [] when there is none or it cannot be read."""
     try:
         columns = json.loads((evidence.get("signature") or {}).get(part) or "[]")
-    except ValueError:
+    except (ValueError, RecursionError):
         return []
     return [column for column in columns if isinstance(column, dict)] if isinstance(columns, list) else []
 

@@ -68,6 +68,7 @@ def check_description(text: str) -> str:
         raise Invalid(
             f"A description has at most {MAX_DESCRIPTION} characters, this one {len(text)}.", field="description"
         )
+    _check_storable(text, "A description", field="description")
     return text
 
 
@@ -75,6 +76,12 @@ def check_tag(key: str, value: str) -> None:
     check_key(key, "tag")
     if len(value) > MAX_TAG_VALUE:
         raise Invalid(f"The value of tag '{key}' has more than {MAX_TAG_VALUE} characters.", field="value")
+    _check_storable(value, "A tag", field="value")
+
+
+def _check_storable(text: str, what: str, *, field: str) -> None:
+    if "\x00" in text:
+        raise Invalid(f"{what} holds text only, this one has a NUL character.", field=field)
 
 
 def value_hash(value: str) -> int:

@@ -22,7 +22,7 @@ def index(request: SignedInRequest) -> HttpResponse:
     rows = deliveries_visible_to(request.user)
     if state in Delivery.State.values:
         rows = rows.filter(state=state)
-    if before.isdigit() and len(before) < 19:
+    if before.isdecimal() and len(before) < 19:
         rows = rows.filter(pk__lt=int(before))
     found = list(rows.order_by("-pk")[: PAGE_SIZE + 1])
     shown = found[:PAGE_SIZE]

@@ -125,7 +125,7 @@ def _holdings(model: RegisteredModel) -> list[StageHolding]:
 def _versions(model: RegisteredModel, before: str) -> tuple[list[dict[str, Any]], int | None]:
     """One page of versions, the newest first, each with its last metrics; and the number the next page starts below."""
     rows = ModelVersion.objects.live().filter(model=model)
-    if before.isdigit() and len(before) < 10:
+    if before.isdecimal() and len(before) < 10:
         rows = rows.filter(version__lt=int(before))
     found = list(rows.select_related("user", "evidence").order_by("-version")[: PAGE_SIZE + 1])
     shown = found[:PAGE_SIZE]

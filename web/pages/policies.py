@@ -63,7 +63,7 @@ def detail(request: SignedInRequest, name: str) -> HttpResponse:
     policy = _get(name)
     number = request.GET.get("revision", "")
     revisions = list(policy.revisions.select_related("author")[:100])
-    shown = next((r for r in revisions if number.isdigit() and r.number == int(number)), policy.current)
+    shown = next((r for r in revisions if str(r.number) == number), policy.current)
     context = {
         "policy": policy,
         "reading": reading(policy),

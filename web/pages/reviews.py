@@ -24,7 +24,7 @@ def index(request: SignedInRequest) -> HttpResponse:
     tab = tab if tab in dict(TABS) else "waiting"
     rows = _requests(request, tab)
     before = request.GET.get("before", "")
-    if before.isdigit() and len(before) < 19:
+    if before.isdecimal() and len(before) < 19:
         rows = rows.filter(pk__lt=int(before))
     found = list(rows.with_rows().order_by("-pk")[: PAGE_SIZE + 1])
     shown = found[:PAGE_SIZE]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from django.contrib import messages
@@ -16,6 +15,7 @@ from approvals.rulebook import Rulebook
 from core.errors import CountersignError, Invalid, NotFound
 from registry import services
 from registry.artifacts import Place, get_file
+from registry.comparison import read_columns
 from registry.gate import GateRefused, Target
 from registry.models import ArtifactFile, ModelVersion, Stage, StageHolding, TargetKind
 from registry.permissions import can_edit, can_manage, can_move
@@ -73,15 +73,9 @@ def _context(request: SignedInRequest, version: ModelVersion) -> dict[str, Any]:
 
 def signature_columns(signature: dict[str, str | None] | None) -> list[tuple[str, list[dict[str, Any]]]]:
     """("Inputs", columns) and ("Outputs", columns) of an MLmodel's signature; what cannot be read is left out."""
-    found = []
-    for title, key in (("Inputs", "inputs"), ("Outputs", "outputs")):
-        try:
-            columns = json.loads((signature or {}).get(key) or "[]")
-        except ValueError:
-            continue
-        if columns and all(isinstance(column, dict) for column in columns):
-            found.append((title, columns[:200]))
-    return found
+    parts = (("Inputs", "inputs"), ("Outputs", "outputs"))
+    found = [(title, read_columns({"signature": signature}, part)[:200]) for title, part in parts]
+    return [(title, columns) for title, columns in found if columns]
 
 
 # -- Verbs -------------------------------------------------------------------------------------------------------------

@@ -1,0 +1,67 @@
+"""Values that no form of ours sends: 4xx and a sentence, and pages that stand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from django.test import Client
+
+from accounts.models import User
+from registry.models import ModelVersion
+from tests.factories import make_version
+
+pytestmark = pytest.mark.django_db
+
+SIGNATURES = ["[" * 60_000, "NaN", "9" * 5000, '{"a": 1}', "[1, null, []]", '[{"name": {"a": 1}, "type": [1]}]', "{"]
+
+
+@pytest.fixture
+def version(mira: User) -> ModelVersion:
+    return make_version("churn", user=mira)
+
+
+@pytest.mark.parametrize(
+    ("path", "form"),
+    [
+        ("/models/churn/describe/", {"description": "a\0"}),
+        ("/models/churn/versions/1/describe/", {"description": "a\0"}),
+        ("/models/churn/versions/1/tag/", {"key": "k", "value": "a\0"}),
+        ("/models/churn/versions/1/tag/", {"key": "k\0", "value": "a"}),
+        ("/models/churn/versions/1/comment/", {"text": "a\0"}),
+        ("/models/churn/versions/1/request/", {"target": "Staging", "stage": "Staging", "comment": "a\0"}),
+        ("/account/tokens/", {"name": "a\0", "lifetime": "30"}),
+    ],
+)
+def test_a_form_with_a_nul_is_refused_with_a_sentence(
+    version: ModelVersion, mira: User, session: Callable[[User], Client], path: str, form: dict[str, str]
+) -> None:
+    """PostgreSQL keeps none, SQLite cuts a text there in some functions."""
+    answer = session(mira).post(path, form)
+
+    assert answer.status_code == 422, answer.content
+    version.refresh_from_db()
+    assert (version.description, version.tags, version.model.description) == ("", {}, "")
+
+
+@pytest.mark.parametrize("number", ["²", "٣", "-1", "1e3", "9" * 40, "\N{GRINNING FACE}"])
+@pytest.mark.parametrize(
+    "path", ["/models/churn/?before=", "/deliveries/?before=", "/reviews/?before=", "/policies/gate/?revision="]
+)
+def test_a_number_of_another_script_is_no_fault_of_ours(
+    version: ModelVersion, admin: User, session: Callable[[User], Client], path: str, number: str
+) -> None:
+    assert session(admin).get(path + number).status_code in (200, 404)
+
+
+@pytest.mark.parametrize("signature", SIGNATURES, ids=lambda text: text[:12])
+def test_pages_stand_whatever_a_signature_holds(mira: User, session: Callable[[User], Client], signature: str) -> None:
+    mlmodel = f"signature: {{inputs: '{signature}'}}".encode()
+    make_version("churn", user=mira, stage="Production", files={"MLmodel": mlmodel + b" "})
+    version = make_version("churn", user=mira, files={"MLmodel": mlmodel})
+    page = session(mira)
+
+    assert page.get("/models/churn/versions/2/").status_code == 200
+    asked = page.post("/models/churn/versions/2/request/", {"target": "Production"})
+    assert page.get(asked["Location"]).status_code == 200
+    assert version.evidence is not None
