@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import re
 import secrets
 import shutil
 import sys
@@ -461,9 +462,12 @@ LOG_LEVEL = _choice("LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR", "
 def _one_line_per_request(
     _logger: object, _method: str, event: structlog.typing.EventDict
 ) -> structlog.typing.EventDict:
-    """request_finished says all that request_started says; a passed health check says nothing."""
+    """request_finished says all that request_started says; a passed health check says nothing. A sign-in link opens an
+    account until it is used, so the log does not have it."""
     if event["event"] == "request_started":
         raise structlog.DropEvent
+    if "/sign-in/link/" in event.get("request", ""):
+        event["request"] = re.sub("(/sign-in/link/).*", r"\1…", event["request"], flags=re.DOTALL)
     if event["event"] == "request_finished" and event.get("code") == 200 and "/health" in event.get("request", ""):
         raise structlog.DropEvent
     return event
