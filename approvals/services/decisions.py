@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from django.db import transaction
 
 from accounts.models import User
-from approvals.audience import askers, participants
+from approvals.audience import askers, participants, who_may_read
 from approvals.events import RequestReady, RequestSuperseded, RequestUpdated, ReviewDismissed, TransitionApplied, about
 from approvals.models import Awaited, Review, TransitionRequest
 from approvals.pins import EVIDENCE, Pins, in_words
@@ -96,7 +96,7 @@ def take_stock(review_request: TransitionRequest) -> Standing:
             **about(review_request), moved=what_moved, before=pinned.as_json(), after=standing.pins.as_json()
         ),
         actor=None,
-        audience=askers(review_request),
+        audience=who_may_read(review_request.model, askers(review_request)),
     )
     if EVIDENCE in moved and review_request.state == State.NEEDS_CHANGES:
         reopen(review_request, actor=review_request.requester, reason="there is new evidence")
@@ -108,13 +108,12 @@ def take_stock(review_request: TransitionRequest) -> Standing:
 def reopen(review_request: TransitionRequest, *, actor: User, reason: str, comment: str = "") -> None:
     """From "changes asked for" back to open: the calls for changes are answered, and who made them is asked again."""
     enter(review_request, State.OPEN)
-    calls = review_request.reviews.current().filter(decision=Review.Decision.REQUEST_CHANGES).select_related("reviewer")
-    asked = {call.reviewer_id for call in calls}
+    calls = review_request.reviews.current().filter(decision=Review.Decision.REQUEST_CHANGES)
     calls.update(dismissed_at=now(), dismissed_reason=f"answered: {reason}"[:300])
     record(
         RequestReady(**about(review_request), comment=comment),
         actor=actor,
-        audience=asked | participants(review_request.version, review_request),
+        audience=participants(review_request.version, review_request),
     )
 
 
@@ -205,5 +204,5 @@ def _dismiss(review_request: TransitionRequest, review: Review, parts: tuple[str
     record(
         ReviewDismissed(**about(review_request), reviewer=review.reviewer.username, comment=reason),
         actor=None,
-        audience={review.reviewer_id, *askers(review_request)},
+        audience=who_may_read(review_request.model, {review.reviewer_id, *askers(review_request)}),
     )

@@ -6,7 +6,7 @@ from django.conf import settings
 from django.db import transaction
 
 from accounts.models import User
-from approvals.audience import participants
+from approvals.audience import participants, who_may_read
 from approvals.events import RequestOpened, RequestWithdrawn, about
 from approvals.models import TransitionRequest
 from approvals.permissions import can_mark_ready, can_request, can_withdraw
@@ -65,7 +65,7 @@ def open_request(
     record(
         RequestOpened(**about(review_request), comment=comment, waiting_for=standing.unmet),
         actor=actor,
-        audience=standing.reviewers,
+        audience=who_may_read(model, standing.reviewers),
     )
     if standing.is_satisfied:
         apply(review_request, actor=actor, standing=standing)
