@@ -466,8 +466,8 @@ def _one_line_per_request(
     account until it is used, so the log does not have it."""
     if event["event"] == "request_started":
         raise structlog.DropEvent
-    if "/sign-in/link/" in event.get("request", ""):
-        event["request"] = re.sub("(/sign-in/link/).*", r"\1…", event["request"], flags=re.DOTALL)
+    if "/sign-in/link/" in str(event.get("request", "")):
+        event["request"] = re.sub("(/sign-in/link/).*", r"\1…", str(event["request"]), flags=re.DOTALL)
     if event["event"] == "request_finished" and event.get("code") == 200 and "/health" in event.get("request", ""):
         raise structlog.DropEvent
     return event
