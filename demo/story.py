@@ -6,20 +6,13 @@ approves, so that every page has something to show. Run it once, beside a fresh 
 
 from __future__ import annotations
 
-import os
-import warnings
+import logging
 
-os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
-warnings.filterwarnings("ignore")
+import mlflow
 
-import logging  # noqa: E402
-
-import mlflow  # noqa: E402
-
-from demo.policies import CREDIT_GATE, PRODUCTION_GATE, STAGING_HINT  # noqa: E402
-from demo.server import BASE_URL, Person, acting_as, apply_policy, manage  # noqa: E402
-from demo.training import Attempt, Recipe, train_version  # noqa: E402
+from demo.policies import CREDIT_GATE, PRODUCTION_GATE, STAGING_HINT
+from demo.server import BASE_URL, Person, acting_as, apply_policy, manage
+from demo.training import Attempt, Recipe, train_version
 
 CHURN = Recipe(
     name="churn-predictor",
