@@ -59,10 +59,7 @@ def _context(request: SignedInRequest, version: ModelVersion) -> dict[str, Any]:
         "holdings": StageHolding.objects.filter(version=version).select_related("set_by").order_by("-since")[:20],
         "requests": TransitionRequest.objects.filter(version=version).with_rows().order_by("-id")[:20],
         "comments": Comment.objects.filter(version=version, request=None).select_related("author")[:200],
-        "events": events_of(version.model)
-        .filter(version=version.version)
-        .select_related("actor")
-        .order_by("-id")[:15],
+        "events": events_of(version.model).filter(version=version.version).select_related("actor").order_by("-id")[:15],
         "can_edit": can_edit(request.user, version.model),
         "can_manage": can_manage(request.user, version.model),
         "moves": moves,
