@@ -6,10 +6,9 @@ The gate comes after this: a level opens a door, a policy may still guard what i
 from __future__ import annotations
 
 from django.conf import settings
-from django.db.models import Q, QuerySet
 
-from accounts.models import Grant, Level, User
-from accounts.permissions import default_level, level_on, reaches
+from accounts.models import Level, User
+from accounts.permissions import level_on
 from core.answers import YES, Answer, no
 from registry.gate import Target
 from registry.models import ModelVersion, RegisteredModel, Stage, TargetKind
@@ -56,17 +55,3 @@ def can_move(user: User, version: ModelVersion, target: Target) -> Answer:
     """Move at once, without a request."""
     level = level_to_move(version, target)
     return _at_least(user, version.model, level, f"Moving version {version.version} to {target} without a request")
-
-
-def people_at_least(model: RegisteredModel, level: Level) -> QuerySet[User]:
-    """The active people who have this level on the model by a grant, their team's grant or as administrators."""
-    active = User.objects.filter(is_active=True, is_service=False)
-    if default_level() >= level:
-        return active
-    candidates = Grant.objects.filter(Q(model_id=model.pk) | Q(model_id=None), level__gte=level)
-    reaching = [grant for grant in candidates if reaches(grant, model_id=model.pk, model_name=model.name)]
-    return active.filter(
-        Q(is_superuser=True)
-        | Q(pk__in=[grant.user_id for grant in reaching if grant.user_id])
-        | Q(memberships__team__in=[grant.team_id for grant in reaching if grant.team_id])
-    ).distinct()

@@ -146,11 +146,6 @@ class Policy:
         rules = (rule for rule in self.requirements if isinstance(rule, ApprovalsRule))
         return tuple(dict.fromkeys(team for rule in rules for team, _ in rule.teams))
 
-    @property
-    def compares_with_production(self) -> bool:
-        """Whether a rule needs ``Facts.production`` when the target is not the stage Production."""
-        return any(isinstance(rule, MetricRule) and rule.baseline == "production" for rule in self.requirements)
-
 
 def _same(one: str, other: str) -> bool:
     return unicodedata.normalize("NFC", one) == unicodedata.normalize("NFC", other)

@@ -10,7 +10,7 @@ from accounts.models import Level, User
 from core.errors import NotFound
 from registry import services
 from registry.models import ModelVersion, RegisteredModel
-from registry.permissions import can_edit, can_manage, can_read, level_of, people_at_least
+from registry.permissions import can_edit, can_manage, can_read, level_of
 from registry.queries import get_model, get_version, get_version_by_alias
 from registry.search import search_models, search_versions
 from tests.factories import make_model, make_user, make_version
@@ -108,25 +108,6 @@ def test_a_no_says_which_level_is_missing(reader: User) -> None:
     answer = can_manage(reader, make_model("churn"))
 
     assert not answer and "MANAGE on churn" in answer.reason
-
-
-@pytest.mark.usefixtures("closed_house")
-def test_people_at_a_level_are_those_with_grants_teams_and_administrators() -> None:
-    risk = accounts.create_team(actor=None, name="risk")
-    alice, dkim, sam = make_user("alice"), make_user("dkim"), make_user("sam")
-    make_user("admin", is_superuser=True)
-    make_user("bot", is_service=True, is_superuser=True)
-    gone = make_user("gone", is_active=False)
-    accounts.add_to_team(actor=None, team=risk, users=[alice])
-    model = make_model("churn")
-    accounts.grant(actor=None, level=Level.MANAGE, team=risk, pattern="ch*")
-    accounts.grant(actor=None, level=Level.MANAGE_PRODUCTION_VERSIONS, user=dkim, model_id=model.pk)
-    accounts.grant(actor=None, level=Level.MANAGE, user=gone, model_id=model.pk)
-    accounts.grant(actor=None, level=Level.EDIT, user=sam, pattern="*")
-
-    people = people_at_least(model, Level.MANAGE_PRODUCTION_VERSIONS)
-
-    assert sorted(people.values_list("username", flat=True)) == ["admin", "alice", "dkim"]
 
 
 @pytest.mark.usefixtures("closed_house")

@@ -80,7 +80,6 @@ def test_every_part_of_a_policy_is_read() -> None:
     assert approvals == ApprovalsRule(2, (("risk", 1), ("ml-leads", 1)))
     assert read.teams == ("risk", "ml-leads")
     assert read.tag_keys == {"tier"}
-    assert read.compares_with_production
 
 
 def test_what_is_left_out_is_the_strict_choice() -> None:
