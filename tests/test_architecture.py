@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -175,11 +176,7 @@ def test_nothing_outside_the_registrys_services_writes_a_stage() -> None:
                 nested = [part for target in targets for part in ast.walk(target)]
                 if any(isinstance(part, ast.Attribute) and part.attr == "current_stage" for part in nested):
                     found.add(where)
-            elif (
-                isinstance(node, ast.Call)
-                and isinstance(node.func, ast.Attribute)
-                and node.func.attr in ("update", "create")
-            ) and any(keyword.arg == "current_stage" for keyword in node.keywords):
+            elif isinstance(node, ast.Call) and _writes_a_stage(node):
                 found.add(where)
 
     assert found <= allowed
@@ -197,3 +194,28 @@ def test_the_holder_is_untouched_after_all_of_it(house: House, admin: User) -> N
             write(admin, house)
 
     assert list(ModelVersion.objects.filter(current_stage="Production")) == [house.holder]
+
+
+def _variables_read() -> set[str]:
+    """Every name that config/settings.py asks of the environment, by ``env`` or one of the readers beside it."""
+    readers = re.compile(r"env(\.\w+)?|_flag|_number|_choice|_address")
+    calls = [
+        node
+        for node in ast.walk(ast.parse((ROOT / "config" / "settings.py").read_text()))
+        if isinstance(node, ast.Call)
+    ]
+    named = [call.args[0] for call in calls if call.args and readers.fullmatch(ast.unparse(call.func))]
+    return {str(name.value) for name in named if isinstance(name, ast.Constant)}
+
+
+def test_nothing_but_the_settings_reads_the_environment() -> None:
+    for room in ("web", "approvals", "registry", "tracking", "notifications", "accounts", "core"):
+        for path in (ROOT / room).rglob("*.py"):
+            assert not re.search(r"\b(os\.environ|getenv|environ\[)", path.read_text()), path
+
+
+def test_every_variable_read_is_in_the_docs_and_none_besides() -> None:
+    rows = re.findall(r"^\| (`[^|]+`) \|", (ROOT / "docs" / "settings.md").read_text(), re.MULTILINE)
+    documented = {name for row in rows for name in re.findall(r"`([A-Z_]+)`", row)}
+
+    assert documented == _variables_read()
