@@ -145,7 +145,7 @@ def test_a_version_goes_live_by_two_approvals_and_everybody_hears_of_it(house: H
         admin = sign_in(house, browser, "admin")
         admin.goto(f"{house.server.url}/channels/")
         admin.get_by_label("Kind").select_option("slack")
-        admin.get_by_label("Name").fill("#ml-releases")
+        admin.get_by_label("Name", exact=True).fill("#ml-releases")
         admin.get_by_label("Address").fill(slack.url)
         admin.get_by_role("button", name="Add", exact=True).click()
         expect(admin.get_by_text("#ml-releases").first).to_be_visible()
@@ -201,20 +201,25 @@ def test_a_version_goes_live_by_two_approvals_and_everybody_hears_of_it(house: H
         assert any("asks to move" in post["text"] for post in slack.posts)
 
 
+def signal_worker(house: House, number: signal.Signals) -> None:
+    workers = [pid for pid in processes_of(house.server) if b"celery" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    assert workers
+    for pid in workers:
+        os.kill(pid, number)
+
+
 def test_mails_that_waited_arrive_after_the_worker_was_killed(house: House, browser: Browser) -> None:
     house.people()
     mira_token = house.manage("create_token", "mira").splitlines()[-1]
     assert house.client(REGISTER, token=mira_token).returncode == 0
-    api = f"{house.server.url}/api/v1/requests/"
+    signal_worker(house, signal.SIGSTOP)  # it takes nothing any more, as if it were busy with something long
     asking = {"Authorization": f"Bearer {mira_token}"}
-    for version in (1, 2):  # nobody listens on the mail port yet
+    for version in (1, 2):
         body = {"model": "churn-predictor", "version": version, "target": "Production", "comment": f"Version {version}"}
-        answer = requests.post(api, json=body, headers=asking, timeout=10)
+        answer = requests.post(f"{house.server.url}/api/v1/requests/", json=body, headers=asking, timeout=10)
         assert answer.status_code == 201, answer.text
 
-    for pid in processes_of(house.server):
-        if "celery" in Path(f"/proc/{pid}/cmdline").read_text():
-            os.kill(pid, signal.SIGKILL)
+    signal_worker(house, signal.SIGKILL)
     with Mailbox(house.mail_port) as mailbox:
         house.restart()
         wait_until(lambda: len(mailbox.of("alice@")) >= 2 and len(mailbox.of("dkim@")) >= 2, "every mail", within=60)
