@@ -11,12 +11,12 @@ import re
 import time
 import uuid
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from urllib.parse import urlsplit
 
 import structlog
 from django.db import transaction
-from django.db.models import F, Q
+from django.db.models import F, Q, QuerySet
 
 from accounts.models import User
 from core.clock import now
@@ -34,7 +34,12 @@ LEASE = timedelta(seconds=90)
 # Seconds until the next try, after the first, second, … failure (Standard Webhooks): ten tries, 75 hours in all.
 SCHEDULE = (5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400)
 LONGEST_WAIT = 86_400  # however long Retry-After asks for
-BREATHER = 60  # seconds that the others wait when their server cannot be reached
+# A server that cannot be reached at all is asked again after seconds, by one delivery at a time, and such a try does
+# not count: nobody was bothered by it. Once it answers, all that waited for it goes. After the patience, the schedule.
+PROBE_AFTER = timedelta(seconds=15)
+OTHERS_AFTER = timedelta(seconds=60)
+PATIENCE = timedelta(hours=1)
+MOST_AT_ONCE = 1000
 FAILURES_IN_A_ROW = 5  # deliveries given up, one after the other: then the channel is switched off
 LONGEST_ANSWER = 1000
 
@@ -126,8 +131,14 @@ def _presentable(answer: str, *, secret: str) -> str:
 @transaction.atomic
 def _write_down(delivery: Delivery, outcome: Outcome) -> None:
     mine = Delivery.objects.filter(pk=delivery.pk, lease=delivery.lease, state=Delivery.State.LEASED)
+    probed = outcome.error is not None and outcome.error.is_down and now() - delivery.created_at < PATIENCE
     if outcome.error is None:
         kept = mine.update(state=Delivery.State.SENT, sent_at=now(), lease_until=None)
+    elif probed:
+        again = now() + PROBE_AFTER
+        kept = mine.update(
+            state=Delivery.State.PENDING, attempts=F("attempts") - 1, next_attempt_at=again, lease_until=None
+        )
     elif outcome.error.give_up or delivery.attempts > len(SCHEDULE):
         kept = mine.update(state=Delivery.State.FAILED, lease_until=None)
     else:
@@ -144,10 +155,12 @@ def _write_down(delivery: Delivery, outcome: Outcome) -> None:
         duration_ms=outcome.duration_ms,
     )
     if outcome.error is None:
+        _put_off(_beside(delivery).filter(attempts=0, next_attempt_at__gt=now()), until=now())
         return
     if outcome.error.is_down:
-        _let_others_wait(delivery, _wait(delivery.attempts, outcome.error))
-    if outcome.error.give_up or delivery.attempts > len(SCHEDULE):
+        until = now() + OTHERS_AFTER
+        _put_off(_beside(delivery).filter(next_attempt_at__lt=until), until=until)
+    if not probed and (outcome.error.give_up or delivery.attempts > len(SCHEDULE)):
         log.warning("delivery_failed", delivery=delivery.pk, channel=delivery.channel_id, reason=outcome.answer)
         _after_giving_up(delivery, outcome)
 
@@ -160,15 +173,18 @@ def _wait(attempts: int, error: TransportError) -> timedelta:
     return timedelta(seconds=seconds * random.uniform(1.0, 1.1))  # noqa: S311
 
 
-def _let_others_wait(delivery: Delivery, wait: timedelta) -> None:
-    """A server that cannot be reached is asked by one delivery at a time: the others would only hold up the queue."""
-    until = now() + min(wait, timedelta(seconds=BREATHER))
-    others = Delivery.objects.filter(state=Delivery.State.PENDING, next_attempt_at__lt=until)
+def _beside(delivery: Delivery) -> QuerySet[Delivery]:
+    """The others that wait for the same server."""
+    waiting = Delivery.objects.filter(state=Delivery.State.PENDING).exclude(pk=delivery.pk)
     if delivery.channel.kind in SHARED_SERVER:
-        others = others.filter(channel__in=Channel.objects.filter(kind=delivery.channel.kind))
-    else:
-        others = others.filter(channel=delivery.channel)
-    others.update(next_attempt_at=until)
+        return waiting.filter(channel__in=Channel.objects.filter(kind=delivery.channel.kind))
+    return waiting.filter(channel=delivery.channel)
+
+
+def _put_off(deliveries: QuerySet[Delivery], *, until: datetime) -> None:
+    """A hint more than a rule: rows that another worker holds are left out, so that no two ever wait for each other."""
+    free = deliveries.select_for_update(skip_locked=True).order_by("pk").values_list("pk", flat=True)
+    Delivery.objects.filter(pk__in=list(free[:MOST_AT_ONCE])).update(next_attempt_at=until)
 
 
 def _after_giving_up(delivery: Delivery, outcome: Outcome) -> None:

@@ -20,7 +20,7 @@ from notifications.fanout import fan_out
 from notifications.models import Attempt, Channel, Delivery, Event
 from notifications.tasks import drain
 from notifications.transports import SEND
-from notifications.transports.base import Sent
+from notifications.transports.base import Sent, TransportError
 from tests.notifications.conftest import delivery_of, happened, slack_channel
 
 pytestmark = [
@@ -136,3 +136,28 @@ def test_sending_again_at_the_same_moment_queues_it_once(admin: User) -> None:
 
     assert at_once(again).count(True) == 1
     assert Event.objects.filter(kind="delivery.sent_again").count() == 1
+
+
+def test_workers_that_meet_a_server_in_and_out_of_reach_never_wait_for_each_other(
+    sent: Counter[str], monkeypatch: pytest.MonkeyPatch, alice: User, dkim: User
+) -> None:
+    """Each failure puts the others off and each success brings them back: on the same rows, at the same time."""
+    for _ in range(40):
+        happened(audience=[alice, dkim])
+    fan_out()
+    reached, turns = SEND[Channel.Kind.EMAIL], iter(range(1_000_000))
+
+    def send(event: Event, channel: Channel, target: str) -> Sent:
+        if next(turns) % 2:
+            raise TransportError("It is down.", is_down=True)
+        return reached(event, channel, target)
+
+    monkeypatch.setitem(SEND, Channel.Kind.EMAIL, send)
+    for _ in range(30):
+        Delivery.objects.filter(state="pending").update(next_attempt_at=now())
+        at_once(drain)
+        if not Delivery.objects.exclude(state="sent").exists():
+            break
+
+    assert len(sent) == 80
+    assert set(sent.values()) == {1}

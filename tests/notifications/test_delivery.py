@@ -14,7 +14,7 @@ from core import outbound
 from core.clock import now
 from core.errors import Conflict
 from notifications import services
-from notifications.delivery import BREATHER, FAILURES_IN_A_ROW, LEASE, SCHEDULE, send_next
+from notifications.delivery import FAILURES_IN_A_ROW, LEASE, PATIENCE, PROBE_AFTER, SCHEDULE, send_next
 from notifications.fanout import fan_out
 from notifications.models import Attempt, Channel, Delivery, Event
 from notifications.transports import SEND, email
@@ -216,25 +216,75 @@ def test_what_is_useless_to_try_again_is_given_up_at_once(due: Delivery, wire: W
     assert (after(due).state, after(due).attempts) == ("failed", 1)
 
 
-def test_a_server_that_is_down_holds_up_only_its_own(channel: Channel, wire: Wire, alice: User, dkim: User) -> None:
+@pytest.fixture
+def mails(clock: time_machine.Traveller, alice: User, dkim: User) -> tuple[Delivery, Delivery]:
+    """To alice and to dkim, by the same mail server, alice's first."""
     happened(audience=[alice, dkim])
     fan_out()
-    elsewhere = slack_channel("https://hooks.example.com/elsewhere")
-    Delivery.objects.exclude(channel__user=alice).update(next_attempt_at=now() - timedelta(seconds=1))
-    Delivery.objects.filter(channel__user=alice).update(next_attempt_at=now() - timedelta(seconds=2))
-    to_slack = delivery_of(happened(), elsewhere, next_attempt_at=now())
+    to_alice, to_dkim = Delivery.objects.get(channel__user=alice), Delivery.objects.get(channel__user=dkim)
+    Delivery.objects.filter(pk=to_alice.pk).update(next_attempt_at=now() - timedelta(seconds=1))
+    return to_alice, to_dkim
 
+
+def test_a_server_that_is_down_is_asked_by_one_and_holds_up_nobody_else(
+    mails: tuple[Delivery, Delivery], channel: Channel, wire: Wire
+) -> None:
+    to_slack = delivery_of(happened(), channel)
     wire.fails(is_down=True)
-    send_next()  # the mail to alice
+    send_next()
     wire.answers = lambda: Sent("ok")
-    Delivery.objects.filter(channel=channel).delete()
+
     while send_next():
         pass
 
     assert after(to_slack).state == "sent"
-    waiting = Delivery.objects.get(channel__user=dkim)
-    assert (waiting.state, waiting.attempts) == ("pending", 0)  # not tried, and no try lost
-    assert now() < waiting.next_attempt_at <= now() + timedelta(seconds=BREATHER)
+    asked, spared = map(after, mails)
+    assert (asked.state, asked.attempts, asked.next_attempt_at) == ("pending", 0, now() + PROBE_AFTER)
+    assert (spared.state, spared.attempts) == ("pending", 0)
+    assert spared.next_attempt_at > asked.next_attempt_at
+    assert list(Attempt.objects.filter(succeeded=False).values_list("delivery_id", flat=True)) == [asked.pk]
+
+
+def test_a_server_that_is_back_gets_at_once_what_waited_for_it(
+    clock: time_machine.Traveller, mails: tuple[Delivery, Delivery], wire: Wire
+) -> None:
+    wire.fails(is_down=True)
+    for _ in range(20):
+        send_next()
+        clock.shift(PROBE_AFTER)
+    wire.answers = lambda: Sent("ok")
+
+    while send_next():
+        pass
+
+    assert [after(mail).state for mail in mails] == ["sent", "sent"]
+
+
+def test_a_server_that_stays_down_is_given_up_by_the_schedule(
+    clock: time_machine.Traveller, due: Delivery, wire: Wire
+) -> None:
+    wire.fails(is_down=True)
+    start = now()
+    while after(due).state == "pending":
+        assert send_next()
+        clock.move_to(max(after(due).next_attempt_at, now()))
+
+    assert after(due).state == "failed"
+    assert timedelta(hours=75) + PATIENCE < now() - start < timedelta(hours=86)
+    assert after(due).attempts == len(SCHEDULE) + 1
+
+
+def test_a_success_hurries_nothing_that_the_schedule_holds_back(
+    clock: time_machine.Traveller, mails: tuple[Delivery, Delivery], wire: Wire
+) -> None:
+    """Such as a mail to somebody whose server is busy: others that get through say nothing about that one."""
+    later = now() + timedelta(minutes=5)
+    Delivery.objects.filter(pk=mails[1].pk).update(attempts=1, next_attempt_at=later)
+
+    send_next()
+
+    assert after(mails[0]).state == "sent"
+    assert after(mails[1]).next_attempt_at == later
 
 
 # -- Leases ------------------------------------------------------------------------------------------------------------
