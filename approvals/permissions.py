@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from accounts.models import User
 from approvals.models import Review, TransitionRequest
-from approvals.standing import Standing, standing_of
+from approvals.standing import Standing
 from core.answers import YES, Answer, no
 from registry.gate import Target
 from registry.models import ModelVersion
@@ -22,13 +22,8 @@ def can_comment(user: User, version: ModelVersion) -> Answer:
     return can_read(user, version.model)
 
 
-def can_review(user: User, review_request: TransitionRequest, decision: str) -> Answer:
-    """May ``user`` say this now? For a page with several buttons, take one Standing and ask ``can_review_standing``."""
-    return can_review_standing(user, review_request, decision, standing_of(review_request))
-
-
-def can_review_standing(user: User, review_request: TransitionRequest, decision: str, standing: Standing) -> Answer:
-    """The same, with the standing at hand: one statement more at most.
+def can_review(user: User, review_request: TransitionRequest, decision: str, standing: Standing) -> Answer:
+    """May ``user`` say this now? One statement at most: the standing is at hand.
 
     To approve is to count: whoever no requirement would count is told why. To object, it is enough to be one who
     could count, or who may move the version.

@@ -115,17 +115,6 @@ class Verdict:
         return tuple(node for node in self.requirements if node.blocking and not node.passes)
 
     @property
-    def warnings(self) -> tuple[Node, ...]:
-        """The unmet requirements of policies that only warn."""
-        return tuple(
-            node
-            for policy in self.policies
-            if policy.enforcement == "warn"
-            for node in policy.children
-            if not node.passes
-        )
-
-    @property
     def counts(self) -> tuple[int, int]:
         """How many requirements are met, of how many: those that block, or all when none does. Skipped ones are out."""
         nodes = [node for node in self.requirements if node.status != Status.SKIPPED]
@@ -180,20 +169,6 @@ class Verdict:
         if total == 1:
             return "The one requirement is met."
         return f"All {met} requirements are met."
-
-    def as_text(self) -> str:
-        """The open points as plain text, one on a line, each with who can clear it."""
-        if self.satisfied:
-            lines = [self.sentence]
-        else:
-            names = [policy.name for policy in self.policies if policy.blocking and not policy.passes and policy.name]
-            word = "policy" if len(names) == 1 else "policies"
-            met, total = self.counts
-            whose = f" of the {word} {listed(names)}" if names else ""
-            lines = [f"{met} of {amount(total, 'requirement')}{whose} {'is' if met == 1 else 'are'} met."]
-            lines += [f"- {_with_reason(node)}" for node in self.open]
-        lines += [f"- Warning: {_with_reason(node)}" for node in self.warnings]
-        return "\n".join(lines)
 
     def to_json(self) -> dict[str, Any]:
         met, total = self.counts

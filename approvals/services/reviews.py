@@ -9,7 +9,7 @@ from accounts.models import Membership, User
 from approvals.audience import participants
 from approvals.events import RequestNeedsChanges, RequestRejected, ReviewApproved, ReviewChangesRequested, about
 from approvals.models import Review, TransitionRequest
-from approvals.permissions import can_review_standing
+from approvals.permissions import can_review
 from approvals.pins import Pins, in_words
 from approvals.services.comments import checked_comment
 from approvals.services.decisions import apply, close, enter, lock_pending, remember_awaited, reopen, take_stock
@@ -54,7 +54,7 @@ def _submit(
 ) -> TransitionRequest:
     locked = lock_pending(review_request)
     standing = take_stock(locked)
-    require(can_review_standing(actor, locked, decision, standing))
+    require(can_review(actor, locked, decision, standing))
     if moved := standing.pins.moved(saw):
         raise Conflict(
             f"What you saw has changed: {in_words(moved)}. Look again at {settings.BASE_URL}{locked.get_absolute_url()}"

@@ -378,10 +378,11 @@ def test_the_answer_for_the_button_is_the_answer_for_the_press(
     asked: TransitionRequest, mira: User, alice: User, sam: User
 ) -> None:
     fresh = TransitionRequest.objects.with_rows().get()
+    standing = standing_of(fresh)
 
-    assert can_review(alice, fresh, "approve")
-    assert not can_review(sam, fresh, "approve") and can_review(sam, fresh, "approve").reason
-    assert not can_review(mira, fresh, "approve")
+    assert can_review(alice, fresh, "approve", standing)
+    assert not can_review(sam, fresh, "approve", standing) and can_review(sam, fresh, "approve", standing).reason
+    assert not can_review(mira, fresh, "approve", standing)
 
 
 def test_the_page_knows_when_an_approval_is_the_last_one(asked: TransitionRequest, alice: User, dkim: User) -> None:

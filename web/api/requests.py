@@ -16,7 +16,7 @@ from rest_framework.response import Response
 from accounts.models import User
 from approvals import services
 from approvals.models import Comment, Review, TransitionRequest
-from approvals.permissions import can_mark_ready, can_review_standing, can_withdraw
+from approvals.permissions import can_mark_ready, can_review, can_withdraw
 from approvals.standing import standing_of, standings_of
 from core.answers import Answer
 from core.errors import NotFound
@@ -195,7 +195,7 @@ def detail(request: Request, pk: int, *, status: int = 200) -> Response:
     item = find(user, pk)
     standing = standing_of(item)
     may = {
-        **{decision.value: _answer(can_review_standing(user, item, decision, standing)) for decision in Decision},
+        **{decision.value: _answer(can_review(user, item, decision, standing)) for decision in Decision},
         "withdraw": _answer(can_withdraw(user, item)),
         "mark_ready": _answer(can_mark_ready(user, item)),
     }

@@ -14,7 +14,7 @@ from django.views.decorators.http import require_POST, require_safe
 from accounts.models import User
 from approvals import services
 from approvals.models import Comment, PolicyRevision, Review, TransitionRequest
-from approvals.permissions import can_mark_ready, can_review_standing, can_withdraw
+from approvals.permissions import can_mark_ready, can_review, can_withdraw
 from approvals.policy import MetricRule, Node, Status, Verdict
 from approvals.policy.wording import amount
 from approvals.standing import Standing, standing_of
@@ -51,7 +51,7 @@ def detail(request: SignedInRequest, pk: int) -> HttpResponse:
 
 def _context(request: SignedInRequest, review_request: TransitionRequest) -> dict[str, Any]:
     standing = standing_of(review_request)
-    answers = {decision: can_review_standing(request.user, review_request, decision, standing) for decision in Decision}
+    answers = {decision: can_review(request.user, review_request, decision, standing) for decision in Decision}
     is_last = review_request.is_pending and bool(answers[Decision.APPROVE]) and standing.would_apply(request.user)
     shown = _shown(review_request, standing)
     met, total = shown.verdict.counts

@@ -73,11 +73,10 @@ def test_where_it_stands(
 
 
 def test_a_refusal_names_what_is_open_and_who_can_clear_it() -> None:
-    assert judged(metrics=BAD, reviews=BOTH[:1]).as_text() == (
-        "1 of 3 requirements of the policy gate is met.\n"
-        "- accuracy ≥ 0.90: accuracy is 0.5, but it must be at least 0.90. Can be cleared by mira.\n"
-        "- 2 approvals: at least one from risk and one from ml-leads: "
-        "alice (risk) approved; waiting for 1 approval from ml-leads: dkim or sam."
+    assert judged(metrics=BAD, reviews=BOTH[:1]).unmet_sentences == (
+        "accuracy ≥ 0.90: accuracy is 0.5, but it must be at least 0.90. Can be cleared by mira.",
+        "2 approvals: at least one from risk and one from ml-leads: "
+        "alice (risk) approved; waiting for 1 approval from ml-leads: dkim or sam.",
     )
 
 
@@ -95,11 +94,6 @@ def test_a_policy_that_does_not_block_is_judged_all_the_same(enforcement: str) -
     assert verdict.counts == (2, 3)
     assert verdict.sentence == "Nothing stands in the way, though not all is met."
     assert not verdict.root.blocking and not any(node.blocking for node in verdict.requirements)
-
-
-def test_a_policy_that_warns_says_so_and_one_in_the_shadow_does_not() -> None:
-    assert "- Warning: accuracy ≥ 0.90: " in judged("warn", metrics=BAD, reviews=BOTH).as_text()
-    assert "Warning" not in judged("shadow", metrics=BAD, reviews=BOTH).as_text()
 
 
 def test_several_policies_must_all_hold() -> None:
@@ -147,7 +141,7 @@ def test_a_policy_that_cannot_be_read_blocks_and_says_where() -> None:
     assert not verdict.satisfied
     assert verdict.counts == (3, 4)
     assert verdict.sentence == "The policy other-gate cannot be read: Line 7: unknown key 'x'."
-    assert "The policy other-gate cannot be read: Line 7" in verdict.as_text()
+    assert any("Line 7" in sentence for sentence in verdict.unmet_sentences)
 
 
 def test_the_json_form_is_plain_and_the_same_every_time() -> None:
