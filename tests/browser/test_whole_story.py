@@ -19,7 +19,7 @@ from playwright.sync_api import Browser, Page, expect
 from tests.receivers import Mailbox, Receiver, wait_until
 from tests.servers import Server, free_port, processes_of
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.embedded]
+pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.embedded, pytest.mark.timeout(420)]
 
 REDIS = "redis://127.0.0.1:6379/9"
 POLICY = """\

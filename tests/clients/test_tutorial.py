@@ -15,7 +15,7 @@ from tests.servers import Server
 SCRIPTS = ("tutorial.py", "tracking.py")
 OLDER = settings.BASE_DIR / ".venv-mlflow2" / "bin" / "python"
 
-pytestmark = [pytest.mark.clients, pytest.mark.slow, pytest.mark.embedded]
+pytestmark = [pytest.mark.clients, pytest.mark.slow, pytest.mark.embedded, pytest.mark.timeout(300)]
 
 
 def run(script: str, python: Path, server: Server, folder: Path) -> subprocess.CompletedProcess[str]:

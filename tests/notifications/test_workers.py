@@ -19,7 +19,7 @@ from django.conf import settings
 from tests.receivers import Mailbox, wait_until
 from tests.servers import free_port, processes_with
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.embedded]
 
 REDIS = "redis://127.0.0.1:6379/11"
 PEOPLE, EVENTS = 10, 20
