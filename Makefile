@@ -3,11 +3,12 @@
 # make run-production         the same from DATABASE_URL, REDIS_URL, STORAGE_URL, SECRET_KEY, BASE_URL
 # make test                   every test this machine can run; ends with what was skipped and why
 # make format check           what a change must pass, besides the tests
+# make conformance            MLflow's own tests against a running Countersign (MLFLOW_SOURCE_TREE; SUITES to choose)
 # make demo                   fill a running server with a story (MLFLOW_TRACKING_URI and MLFLOW_TRACKING_TOKEN set)
 # make screenshots            a picture of every page of that server, in screenshots/ (BASE_URL, DATA_DIR, FOLDER)
 
 .DEFAULT_GOAL := run
-.PHONY: run run-production test format check demo screenshots lock
+.PHONY: run run-production test conformance format check demo screenshots lock
 PYTHON ?=
 PY := .venv/bin/python
 PYTEST := $(PY) -m pytest
@@ -19,9 +20,12 @@ run: .venv/run.stamp
 run-production: .venv/run.stamp staticfiles/.stamp
 	@STATIC_COLLECTED=1 exec $(PY) manage.py up --production
 
-test: .venv/test.stamp .venv-mlflow2/stamp
+test: .venv/test.stamp .venv-mlflow2/stamp .venv-reference/stamp
 	$(PYTEST) -n $(XDIST) -m "not browser"
 	$(PYTEST) -m browser
+
+conformance: .venv/test.stamp .venv-mlflow36/stamp
+	@$(PY) -m tests.conformance $(SUITES)
 
 format: .venv/test.stamp
 	$(PY) -m ruff check -q --fix-only .
@@ -47,6 +51,8 @@ lock:
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -q pyproject.toml -o requirements/run.txt
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -q pyproject.toml --group test -o requirements/test.txt
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -q --group client-2 -o requirements/client-2.txt
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -q --group conformance -o requirements/conformance.txt
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -q --group reference -o requirements/reference.txt
 
 # What is installed where. The test environment is the run environment and more.
 .venv/run.stamp: requirements/run.txt
@@ -60,6 +66,15 @@ lock:
 # The older mlflow client, which needs older libraries. Without it the tests of that client are skipped, and say so.
 .venv-mlflow2/stamp: requirements/client-2.txt
 	@scripts/environment.sh .venv-mlflow2 $< $(PYTHON) && touch $@ || echo "The older mlflow client could not be installed: its tests will be skipped."
+
+# `mlflow server`, which needs libraries that collide with ours. Without it the tests of the import are skipped, and say so.
+.venv-reference/stamp: requirements/reference.txt
+	@scripts/environment.sh .venv-reference $< $(PYTHON) && touch $@ || echo "mlflow server could not be installed: the tests that start it will be skipped."
+
+# The released client of MLflow 3.6 whole, as its tests import the server too; they are run against ours.
+.venv-mlflow36/stamp: requirements/conformance.txt
+	@scripts/environment.sh .venv-mlflow36 $< $(PYTHON)
+	@touch $@
 
 staticfiles/.stamp: .venv/run.stamp $(shell find static -type f)
 	STATIC_COLLECTED=1 $(PY) manage.py collectstatic --noinput --clear -v 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from django.contrib.auth.models import AbstractUser
 from django.db import models
 from django.db.models import Q
@@ -117,10 +119,10 @@ class Grant(models.Model):
 
 
 class TokenQuerySet(models.QuerySet["Token"]):
-    def usable(self) -> TokenQuerySet:
+    def usable(self, moment: datetime) -> TokenQuerySet:
         """Neither revoked nor expired, and of somebody active; a service account ends with the person it belongs to."""
         return self.filter(
-            Q(expires_at__isnull=True) | Q(expires_at__gt=now()),
+            Q(expires_at__isnull=True) | Q(expires_at__gt=moment),
             Q(user__owner__isnull=True) | Q(user__owner__is_active=True),
             revoked_at=None,
             user__is_active=True,

@@ -17,6 +17,7 @@ from accounts.permissions import can_administer
 from core.answers import require
 from core.clock import now
 from core.errors import AlreadyExists, Conflict, Invalid, NotFound, Unauthenticated
+from core.prepared import Prepared
 
 TOKEN_PREFIX = "cs_"  # noqa: S105 (marks our tokens, is none)
 LONGEST_LIFETIME = timedelta(days=3650)
@@ -149,6 +150,11 @@ def revoke_token(*, actor: User | None, token: Token) -> None:
     Token.objects.filter(pk=token.pk, revoked_at=None).update(revoked_at=now())
 
 
+_USABLE_TOKEN = Prepared(
+    lambda digest, moment: Token.objects.usable(moment).select_related("user").filter(digest=digest), str, datetime
+)
+
+
 def token_user(secret: str) -> Token | None:
     """The usable token of this secret with its user, in one statement; None when there is none.
 
@@ -156,7 +162,7 @@ def token_user(secret: str) -> Token | None:
     """
     if not secret.startswith(TOKEN_PREFIX):
         return None
-    token = Token.objects.usable().select_related("user").filter(digest=_digest(secret)).first()
+    token = _USABLE_TOKEN.first(_digest(secret), now())
     if token and _is_stale(token.last_used_at):
         Token.objects.filter(pk=token.pk).update(last_used_at=now())
     return token

@@ -24,6 +24,7 @@ from approvals.services.decisions import RECONSIDER_MODEL, already, supersede
 from approvals.standing import Judgement, answer, standing_of
 from core import jobs
 from core.errors import Conflict
+from core.prepared import Prepared
 from notifications.events import record
 from registry import evidence
 from registry.gate import Change, ChangeKind, GateRefused, Target
@@ -230,14 +231,24 @@ def _note(change: Change, rule: Rule, unmet: tuple[str, ...]) -> None:
     )
 
 
+_PENDING = Prepared(
+    lambda model: (
+        TransitionRequest.objects.pending()
+        .filter(model=model)
+        .with_rows()
+        .select_for_update(of=("self",))
+        .order_by("pk")
+    ),
+    int,
+)
+
+
 def _settle_requests(change: Change) -> None:
     """Close the requests whose question this change settles; a task looks again at the others of the model."""
     if change.kind not in _CONCERNING:
         return
-    pending = TransitionRequest.objects.pending().filter(model=change.model)
-    if change.permit is not None:
-        pending = pending.exclude(pk=change.permit.request_id)
-    requests = list(pending.with_rows().select_for_update(of=("self",)).order_by("pk"))
+    permitted = change.permit.request_id if change.permit else None
+    requests = [pending for pending in _PENDING.all(change.model.pk) if pending.pk != permitted]
     settled = [review_request for review_request in requests if _settles(change, review_request)]
     supersede(settled, actor=change.actor, reason=_superseding(change))
     if len(settled) < len(requests):

@@ -9,8 +9,11 @@ from functools import lru_cache
 from approvals.models import Policy, PolicyRevision
 from approvals.policy import ApprovalsRule, PolicyError, parse
 from approvals.policy import Policy as ReadPolicy
+from core.prepared import Prepared
 from registry.gate import Target
 from registry.models import RegisteredModel, Stage, TargetKind
+
+_IN_FORCE = Prepared(lambda: Policy.objects.in_force())
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +62,7 @@ class Rulebook:
 
     @classmethod
     def load(cls) -> Rulebook:
-        return cls(tuple(_rule(policy) for policy in Policy.objects.in_force()))
+        return cls(tuple(_rule(policy) for policy in _IN_FORCE.all()))
 
     @property
     def tag_keys(self) -> frozenset[str]:

@@ -38,12 +38,13 @@ def web() -> Process:
 
 
 def worker() -> Process:
-    """One worker of threads on the embedded broker, whose files two workers would corrupt; processes on Redis."""
-    common = ("-q", "-A", "config", "worker", "--concurrency", str(settings.JOB_WORKERS))
-    if settings.REDIS_URL:
-        return Process("worker", "celery", (*common, "--pool", "prefork"))
-    alone = ("--pool", "threads", "--without-gossip", "--without-mingle", "--without-heartbeat")
-    return Process("worker", "celery", (*common, *alone))
+    """One worker of threads on the embedded broker, whose files two workers would corrupt; processes on Redis.
+
+    Workers have nothing to say to each other, and their gossip is what fails when Redis comes back after an outage."""
+    silent = ("--without-gossip", "--without-mingle", "--without-heartbeat")
+    pool = "prefork" if settings.REDIS_URL else "threads"
+    jobs = ("--concurrency", str(settings.JOB_WORKERS), "--pool", pool)
+    return Process("worker", "celery", ("-q", "-A", "config", "worker", *jobs, *silent))
 
 
 def beat() -> Process:

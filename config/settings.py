@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import base64
 import os
 import re
 import secrets
@@ -126,7 +127,8 @@ if "*" in ALLOWED_HOSTS and not DEVELOPMENT:
         "ALLOWED_HOSTS is '*': name the hosts, or set COUNTERSIGN_DEVELOPMENT=1 on your own machine."
     )
 CSRF_TRUSTED_ORIGINS = [f"{_base.scheme}://{_base.netloc}"]
-SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if _flag("BEHIND_PROXY", default=False) else None
+BEHIND_PROXY = _flag("BEHIND_PROXY", default=False)
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if BEHIND_PROXY else None
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = _base.scheme == "https"
 SECURE_HSTS_SECONDS = 31_536_000 if _base.scheme == "https" else 0
 SESSION_COOKIE_HTTPONLY = True
@@ -166,6 +168,7 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "core.chunked.ChunkedBodies",
+    "web.middleware.client_address",
     "django_structlog.middlewares.RequestMiddleware",
     "csp.middleware.CSPMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -228,9 +231,11 @@ else:
     if _parts.scheme not in ("postgres", "postgresql") or not _parts.path.strip("/"):
         raise ImproperlyConfigured(f"DATABASE_URL must name a PostgreSQL database: write {_like}.")
     DATABASES = {"default": env.db("DATABASE_URL")}
+    # core.prepared has its statements planned once; Django's own never are, whatever this says.
+    _options = {"prepare_threshold": 2, **DATABASES["default"].get("OPTIONS", {})}
     if not RUNNING_TESTS:
-        _pool = {"min_size": 1, "max_size": _number("DATABASE_POOL", 10, highest=1000), "timeout": 10}
-        DATABASES["default"]["OPTIONS"] = {**DATABASES["default"].get("OPTIONS", {}), "pool": _pool}
+        _options["pool"] = {"min_size": 1, "max_size": _number("DATABASE_POOL", 10, highest=1000), "timeout": 10}
+    DATABASES["default"]["OPTIONS"] = _options
 
 # -- Cache, jobs ------------------------------------------------------------------------------------------------------
 
@@ -242,6 +247,7 @@ if REDIS_URL:
             "BACKEND": "django.core.cache.backends.redis.RedisCache",
             "LOCATION": REDIS_URL,
             "KEY_PREFIX": "countersign",
+            "OPTIONS": {"socket_connect_timeout": 2, "socket_timeout": 5},
         }
     }
     CELERY_BROKER_URL = REDIS_URL
@@ -293,6 +299,12 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": 300.0,
         "options": {"expires": 300.0},
     },
+    # What broken uploads left in the file storage.
+    "sweep_storage": {
+        "task": "registry.tasks.sweep_storage",
+        "schedule": 6 * 3600.0,
+        "options": {"expires": 3600.0},
+    },
 }
 
 # -- Processes --------------------------------------------------------------------------------------------------------
@@ -309,13 +321,10 @@ if EMBEDDED and WEB_WORKERS > 1:
 def _storage(url: str) -> dict[str, Any]:
     """STORAGE_URL: file:///folder, or s3://key:secret@host:port/bucket?region=…&tls=false for S3 and its like."""
     if not url:
-        return {
-            "BACKEND": "django.core.files.storage.FileSystemStorage",
-            "OPTIONS": {"location": str(DATA_DIR / "files")},
-        }
+        return {"BACKEND": "core.blobs.local.LocalBlobs", "OPTIONS": {"location": str(DATA_DIR / "files")}}
     parts = _address("STORAGE_URL", url, like="file:///folder or s3://key:secret@host:port/bucket")
     if parts.scheme == "file" and parts.path:
-        return {"BACKEND": "django.core.files.storage.FileSystemStorage", "OPTIONS": {"location": parts.path}}
+        return {"BACKEND": "core.blobs.local.LocalBlobs", "OPTIONS": {"location": parts.path}}
     if parts.scheme != "s3" or not parts.path.strip("/"):
         raise ImproperlyConfigured("STORAGE_URL must be file:///folder or s3://key:secret@host:port/bucket.")
     query = {key: values[-1] for key, values in parse_qs(parts.query).items()}
@@ -332,9 +341,19 @@ def _storage(url: str) -> dict[str, Any]:
         scheme = "http" if query.get("tls", "true").lower() in ("false", "0", "no") else "https"
         options["endpoint_url"] = f"{scheme}://{parts.hostname}" + (f":{parts.port}" if parts.port else "")
         options["addressing_style"] = "path"
-    return {"BACKEND": "storages.backends.s3.S3Storage", "OPTIONS": options}
+    direct = query.get("direct", "").rstrip("/")
+    if direct.startswith(("http://", "https://")):
+        options["direct_address"] = direct
+    elif direct == "true":
+        options["direct_address"] = ""  # clients reach it where this server does
+    elif direct:
+        raise ImproperlyConfigured(
+            "STORAGE_URL has a wrong direct=: write true, or the https address under which clients reach the store."
+        )
+    return {"BACKEND": "core.blobs.s3.S3Blobs", "OPTIONS": options}
 
 
+UPLOAD_STALL_SECONDS = _number("UPLOAD_STALL_SECONDS", 60, highest=3600)
 STATIC_COLLECTED = _flag("STATIC_COLLECTED", default=False)  # else they are served from where they lie
 STORAGES = {
     "default": _storage(STORAGE_URL),
@@ -431,6 +450,45 @@ ALLOWED_SOURCE_SCHEMES = env.list(
     "ALLOWED_SOURCE_SCHEMES", default=["s3", "gs", "wasbs", "abfss", "dbfs", "hdfs", "https"]
 )
 
+
+def _external_tracking() -> tuple[str, str]:
+    """EXTERNAL_TRACKING_URI without its user and password, and the Authorization header that goes with it."""
+    value, token = env.str("EXTERNAL_TRACKING_URI", default=""), env.str("EXTERNAL_TRACKING_TOKEN", default="")
+    if not value:
+        if token:
+            raise ImproperlyConfigured("EXTERNAL_TRACKING_TOKEN is set without EXTERNAL_TRACKING_URI.")
+        return "", ""
+    like = "https://host/prefix or https://user:password@host"
+    parts = _address("EXTERNAL_TRACKING_URI", value, like=like)
+    plain = re.fullmatch(r"[\x21-\x7e]+", value) and "\\" not in value and not parts.query and not parts.fragment
+    if parts.scheme not in ("http", "https") or not parts.hostname or not plain:
+        raise ImproperlyConfigured(f"EXTERNAL_TRACKING_URI must be the address of a tracking server: write {like}.")
+    if token and parts.username:
+        raise ImproperlyConfigured("Give EXTERNAL_TRACKING_TOKEN, or a user in EXTERNAL_TRACKING_URI, not both.")
+    if token and not re.fullmatch(r"[\x21-\x7e]+", token):
+        raise ImproperlyConfigured("EXTERNAL_TRACKING_TOKEN holds a character that no token has.")
+    uri = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}".rstrip("/")
+    if uri == BASE_URL:
+        raise ImproperlyConfigured("EXTERNAL_TRACKING_URI is BASE_URL: name another server than this one.")
+    pair = f"{unquote(parts.username or '')}:{unquote(parts.password or '')}"
+    basic = f"Basic {base64.b64encode(pair.encode()).decode()}" if parts.username else ""
+    return uri, f"Bearer {token}" if token else basic
+
+
+EXTERNAL_TRACKING_URI, EXTERNAL_TRACKING_AUTHORIZATION = _external_tracking()
+# For `manage.py import_mlflow` alone: the credentials of the server that it reads, by the names its clients use.
+IMPORT_TOKEN = env.str("MLFLOW_TRACKING_TOKEN", default="")
+IMPORT_USER = env.str("MLFLOW_TRACKING_USERNAME", default="")
+IMPORT_PASSWORD = env.str("MLFLOW_TRACKING_PASSWORD", default="")
+EVIDENCE_CHANGED_TASK = "approvals.tasks.reconsider_model"
+if EXTERNAL_TRACKING_URI:
+    # The safety net of the readings: what is due again, and whatever a lost wake-up or a killed worker left behind.
+    CELERY_BEAT_SCHEDULE["read_runs"] = {
+        "task": "registry.tasks.read_runs",
+        "schedule": 15.0,
+        "options": {"expires": 15.0},
+    }
+
 # -- Security headers -------------------------------------------------------------------------------------------------
 
 CONTENT_SECURITY_POLICY = {
@@ -517,5 +575,6 @@ structlog.configure(
     cache_logger_on_first_use=True,
 )
 DJANGO_STRUCTLOG_CELERY_ENABLED = True
+DJANGO_STRUCTLOG_IP_LOGGING_ENABLED = False  # web.middleware.client_address does, and believes no stranger's header
 DJANGO_STRUCTLOG_USER_ID_FIELD = "pk"
 SILENCED_SYSTEM_CHECKS: list[str] = []

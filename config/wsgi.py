@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 
 from django.core.wsgi import get_wsgi_application
@@ -9,3 +10,9 @@ from django.core.wsgi import get_wsgi_application
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
 application = get_wsgi_application()
+
+# What is loaded by now lives as long as the process. Walking it again and again, every 700 new objects, took a fifth of
+# the time of a short request.
+gc.collect()
+gc.freeze()
+gc.set_threshold(10_000, 20, 20)

@@ -41,3 +41,15 @@ class Unauthenticated(CountersignError):
 
 class TooLarge(CountersignError):
     """More bytes than this endpoint takes."""
+
+
+class NotOffered(CountersignError):
+    """This installation does not do this, though another may."""
+
+
+class Unavailable(CountersignError):
+    """Something this server needs does not answer now: the same request may succeed later."""
+
+
+class StorageFull(CountersignError):
+    """There is no room for these bytes."""

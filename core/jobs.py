@@ -7,12 +7,15 @@ from typing import Any
 
 import structlog
 from celery import current_app
+from django.core.cache import cache
 from django.db import transaction
 from kombu.exceptions import OperationalError
+from redis.exceptions import RedisError
 
 log = structlog.get_logger(__name__)
 
 PAUSE = 10.0  # seconds
+WAKE_UP = 2  # seconds for which one wake-up stands for all that follow, unless its task starts sooner
 _broker = {"dead_until": 0.0}  # of this process, in the time of time.monotonic()
 
 
@@ -23,6 +26,38 @@ def after_commit(task: str, *args: Any) -> None:
     broker is logged and not raised.
     """
     transaction.on_commit(lambda: _send(task, args))
+
+
+def wake_after_commit(task: str) -> None:
+    """As ``after_commit`` for a task that does all there is to do: of many wake-ups before it starts, one is sent.
+
+    The task calls ``awake`` before it looks for work.
+    """
+    transaction.on_commit(lambda: _wake(task))
+
+
+def awake(task: str) -> None:
+    """What is committed from here on sends ``task`` again."""
+    try:
+        cache.delete(_flag(task))
+    except RedisError as error:
+        log.warning("cache_unreachable", task=task, error=str(error))  # the flag runs out by itself
+
+
+def _wake(task: str) -> None:
+    if time.monotonic() < _broker["dead_until"]:
+        return
+    try:
+        is_first = cache.add(_flag(task), 1, timeout=WAKE_UP)
+    except RedisError as error:
+        log.warning("cache_unreachable", task=task, error=str(error))
+        is_first = True
+    if is_first:
+        _send(task, ())
+
+
+def _flag(task: str) -> str:
+    return f"woken:{task}"
 
 
 def _send(task: str, args: tuple[Any, ...]) -> None:

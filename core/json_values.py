@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.models import F, FloatField, Func, TextField, Value
+from django.db.models import BooleanField, F, FloatField, Func, TextField, Value
 from django.db.models.sql.compiler import SQLCompiler
 
 Sql = tuple[str, tuple[Any, ...]]
@@ -81,12 +81,41 @@ class LatestNumber(Func):
 
     def _latest(self, compiler: SQLCompiler, *, rows: str, field: str, float8: str, int8: str) -> Sql:
         column, *wanted = (compiler.compile(source) for source in self.get_source_expressions())
-        key, name, digest, value, timestamp, step = (
-            field.format(field=name) for name in ("key", "dataset_name", "dataset_digest", "value", "timestamp", "step")
-        )
-        on_one = " OR ".join([f"({name} = %s AND (%s = '' OR {digest} = %s))"] * self.dataset_count)
+        key, value, timestamp, step = (field.format(field=name) for name in ("key", "value", "timestamp", "step"))
+        on_one = _on_one(field, self.dataset_count)
         # Only words of this module are put together here; what a client sent are parameters.
         select = f"SELECT NULLIF({value}, 'NaN'){float8} FROM {rows.format(column=column[0])} AS entry"  # noqa: S608
         where = f"WHERE {key} = %s" + (f" AND ({on_one})" if on_one else "")
         sql = f"({select} {where} ORDER BY {timestamp}{int8} DESC, {step}{int8} DESC LIMIT 1)"
         return sql, (*column[1], *(text for _, params in wanted for text in params))
+
+
+class AnyEntryOn(Func):
+    """Whether a JSON list of ``{"dataset_name", "dataset_digest", …}`` has an entry measured on one of the datasets.
+
+    ``datasets`` are pairs of name and digest, "" for any digest.
+    """
+
+    output_field = BooleanField()
+
+    def __init__(self, column: str, datasets: tuple[tuple[str, str], ...]) -> None:
+        super().__init__(F(column), *(Value(text) for name, digest in datasets for text in (name, digest, digest)))
+        self.dataset_count = len(datasets)
+
+    def as_sqlite(self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, **_context: Any) -> Sql:
+        return self._any(compiler, rows="json_each({column})", field="json_extract(entry.value, '$.{field}')")
+
+    def as_postgresql(self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, **_context: Any) -> Sql:
+        return self._any(compiler, rows="jsonb_array_elements({column})", field="(entry.value ->> '{field}')")
+
+    def _any(self, compiler: SQLCompiler, *, rows: str, field: str) -> Sql:
+        column, *wanted = (compiler.compile(source) for source in self.get_source_expressions())
+        on_one = _on_one(field, self.dataset_count)
+        sql = f"EXISTS (SELECT 1 FROM {rows.format(column=column[0])} AS entry WHERE {on_one})"  # noqa: S608
+        return sql, (*column[1], *(text for _, params in wanted for text in params))
+
+
+def _on_one(field: str, count: int) -> str:
+    """SQL with three holes for each of ``count`` datasets: its name, and its digest twice."""
+    name, digest = field.format(field="dataset_name"), field.format(field="dataset_digest")
+    return " OR ".join([f"({name} = %s AND (%s = '' OR {digest} = %s))"] * count)

@@ -19,40 +19,45 @@ def _like_to_glob(pattern: str) -> str:
     return "".join(signs.get(sign, sign) for sign in pattern)
 
 
-class _Pattern(Lookup):
+def pattern_sql(vendor: str, column: str, comparator: str, pattern: str) -> tuple[str, str]:
+    """``column LIKE pattern`` or ``column ILIKE pattern`` as SQL with one hole, and what goes there."""
+    if vendor != "sqlite":
+        return f"{column} {comparator} %s", pattern.replace("\\", "\\\\")
+    if comparator == "ILIKE":
+        return f"{column} LIKE %s", pattern
+    return f"{column} GLOB %s", _like_to_glob(pattern)
+
+
+class _Like(Lookup):
+    prepare_rhs = False
+    comparator: str
+
+    def as_sql(self, compiler: SQLCompiler, connection: BaseDatabaseWrapper) -> Any:
+        left, params = self.process_lhs(compiler, connection)
+        sql, pattern = pattern_sql(connection.vendor, left, self.comparator, self.rhs)
+        return sql, [*params, pattern]
+
+
+class Like(_Like):
+    lookup_name = "like"
+    comparator = "LIKE"
+
+
+class ILike(_Like):
+    lookup_name = "ilike"
+    comparator = "ILIKE"
+
+
+class Glob(Lookup):
+    lookup_name = "glob"
     prepare_rhs = False
 
-    def sql_pattern(self, operator: str, pattern: str, compiler: SQLCompiler, connection: BaseDatabaseWrapper) -> Any:
+    def as_sql(self, compiler: SQLCompiler, connection: BaseDatabaseWrapper) -> Any:
         left, params = self.process_lhs(compiler, connection)
-        return f"{left} {operator} %s", [*params, pattern]
-
-
-class Like(_Pattern):
-    lookup_name = "like"
-
-    def as_sql(self, compiler: SQLCompiler, connection: BaseDatabaseWrapper) -> Any:
         if connection.vendor == "sqlite":
-            return self.sql_pattern("GLOB", _like_to_glob(self.rhs), compiler, connection)
-        return self.sql_pattern("LIKE", self.rhs.replace("\\", "\\\\"), compiler, connection)
-
-
-class ILike(_Pattern):
-    lookup_name = "ilike"
-
-    def as_sql(self, compiler: SQLCompiler, connection: BaseDatabaseWrapper) -> Any:
-        if connection.vendor == "sqlite":
-            return self.sql_pattern("LIKE", self.rhs, compiler, connection)
-        return self.sql_pattern("ILIKE", self.rhs.replace("\\", "\\\\"), compiler, connection)
-
-
-class Glob(_Pattern):
-    lookup_name = "glob"
-
-    def as_sql(self, compiler: SQLCompiler, connection: BaseDatabaseWrapper) -> Any:
-        if connection.vendor == "sqlite":
-            return self.sql_pattern("GLOB", self.rhs.replace("[", "[[]"), compiler, connection)
+            return f"{left} GLOB %s", [*params, self.rhs.replace("[", "[[]")]
         escaped = self.rhs.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-        return self.sql_pattern("LIKE", escaped.replace("*", "%").replace("?", "_"), compiler, connection)
+        return f"{left} LIKE %s", [*params, escaped.replace("*", "%").replace("?", "_")]
 
 
 for _lookup in (Like, ILike, Glob):

@@ -142,6 +142,8 @@ class _Reader:
             raise self.refuse(f"expected a name, found {first.text!r}.")
         follows = self.peek()
         if follows is None or follows.kind != "dot":
+            if first.kind == "backtick" and " " in first.text:  # `Run name`, as tables of runs are headed
+                return "", first.text[1:-1]
             if first.kind != "word":
                 raise self.refuse(f"{first.text} is not an attribute: write it without quotes.")
             return "", first.text
@@ -176,6 +178,8 @@ class _Reader:
         values: list[str] = []
         while True:
             token = self.next()
+            if values and token.text == ")":  # ('a',): a Python tuple of one, put into a filter as it prints
+                return tuple(values)
             if token.kind not in ("string", "dquoted"):
                 raise self.refuse("a list holds quoted strings, at least one.")
             values.append(token.text[1:-1])

@@ -15,7 +15,10 @@ from django.urls import reverse
 
 from accounts.models import User
 from core import jobs
+from core.prepared import insert
 from notifications.models import Event
+
+DRAIN = "notifications.tasks.drain"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +54,7 @@ def record(event: Announcement, *, actor: User | None, audience: Iterable[int] =
     if not transaction.get_connection().in_atomic_block:
         raise RuntimeError(f"{event.kind} was recorded outside a transaction")
     actor_id = actor.pk if actor else None
-    row = Event.objects.create(
+    row = Event(
         kind=event.kind,
         actor=actor,
         model_name=event.model_name,
@@ -62,7 +65,8 @@ def record(event: Announcement, *, actor: User | None, audience: Iterable[int] =
         data=event.data(),
         audience=sorted(set(audience) - {actor_id}),
     )
-    jobs.after_commit("notifications.tasks.drain")
+    insert(row)
+    jobs.wake_after_commit(DRAIN)
     return row
 
 

@@ -20,7 +20,7 @@ TOLD = frozenset(
         "request.opened", "request.updated", "request.ready", "request.rejected", "request.withdrawn",
         "request.superseded",
         "review.approved", "review.changes_requested", "review.dismissed",
-        "comment.created", "comment.mentioned", "transition.applied",
+        "comment.created", "comment.mentioned", "transition.applied", "evidence.failed",
     }
 )  # fmt: skip
 # What administrators are told of personally; no shared channel hears of it unless it names the kind.

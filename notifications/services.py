@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from django.db import transaction
 
 from accounts.models import User
-from core import jobs
 from core.answers import YES, Answer, no, require
 from core.clock import now
 from core.crypto import encrypt
@@ -122,7 +121,6 @@ def send_again(*, actor: User, delivery: Delivery) -> None:
     if not again.update(state=Delivery.State.PENDING, attempts=0, next_attempt_at=now(), lease=None, lease_until=None):
         raise Conflict("This delivery is on its way already.")
     record(DeliverySentAgain(channel=delivery.channel.name, event_key=str(delivery.event.key)), actor=actor)
-    jobs.after_commit("notifications.tasks.drain")
 
 
 def _shared(channel: Channel) -> Channel:

@@ -86,6 +86,53 @@ class ModelDeleted(Announcement):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ModelImported(ModelAnnouncement):
+    """A model came whole from another server, past the gate; ``stages`` and ``aliases`` say who holds what."""
+
+    kind: ClassVar[str] = "registered_model.imported"
+
+    server: str
+    model_id: int
+    versions: int
+    stages: dict[str, list[int]]
+    aliases: dict[str, int]
+
+    def summary(self, actor: str) -> str:
+        return f"{actor} imported {self.model_name} (versions: {self.versions}) from {self.server}."
+
+    def data(self) -> dict[str, Any]:
+        return {
+            "server": self.server,
+            "model_id": self.model_id,
+            "versions": self.versions,
+            "stages": self.stages,
+            "aliases": self.aliases,
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImportFinished(Announcement):
+    """``added`` counts what this run of the import wrote, by kind; models have events of their own."""
+
+    kind: ClassVar[str] = "import.finished"
+
+    server: str
+    added: dict[str, int]
+    owner: str
+
+    def summary(self, actor: str) -> str:
+        listed = ", ".join(f"{number} {what}" for what, number in self.added.items())
+        return f"{actor} imported from {self.server}: {listed}."
+
+    @property
+    def path(self) -> str:
+        return reverse("models")
+
+    def data(self) -> dict[str, Any]:
+        return {"server": self.server, "added": self.added, "owner": self.owner}
+
+
+@dataclass(frozen=True, kw_only=True)
 class VersionCreated(VersionAnnouncement):
     kind: ClassVar[str] = "model_version.created"
 
@@ -127,6 +174,55 @@ class VersionDeleted(ModelAnnouncement):
 
     def summary(self, actor: str) -> str:
         return f"{actor} deleted version {self.version} of {self.model_name}."
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunAnnouncement(VersionAnnouncement):
+    """About the run of a version on another tracking server."""
+
+    run_id: str
+    server: str
+
+    @property
+    def of_run(self) -> str:
+        return f"the run {self.run_id}" if self.run_id else "the logged model"
+
+    def data(self) -> dict[str, Any]:
+        return {"run_id": self.run_id, "server": self.server}
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvidenceRequested(RunAnnouncement):
+    kind: ClassVar[str] = "evidence.requested"
+
+    def summary(self, actor: str) -> str:
+        return f"{actor} has {self.of_run} of {self.what} read from {self.server}."
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvidenceRead(RunAnnouncement):
+    kind: ClassVar[str] = "evidence.read"
+
+    evidence: str
+
+    def summary(self, actor: str) -> str:
+        return f"{actor} read {self.of_run} of {self.what} from {self.server}."
+
+    def data(self) -> dict[str, Any]:
+        return super().data() | {"evidence": self.evidence}
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvidenceFailed(RunAnnouncement):
+    kind: ClassVar[str] = "evidence.failed"
+
+    reason: str
+
+    def summary(self, actor: str) -> str:
+        return f"{actor} could not read {self.of_run} of {self.what}: {self.reason}"
+
+    def data(self) -> dict[str, Any]:
+        return super().data() | {"reason": self.reason}
 
 
 @dataclass(frozen=True, kw_only=True)

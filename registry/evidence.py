@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import yaml
-from django.core.files.storage import default_storage
 
+from core.blobs import blobs
 from core.digests import sha256_json
+from core.prepared import Prepared, put, save
 from registry.models import ArtifactFile, Evidence, ModelVersion
 from tracking.models import LoggedModel, Run, RunDataset
 
@@ -35,24 +36,39 @@ def relative(file: ArtifactFile, folder: str) -> str:
     return file.path.removeprefix(f"{folder}/") if folder else file.path
 
 
-def refresh(version: ModelVersion) -> Evidence:
-    """The evidence as of now; a new row, and the version pointing to it, when anything differs. In a transaction."""
-    data = snapshot(version)
+_EVIDENCE = Prepared(lambda version, digest: Evidence.objects.filter(version=version, digest=digest), int, str)
+_RUN = Prepared(lambda run_id: Run.objects.filter(run_id=run_id), str)
+_LOGGED_MODEL = Prepared(lambda model_id: LoggedModel.objects.filter(model_id=model_id), str)
+_DATASETS = Prepared(lambda run: RunDataset.objects.filter(run=run).order_by("name", "digest"), str)
+
+
+def refresh(version: ModelVersion, *, outside: dict[str, Any] | None = None) -> Evidence:
+    """The evidence as of now; a new row, and the version pointing to it, when anything differs. In a transaction.
+
+    ``outside`` is what another tracking server said of the version, with the name of that server under "origin"."""
+    data = snapshot(version, outside=outside)
     digest = sha256_json(data)
     if version.evidence is not None and version.evidence.digest == digest:
         return version.evidence
-    evidence, _ = Evidence.objects.get_or_create(version=version, digest=digest, defaults={"data": data})
-    ModelVersion.objects.filter(pk=version.pk).update(evidence=evidence)
-    version.evidence = evidence
+    put([Evidence(version=version, digest=digest, data=data)], unique=["version", "digest"])
+    [version.evidence] = [evidence] = _EVIDENCE.all(version.pk, digest)
+    save(version, "evidence")
     return evidence
 
 
-def snapshot(version: ModelVersion) -> dict[str, Any]:
-    """What a new piece of evidence would hold. A run that is gone keeps what was known of it."""
-    known: dict[str, Any] = version.evidence.data if version.evidence else {}
+def lies_elsewhere(version: ModelVersion) -> bool:
+    """Whether what is known of a version, if anything, is known by another tracking server."""
+    known = version.evidence.data if version.evidence else {}
+    is_ours = bool(version.artifact_owner or known.get("run")) and not known.get("origin")
+    return bool(version.run_id or version.logged_model_id) and not is_ours
+
+
+def snapshot(version: ModelVersion, *, outside: dict[str, Any] | None = None) -> dict[str, Any]:
+    """What a new piece of evidence would hold. A run that is gone, or elsewhere, keeps what was known of it."""
+    known: dict[str, Any] = outside or (version.evidence.data if version.evidence else {})
     files = folder_files(version.artifact_owner, version.artifact_folder)
-    run = Run.objects.filter(run_id=version.run_id).first() if version.run_id else None
-    logged = LoggedModel.objects.filter(model_id=version.logged_model_id).first() if version.logged_model_id else None
+    run = _RUN.first(version.run_id) if version.run_id else None
+    logged = _LOGGED_MODEL.first(version.logged_model_id) if version.logged_model_id else None
     data: dict[str, Any] = {
         "run": None,
         "params": logged.params if logged else {},
@@ -63,18 +79,19 @@ def snapshot(version: ModelVersion) -> dict[str, Any]:
     }
     if run is not None:
         data |= _of_run(run)
+    elif known.get("origin"):
+        data |= {key: known[key] for key in (*data, "origin")} | {"metrics": _metrics(known["metrics"])}
     elif known.get("run"):
-        data |= {key: known[key] for key in data}
+        data |= {key: known[key] for key in data} | {"metrics": _metrics(known["metrics"])}
     if files:
         data["files"] = [[relative(f, version.artifact_folder), f.size, f.sha256] for f in files]
-        data |= _of_mlmodel(files, version, known)
+        data |= _of_mlmodel_file(files, version, known)
     else:
         data |= {key: known.get(key, empty) for key, empty in (("files", []), ("signature", None), ("flavors", []))}
     return data
 
 
 def _of_run(run: Run) -> dict[str, Any]:
-    datasets = RunDataset.objects.filter(run=run).order_by("name", "digest")
     return {
         "run": {
             "run_id": run.run_id,
@@ -83,7 +100,7 @@ def _of_run(run: Run) -> dict[str, Any]:
             "user_id": run.user_id,
         },
         "params": run.params,
-        "metrics": {key: _metric(entry) for key, entry in sorted(run.metrics.items())},
+        "metrics": _metrics(run.metrics),
         "tags": {key: value for key, value in sorted(run.tags.items()) if key not in VOLATILE_TAGS},
         "datasets": [
             {
@@ -92,32 +109,39 @@ def _of_run(run: Run) -> dict[str, Any]:
                 "context": d.tags.get("mlflow.data.context", ""),
                 "source_type": d.source_type,
             }
-            for d in datasets
+            for d in _DATASETS.all(run.pk)
         ],
         "commit": run.tags.get(COMMIT_TAG, ""),
     }
 
 
+def _metrics(entries: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    return {key: _metric(entry) for key, entry in sorted(entries.items())}
+
+
 def _metric(entry: dict[str, Any]) -> dict[str, Any]:
-    kept = {"value": entry["value"], "step": entry["step"]}
+    value = entry["value"]
+    # PostgreSQL gives a large number such as 1e22 back as an integer, which would be another digest.
+    kept = {"value": value if isinstance(value, str) else float(value), "step": entry["step"]}
     if entry.get("dataset_name"):
         kept["dataset"] = entry["dataset_name"]
     return kept
 
 
-def _of_mlmodel(files: list[ArtifactFile], version: ModelVersion, known: dict[str, Any]) -> dict[str, Any]:
-    """Signature and flavors from the MLmodel file: parsed as plain YAML, never loaded as a model."""
-    nothing: dict[str, Any] = {"signature": None, "flavors": []}
+def _of_mlmodel_file(files: list[ArtifactFile], version: ModelVersion, known: dict[str, Any]) -> dict[str, Any]:
     file = next((f for f in files if relative(f, version.artifact_folder) == "MLmodel"), None)
     if file is None or file.size > MAX_MLMODEL:
-        return nothing
+        return of_mlmodel(b"")
     if [row for row in known.get("files", []) if row[0] == "MLmodel" and row[2] == file.sha256]:
-        return {key: known[key] for key in nothing}
-    with default_storage.open(file.storage_key, "rb") as stream:
-        text = stream.read(MAX_MLMODEL)
+        return {key: known[key] for key in ("signature", "flavors")}
+    return of_mlmodel(b"".join(blobs().read(file.storage_key)))
+
+
+def of_mlmodel(text: bytes) -> dict[str, Any]:
+    """Signature and flavors from an MLmodel file: parsed as plain YAML, never loaded as a model."""
     document = _plain_yaml(text)
     if not isinstance(document, dict):
-        return nothing
+        return {"signature": None, "flavors": []}
     signature, flavors = document.get("signature"), document.get("flavors")
     return {
         "signature": {

@@ -32,6 +32,7 @@ class ChangeKind(enum.StrEnum):
     CREATE_VERSION = "create_version"
     UPDATE_VERSION = "update_version"
     DELETE_VERSION = "delete_version"
+    READ_RUN = "read_run"
     SET_VERSION_TAG = "set_version_tag"
     DELETE_VERSION_TAG = "delete_version_tag"
     MOVE_STAGE = "move_stage"

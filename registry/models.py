@@ -285,11 +285,35 @@ class ArtifactFile(models.Model):
         return f"{self.owner_id}/{self.path}"
 
 
+class DirectUpload(models.Model):
+    """A file on its way to the store without us: not there until it is finished, hashed and has its ArtifactFile.
+
+    ``id`` is what the client calls the upload, ``store_id`` what the store calls it. A finished one is kept for a
+    while, so that finishing again is answered the same.
+    """
+
+    id = models.CharField(max_length=32, primary_key=True)
+    owner_id = models.CharField(max_length=34)
+    path = models.CharField(max_length=1000)
+    storage_key = models.CharField(max_length=100, unique=True)
+    store_id = models.TextField()
+    started_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    started_at = models.BigIntegerField(default=now_ms)
+    finished_at = models.BigIntegerField(null=True, blank=True)
+
+    class Meta:
+        indexes = [models.Index(fields=["started_at"], name="direct_upload_age_idx")]  # the sweep of abandoned ones
+
+    def __str__(self) -> str:
+        return f"{self.owner_id}/{self.path} on its way"
+
+
 class Evidence(models.Model):
     """What was known of a version at one moment; never changed, so a request can pin it and a page never empties.
 
     ``data``: {"run": {...} | None, "params": {}, "metrics": {}, "tags": {}, "datasets": [], "commit": "",
     "signature": {...} | None, "files": [[path, size, sha256]]}; ``digest`` is the SHA-256 of it as canonical JSON.
+    What another tracking server said has the address of that server under "origin".
     """
 
     version = models.ForeignKey(ModelVersion, on_delete=models.CASCADE, related_name="evidence_history", db_index=False)
@@ -302,3 +326,33 @@ class Evidence(models.Model):
 
     def __str__(self) -> str:
         return f"evidence {self.digest[:12]} of {self.version}"
+
+
+class RunReading(models.Model):
+    """The run of a version that lies on another tracking server: to be read from there, read, or given up.
+
+    ``next_attempt_at`` is also the lease: whoever claims the row moves it into the future, and ``attempts`` tells the
+    claims apart. Long waits live here, never in a waiting task.
+    """
+
+    class State(models.TextChoices):
+        WAITING = "waiting", "Waiting"
+        READ = "read", "Read"
+        FAILED = "failed", "Failed"
+
+    version = models.OneToOneField(ModelVersion, on_delete=models.CASCADE, related_name="run_reading")
+    state = models.CharField(max_length=10, choices=State.choices, default=State.WAITING)
+    server = models.CharField(max_length=500)  # its address, without user and password
+    reason = models.TextField(blank=True)  # what the last try said; of one that was read, what is missing
+    attempts = models.PositiveSmallIntegerField(default=0)
+    next_attempt_at = models.DateTimeField(default=now)
+    asked_at = models.DateTimeField(default=now)
+    read_at = models.DateTimeField(null=True)
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["next_attempt_at"], name="reading_due_idx", condition=Q(state="waiting")),  # the claim
+        ]
+
+    def __str__(self) -> str:
+        return f"run of {self.version}: {self.state}"

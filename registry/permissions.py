@@ -8,8 +8,9 @@ from __future__ import annotations
 from django.conf import settings
 
 from accounts.models import Level, User
-from accounts.permissions import level_on
+from accounts.permissions import default_level, level_on
 from core.answers import YES, Answer, no
+from registry import elsewhere
 from registry.gate import Target
 from registry.models import ModelVersion, RegisteredModel, Stage, TargetKind
 
@@ -19,6 +20,8 @@ def level_of(user: User, model: RegisteredModel) -> Level:
 
 
 def _at_least(user: User, model: RegisteredModel, level: Level, what: str) -> Answer:
+    if user.is_active and default_level() >= level:  # grants need not be read for what everybody has
+        return YES
     if level_of(user, model) >= level:
         return YES
     return no(f"{what} needs the level {level.name} on {model.name}. Who manages the model can grant it.")
@@ -42,6 +45,11 @@ def can_edit(user: User, model: RegisteredModel) -> Answer:
 def can_manage(user: User, model: RegisteredModel) -> Answer:
     """Rename, delete, grant."""
     return _at_least(user, model, Level.MANAGE, "This")
+
+
+def can_read_again(user: User, version: ModelVersion) -> Answer:
+    """Have its run read from the other tracking server."""
+    return can_edit(user, version.model) if elsewhere.is_configured() else no(elsewhere.NOT_CONFIGURED)
 
 
 def level_to_move(version: ModelVersion, target: Target) -> Level:

@@ -6,45 +6,89 @@ from django.db.models import Exists, OuterRef, Q, QuerySet, Subquery
 
 from accounts.models import User
 from core.errors import Invalid, NotFound
+from core.prepared import Prepared
 from notifications.models import Event
+from registry.evidence import lies_elsewhere
 from registry.gate import Target
-from registry.models import Alias, ModelVersion, RegisteredModel, Stage, TargetKind
+from registry.models import Alias, LatestVersion, ModelVersion, RegisteredModel, RunReading, Stage, TargetKind
+from registry.permissions import can_read
+
+_MODEL = Prepared(
+    lambda name: RegisteredModel.objects.live().select_related("user").filter(name=name),
+    str,
+)
+_VERSION = Prepared(
+    lambda name, number: (
+        ModelVersion.objects.live()
+        .select_related("model", "user")
+        .filter(model__name=name, model__deleted_at=None, version=number)
+    ),
+    str,
+    int,
+)
+_BY_ALIAS = Prepared(
+    lambda name, alias: (
+        ModelVersion.objects.live()
+        .select_related("model", "user")
+        .filter(model__name=name, model__deleted_at=None, alias_rows__name=alias)
+    ),
+    str,
+    str,
+)
+_NEWEST = Prepared(
+    lambda model: (
+        ModelVersion.objects.live().select_related("model", "user").filter(model=model).order_by("-version")[:1]
+    ),
+    int,
+)
+
+_LATEST = Prepared(lambda model: LatestVersion.objects.select_related("version__user").filter(model=model), int)
+
+
+def find_model(name: str) -> RegisteredModel | None:
+    """The live model of this name, whoever asks: the caller sees to who may know of it."""
+    return _MODEL.first(name)
 
 
 def get_model(user: User, name: str) -> RegisteredModel:
     """Raises NotFound with MLflow's text."""
-    model = RegisteredModel.objects.live().visible_to(user).select_related("user").filter(name=name).first()
-    if model is None:
+    model = find_model(name)
+    if model is None or not can_read(user, model):
         raise NotFound(f"Registered Model with name={name[:300]} not found")
     return model
 
 
 def get_version(user: User, name: str, number: int) -> ModelVersion:
     """The live version with its model. Raises NotFound with MLflow's text."""
-    version = (
-        ModelVersion.objects.live()
-        .visible_to(user)
-        .select_related("model", "user")
-        .filter(model__name=name, model__deleted_at=None, version=number)
-        .first()
-    )
-    if version is None:
+    version = _VERSION.first(name, number)
+    if version is None or not can_read(user, version.model):
         raise NotFound(f"Model Version (name={name[:300]}, version={number}) not found")
     return version
 
 
 def get_version_by_alias(user: User, name: str, alias: str) -> ModelVersion:
     """``latest`` in any case is the highest live version."""
-    model = get_model(user, name)
     if alias.lower() == "latest":
-        version = model.versions.live().select_related("model", "user").order_by("-version").first()
+        version = _NEWEST.first(get_model(user, name).pk)
         if version is None:
             raise NotFound(f"Latest version not found for model {name}.")
         return version
-    number = model.aliases.get(alias)
-    if number is None:
+    version = _BY_ALIAS.first(name, alias)
+    if version is None or not can_read(user, version.model):
+        get_model(user, name)
         raise Invalid(f"Registered model alias {alias[:255]} not found.", field="alias")
-    return get_version(user, name, number)
+    return version
+
+
+def latest_versions(model: RegisteredModel) -> list[ModelVersion]:
+    """The live version with the highest number in each stage, in the order of the stages."""
+    found = {row.stage: row.version for row in _LATEST.all(model.pk)}
+    return [found[stage] for stage in Stage if stage in found]
+
+
+def reading_of(version: ModelVersion) -> RunReading | None:
+    """The reading of a run that lies on another tracking server."""
+    return RunReading.objects.filter(version=version).first() if lies_elsewhere(version) else None
 
 
 def canonical_stage(text: str) -> Stage:

@@ -1,26 +1,30 @@
 """Searching models and versions in MLflow's language: the filter to SQL, keyset pages in every order.
 
-A page token holds the sort values of the last row, so page 1,000 costs what page 1 does.
+The SQL is put together here rather than by the ORM, which would take longer over the statement than the database over
+the answer. A page token holds the sort values of the last row, so page 1,000 costs what page 1 does.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from collections.abc import Collection
+from dataclasses import dataclass, field, replace
+from typing import Any, Generic, NamedTuple, TypeVar
 
-from django.db.models import Exists, OuterRef, Q, QuerySet
+import orjson
+from django.core.exceptions import EmptyResultSet
+from django.db import connection
 
 from accounts.models import User
 from core.errors import Invalid
+from core.lookups import pattern_sql
 from core.search import Condition, decode_page_token, encode_page_token, parse_filter, parse_order
-from registry.models import PROMPT_TAG, ModelTag, ModelVersion, RegisteredModel, VersionTag
+from registry.models import PROMPT_TAG, RegisteredModel
+from registry.queries import find_model
 from registry.services._rows import value_hash
 
 Row = TypeVar("Row")
 
-_STRING_LOOKUPS = {"=": "exact", "!=": "exact", "LIKE": "like", "ILIKE": "ilike", "IN": "in", "NOT IN": "in"}
-_NUMBER_LOOKUPS = {"=": "exact", "!=": "exact", "<": "lt", "<=": "lte", ">": "gt", ">=": "gte"}
-_NEGATIONS = ("!=", "NOT IN")
+_COMPARED = {"=": "=", "!=": "<>", "<": "<", "<=": "<=", ">": ">", ">=": ">="}
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,91 +33,143 @@ class Page(Generic[Row]):
     next_page_token: str
 
 
+class FoundVersion(NamedTuple):
+    """What a search tells of a version. Pages reach 200,000 rows, too many for model instances."""
+
+    name: str
+    version: int
+    creation_timestamp: int
+    last_updated_timestamp: int
+    current_stage: str
+    description: str
+    username: str | None
+    source: str
+    run_id: str
+    run_link: str
+    status: str
+    status_message: str
+    logged_model_id: str
+    tags: dict[str, str]
+
+
 @dataclass(frozen=True, slots=True)
 class _Key:
-    """One column of an order. ``field`` leads from the row to the value, for SQL."""
+    """One column of an order: the attribute of a row, and the column that it comes from."""
 
-    field: str
+    attribute: str
+    column: str
     descending: bool = False
 
 
-# What a search of versions reads. Pages reach 200,000 rows: named tuples cost a quarter of what model instances do.
-VERSION_COLUMNS = (
-    "model__name",
-    "version",
-    "creation_timestamp",
-    "last_updated_timestamp",
-    "current_stage",
-    "description",
-    "user__username",
-    "source",
-    "run_id",
-    "run_link",
-    "status",
-    "status_message",
-    "logged_model_id",
-    "tags",
+@dataclass(slots=True)
+class _Where:
+    """The conditions of a statement, all of which must hold."""
+
+    clauses: list[str] = field(default_factory=list)
+    params: list[Any] = field(default_factory=list)
+
+    def add(self, clause: str, *params: Any) -> None:
+        self.clauses.append(clause)
+        self.params += params
+
+
+_MODEL_STRINGS = {"name": "m.name"}
+_MODEL_NAME = _Key("name", "m.name")
+_MODEL_UPDATED = _Key("last_updated_timestamp", "m.last_updated_timestamp")
+_MODEL_ORDERS = {"name": _MODEL_NAME, "timestamp": _MODEL_UPDATED, "last_updated_timestamp": _MODEL_UPDATED}
+_VERSION_STRINGS = {"name": "m.name", "run_id": "v.run_id", "source_path": "v.source"}
+_NUMBER = _Key("version", "v.version")
+_UPDATED = _Key("last_updated_timestamp", "v.last_updated_timestamp")
+_VERSION_ORDERS = {
+    "name": _MODEL_NAME,
+    "version_number": _NUMBER,
+    "creation_timestamp": _Key("creation_timestamp", "v.creation_timestamp"),
+    "last_updated_timestamp": _UPDATED,
+}
+_SELECT_MODELS = (
+    "SELECT "
+    + ", ".join(f"m.{column.column}" for column in RegisteredModel._meta.concrete_fields)
+    + " FROM registry_registeredmodel m"
 )
-MODEL_FIELDS = {"name": "name"}
-MODEL_ORDERS = {
-    "name": "name",
-    "timestamp": "last_updated_timestamp",
-    "last_updated_timestamp": "last_updated_timestamp",
-}
-VERSION_STRINGS = {"name": "model__name", "run_id": "run_id", "source_path": "source"}
-VERSION_ORDERS = {
-    "name": "model__name",
-    "version_number": "version",
-    "creation_timestamp": "creation_timestamp",
-    "last_updated_timestamp": "last_updated_timestamp",
-}
+_SELECT_VERSIONS = (
+    "SELECT m.name, v.version, v.creation_timestamp, v.last_updated_timestamp, v.current_stage, v.description, "
+    "u.username, v.source, v.run_id, v.run_link, v.status, v.status_message, v.logged_model_id, v.tags "
+    "FROM registry_modelversion v JOIN registry_registeredmodel m ON m.id = v.model_id "
+    "LEFT JOIN accounts_user u ON u.id = v.user_id"
+)
 
 
 def search_models(
     user: User, *, filter_text: str = "", order_by: tuple[str, ...] = (), limit: int = 100, page_token: str = ""
 ) -> Page[RegisteredModel]:
     """Models that ``user`` may read. Prompts are left out unless the filter asks for them."""
-    rows = RegisteredModel.objects.live().visible_to(user)
+    where = _Where()
     conditions, prompts = _without_prompt_rule(parse_filter(filter_text))
-    rows = rows.filter(is_prompt=prompts)
+    where.add("m.deleted_at IS NULL AND m.is_prompt = %s", prompts)
     for condition in conditions:
         if condition.kind == "tag":
-            rows = rows.filter(_has_tag(ModelTag, "model", condition))
+            _has_tag(where, "registry_modeltag", "model_id = m.id", condition)
         else:
-            _require_attribute(condition, MODEL_FIELDS)
-            rows = rows.filter(_compare_string(MODEL_FIELDS[condition.key], condition))
-    keys = [*_order(order_by, MODEL_ORDERS, kinds=("",)), _Key("name")]
-    return _page(rows, _distinct(keys), limit, page_token)
+            _require_attribute(condition, _MODEL_STRINGS)
+            _compare_string(where, _MODEL_STRINGS[condition.key], condition)
+    keys = _distinct([*_order(order_by, _MODEL_ORDERS, kinds=("",)), _MODEL_NAME])
+    if not _only_visible(where, user):
+        return Page([], "")
+    sql = _statement(_SELECT_MODELS, where, keys, limit, page_token)
+    return _page(list(RegisteredModel.objects.raw(sql, where.params)), keys, limit)
 
 
 def search_versions(
     user: User, *, filter_text: str = "", order_by: tuple[str, ...] = (), limit: int = 10_000, page_token: str = ""
-) -> Page[Any]:
-    """Versions of models that ``user`` may read, as named tuples of VERSION_COLUMNS."""
-    rows = ModelVersion.objects.live().visible_to(user).filter(model__deleted_at=None)
+) -> Page[FoundVersion]:
+    """Versions of models that ``user`` may read."""
+    where = _Where()
     conditions, prompts = _without_prompt_rule(parse_filter(filter_text))
-    rows = rows.filter(model__is_prompt=prompts)
-    keys = _order(order_by, VERSION_ORDERS, kinds=("", "attribute")) or [
-        _Key("last_updated_timestamp", descending=True)
-    ]
-    keys += [_Key("model__name"), _Key("version", descending=True)]
+    where.add("v.deleted_at IS NULL AND m.deleted_at IS NULL AND m.is_prompt = %s", prompts)
+    keys = _order(order_by, _VERSION_ORDERS, kinds=("", "attribute")) or [_descending(_UPDATED)]
+    keys = _distinct([*keys, _MODEL_NAME, _descending(_NUMBER)])
     for condition in conditions:
         if _names_one_model(condition):
             # By an id known beforehand and without the name among the sort keys: then PostgreSQL sees how many versions
             # this very model has, and takes a big one's page from the index instead of sorting all of them.
-            named = RegisteredModel.objects.live().filter(name=condition.value)
-            rows = rows.filter(model__in=list(named.values_list("pk", flat=True)))
-            keys = [key for key in keys if key.field != "model__name"]
+            named = find_model(str(condition.value))
+            where.add("v.model_id = %s", named.pk if named else None)
+            keys = [key for key in keys if key.attribute != "name"]
         elif condition.kind == "tag":
-            rows = rows.filter(_has_tag(VersionTag, "version", condition))
+            _has_tag(where, "registry_versiontag", "version_id = v.id", condition)
         elif condition.key == "version_number" and condition.kind in ("", "attribute"):
-            rows = rows.filter(_compare_number("version", condition))
+            _compare_number(where, "v.version", condition)
         else:
-            _require_attribute(condition, VERSION_STRINGS)
+            _require_attribute(condition, _VERSION_STRINGS)
             if condition.comparator in ("IN", "NOT IN") and condition.key == "source_path":
                 raise _bad_comparator(condition)
-            rows = rows.filter(_compare_string(VERSION_STRINGS[condition.key], condition))
-    return _page(rows.values_list(*VERSION_COLUMNS, named=True), _distinct(keys), limit, page_token)
+            _compare_string(where, _VERSION_STRINGS[condition.key], condition)
+    if not _only_visible(where, user):
+        return Page([], "")
+    sql = _statement(_SELECT_VERSIONS, where, keys, limit, page_token)
+    with connection.cursor() as cursor:
+        cursor.execute(sql, where.params)
+        rows = [_found(row) for row in cursor.fetchall()]
+    return _page(rows, keys, limit)
+
+
+def latest_of(models: Collection[RegisteredModel]) -> dict[str, list[FoundVersion]]:
+    """By the name of the model, the live version with the highest number in each stage; in one statement."""
+    found: dict[str, list[FoundVersion]] = {model.name: [] for model in models}
+    ids = [model.pk for model in models]
+    if not ids:
+        return found
+    sql = f"{_SELECT_VERSIONS} JOIN registry_latestversion l ON l.version_id = v.id WHERE l.model_id IN ({_holes(ids)})"
+    with connection.cursor() as cursor:
+        cursor.execute(sql, ids)
+        for row in cursor.fetchall():
+            version = _found(row)
+            found[version.name].append(version)
+    return found
+
+
+def _found(row: tuple[Any, ...]) -> FoundVersion:
+    return FoundVersion._make((*row[:-1], orjson.loads(row[-1])))
 
 
 # -- Conditions --------------------------------------------------------------------------------------------------------
@@ -128,6 +184,19 @@ def _without_prompt_rule(conditions: tuple[Condition, ...]) -> tuple[list[Condit
         else:
             kept.append(condition)
     return kept, prompts
+
+
+def _only_visible(where: _Where, user: User) -> bool:
+    """Leave out what ``user`` may not read; False when that is everything."""
+    visible = RegisteredModel.objects.visible_to(user).values("pk")
+    if not visible.query.where:
+        return True
+    try:
+        sql, params = visible.query.sql_with_params()
+    except EmptyResultSet:
+        return False
+    where.add(f"m.id IN ({sql})", *params)
+    return True
 
 
 def _names_one_model(condition: Condition) -> bool:
@@ -148,21 +217,23 @@ def _bad_comparator(condition: Condition) -> Invalid:
     return Invalid(f"Invalid comparator '{condition.comparator}' for '{condition.key[:100]}'.", field="filter")
 
 
-def _compare_string(field: str, condition: Condition) -> Q:
-    lookup = _STRING_LOOKUPS.get(condition.comparator)
-    if lookup is None:
+def _compare_string(where: _Where, column: str, condition: Condition) -> None:
+    if condition.comparator not in ("=", "!=", "LIKE", "ILIKE", "IN", "NOT IN"):
         raise _bad_comparator(condition)
     if not isinstance(condition.value, str | tuple):
         raise Invalid(
             f"The value of '{condition.key[:100]}' must be a quoted string, not {condition.value}.", field="filter"
         )
-    found = Q(**{f"{field}__{lookup}": condition.value})
-    return ~found if condition.comparator in _NEGATIONS else found
+    if isinstance(condition.value, tuple):
+        where.add(f"{column} {condition.comparator} ({_holes(condition.value)})", *condition.value)
+    elif condition.comparator in _COMPARED:
+        where.add(f"{column} {_COMPARED[condition.comparator]} %s", condition.value)
+    else:
+        where.add(*pattern_sql(connection.vendor, column, condition.comparator, condition.value))
 
 
-def _compare_number(field: str, condition: Condition) -> Q:
-    lookup = _NUMBER_LOOKUPS.get(condition.comparator)
-    if lookup is None:
+def _compare_number(where: _Where, column: str, condition: Condition) -> None:
+    if condition.comparator not in _COMPARED:
         raise _bad_comparator(condition)
     try:
         number = condition.value if isinstance(condition.value, int) else int(str(condition.value))
@@ -171,32 +242,33 @@ def _compare_number(field: str, condition: Condition) -> Q:
             f"The value of '{condition.key}' must be an integer, not {str(condition.value)[:60]!r}.", field="filter"
         ) from error
     number = max(-1, min(number, 2**31 - 1))  # beyond every version number; the column could not hold more
-    found = Q(**{f"{field}__{lookup}": number})
-    return ~found if condition.comparator == "!=" else found
+    where.add(f"{column} {_COMPARED[condition.comparator]} %s", number)
 
 
-def _has_tag(table: type[ModelTag] | type[VersionTag], owner: str, condition: Condition) -> Exists:
+def _has_tag(where: _Where, table: str, belongs: str, condition: Condition) -> None:
     """Whether a row has a tag that fits; ``!=`` wants a tag with another value, not no tag."""
     if condition.comparator not in ("=", "!=", "LIKE", "ILIKE"):
         raise _bad_comparator(condition)
     if not isinstance(condition.value, str):
         raise Invalid(f"The value of tag '{condition.key[:100]}' must be a quoted string.", field="filter")
-    tags: QuerySet[Any] = table.objects.filter(**{owner: OuterRef("pk"), "key": condition.key})
+    tag = _Where([f"t.{belongs} AND t.key = %s"], [condition.key])
     if condition.comparator == "=":
-        tags = tags.filter(value_hash=value_hash(condition.value), value=condition.value)
+        tag.add("t.value_hash = %s AND t.value = %s", value_hash(condition.value), condition.value)
     elif condition.comparator == "!=":
-        tags = tags.exclude(value=condition.value)
-    elif condition.comparator == "LIKE":
-        tags = tags.filter(value__like=condition.value)
+        tag.add("t.value <> %s", condition.value)
     else:
-        tags = tags.filter(value__ilike=condition.value)
-    return Exists(tags)
+        tag.add(*pattern_sql(connection.vendor, "t.value", condition.comparator, condition.value))
+    where.add(f"EXISTS (SELECT 1 FROM {table} t WHERE {' AND '.join(tag.clauses)})", *tag.params)
+
+
+def _holes(values: Collection[Any]) -> str:
+    return ", ".join(["%s"] * len(values))
 
 
 # -- Order and pages ---------------------------------------------------------------------------------------------------
 
 
-def _order(order_by: tuple[str, ...], known: dict[str, str], *, kinds: tuple[str, ...]) -> list[_Key]:
+def _order(order_by: tuple[str, ...], known: dict[str, _Key], *, kinds: tuple[str, ...]) -> list[_Key]:
     keys = []
     for text in order_by:
         order = parse_order(text)
@@ -205,27 +277,36 @@ def _order(order_by: tuple[str, ...], known: dict[str, str], *, kinds: tuple[str
                 f"Invalid order by key '{order.key[:100]}' specified. Valid keys are {', '.join(sorted(known))}.",
                 field="order_by",
             )
-        keys.append(_Key(known[order.key], order.descending))
-    if len({key.field for key in keys}) < len(keys):
+        keys.append(_descending(known[order.key]) if order.descending else known[order.key])
+    if len({key.attribute for key in keys}) < len(keys):
         raise Invalid("order_by names a key twice.", field="order_by")
     return keys
+
+
+def _descending(key: _Key) -> _Key:
+    return replace(key, descending=True)
 
 
 def _distinct(keys: list[_Key]) -> list[_Key]:
     """The keys with the tie-breaks that are not among them already."""
     seen: dict[str, _Key] = {}
     for key in keys:
-        seen.setdefault(key.field, key)
+        seen.setdefault(key.attribute, key)
     return list(seen.values())
 
 
-def _page(rows: QuerySet[Any, Row], keys: list[_Key], limit: int, page_token: str) -> Page[Row]:
+def _statement(select: str, where: _Where, keys: list[_Key], limit: int, page_token: str) -> str:
+    """One row more than the page holds: whether another page exists."""
     if page_token:
-        rows = rows.filter(_after(keys, _position(keys, page_token)))
-    found = list(rows.order_by(*(f"-{key.field}" if key.descending else key.field for key in keys))[: limit + 1])
+        _add_after(where, keys, _position(keys, page_token))
+    order = ", ".join(f"{key.column} DESC" if key.descending else key.column for key in keys)
+    return f"{select} WHERE {' AND '.join(where.clauses)} ORDER BY {order} LIMIT {int(limit) + 1}"
+
+
+def _page(found: list[Row], keys: list[_Key], limit: int) -> Page[Row]:
     if len(found) <= limit:
         return Page(found, "")
-    return Page(found[:limit], encode_page_token([getattr(found[limit - 1], key.field) for key in keys]))
+    return Page(found[:limit], encode_page_token([getattr(found[limit - 1], key.attribute) for key in keys]))
 
 
 def _position(keys: list[_Key], page_token: str) -> list[int | str]:
@@ -233,30 +314,34 @@ def _position(keys: list[_Key], page_token: str) -> list[int | str]:
     values = decode_page_token(page_token)
     if not isinstance(values, list) or len(values) != len(keys):
         raise _foreign_token()
-    for key, value in zip(keys, values, strict=True):
-        fits = type(value) is int if _is_number(key) else _is_text(value)
-        if not fits:
-            raise _foreign_token()
-    return values
+    return [_sort_value(key, value) for key, value in zip(keys, values, strict=True)]
 
 
-def _after(keys: list[_Key], position: list[int | str]) -> Q:
+def _sort_value(key: _Key, value: object) -> int | str:
+    """Beyond every value of the column is as good as at its end."""
+    if key.attribute == "name" and _is_text(value):
+        return str(value)
+    if key.attribute != "name" and type(value) is int:
+        most = 2**31 - 1 if key.attribute == "version" else 2**63 - 1
+        return max(-most, min(value, most))
+    raise _foreign_token()
+
+
+def _add_after(where: _Where, keys: list[_Key], position: list[int | str]) -> None:
     """The rows behind a position: greater in the first key, or equal there and greater in the second, and so on."""
-    condition, equal = Q(), Q()
-    for key, value in zip(keys, position, strict=True):
-        condition |= equal & Q(**{f"{key.field}__{'lt' if key.descending else 'gt'}": value})
-        equal &= Q(**{key.field: value})
+    first, value = keys[0], position[0]
     # Implied by the rest; a database starts its index here instead of walking there through all pages before.
-    first = keys[0]
-    return Q(**{f"{first.field}__{'lte' if first.descending else 'gte'}": position[0]}) & condition
+    where.add(f"{first.column} {'<=' if first.descending else '>='} %s", value)
+    clauses, params = [], []
+    for at, key in enumerate(keys):
+        equal = "".join(f"{before.column} = %s AND " for before in keys[:at])
+        clauses.append(f"({equal}{key.column} {'<' if key.descending else '>'} %s)")
+        params += position[: at + 1]
+    where.add(f"({' OR '.join(clauses)})", *params)
 
 
 def _foreign_token() -> Invalid:
     return Invalid("Invalid page token: it belongs to another search.", field="page_token")
-
-
-def _is_number(key: _Key) -> bool:
-    return key.field.endswith("timestamp") or key.field == "version"
 
 
 def _is_text(value: object) -> bool:

@@ -140,13 +140,15 @@ def make_version(
 ) -> ModelVersion:
     """The next version of ``model`` (made when it is only named), in a stage and under aliases, with a run and files.
 
-    ``files`` are relative to the version; by default one file whose content differs from version to version.
+    ``files`` are relative to the version; by default one file whose content differs from version to version. With a
+    ``run_id`` of nobody, its run lies elsewhere.
     """
     if isinstance(model, str):
         model = RegisteredModel.objects.live().filter(name=model).first() or make_model(model, user=user)
     model.last_version += 1
     number = model.last_version
     run = run or make_run(metrics=metrics, user=user)
+    run_id = fields.pop("run_id", run.run_id)
     if files is None:
         files = {"model.skops": f"{model.pk}/{number}".encode()}
     folder = f"model-{number}-of-{model.pk}"
@@ -158,7 +160,7 @@ def make_version(
         version=number,
         current_stage=stage,
         user=user,
-        run_id=run.run_id,
+        run_id=run_id,
         source=location,
         storage_location=location,
         artifact_owner=run.run_id if rows else "",

@@ -51,6 +51,7 @@ WRITES: dict[str, Write] = {
     "create_version": lambda by, at: registry.create_version(actor=by, model=at.model, source="s3://bucket/model"),
     "update_version": lambda by, at: registry.update_version(actor=by, version=at.version, description="New."),
     "delete_version": lambda by, at: registry.delete_version(actor=by, version=at.holder),
+    "read_run_again": lambda by, at: registry.read_run_again(actor=by, version=at.version),
     "set_version_tag": lambda by, at: registry.set_version_tag(actor=by, version=at.version, key="a", value="b"),
     "delete_version_tag": lambda by, at: registry.delete_version_tag(actor=by, version=at.version, key="a"),
     "move_to_stage": lambda by, at: registry.move_to_stage(

@@ -12,13 +12,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import boto3
 import psycopg
 import pytest
-from moto.server import ThreadedMotoServer
 
+from tests.buckets import running_bucket
 from tests.clients.test_tutorial import run
-from tests.servers import Server, free_port, processes_of, wait_until_gone
+from tests.servers import Server, processes_of, wait_until_gone
 
 pytestmark = [pytest.mark.slow, pytest.mark.postgres]
 
@@ -96,31 +95,12 @@ def test_two_machines_that_start_at_once_migrate_once_and_make_one_administrator
     assert sum("First start" in server.text for server in servers) == 1
 
 
-@pytest.fixture
-def bucket() -> Iterator[str]:
-    """The STORAGE_URL of an empty bucket in an S3-compatible store."""
-    store = ThreadedMotoServer(port=free_port(), verbose=False)
-    store.start()
-    host, port = store.get_host_and_port()
-    s3 = boto3.client(
-        "s3",
-        endpoint_url=f"http://{host}:{port}",
-        aws_access_key_id="key",
-        aws_secret_access_key="secret",
-        region_name="us-east-1",
-    )
-    s3.create_bucket(Bucket="countersign-files")
-    yield f"s3://key:secret@{host}:{port}/countersign-files?tls=false"
-    store.stop()
+def test_the_stock_client_runs_the_tutorial_with_files_in_s3(start: Callable[..., Server], tmp_path: Path) -> None:
+    with running_bucket() as bucket:
+        server = start(STORAGE_URL=bucket.url)
+        server.wait_ready()
 
-
-def test_the_stock_client_runs_the_tutorial_with_files_in_s3(
-    start: Callable[..., Server], bucket: str, tmp_path: Path
-) -> None:
-    server = start(STORAGE_URL=bucket)
-    server.wait_ready()
-
-    done = run("tutorial.py", Path(sys.executable), server, tmp_path)
+        done = run("tutorial.py", Path(sys.executable), server, tmp_path)
 
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.splitlines()[-1].startswith("OK")

@@ -61,6 +61,10 @@ def read(data_dir: Path, *names: str, **environment: str) -> dict[str, object]:
         ),
         ({"REDIS_URL": "localhost:6379"}, "REDIS_URL must start with redis:// or rediss://."),
         ({"STORAGE_URL": "ftp://host/x"}, "STORAGE_URL must be file:///folder or s3://key:secret@host:port/bucket."),
+        (
+            {"STORAGE_URL": "s3://key:secret@host/bucket?direct=yes"},
+            "STORAGE_URL has a wrong direct=: write true, or the https address under which clients reach the store.",
+        ),
         ({"EMAIL_URL": "pigeon://host"}, "EMAIL_URL cannot be read: write smtp://user:password@host:port."),
         ({"LOG_FORMAT": "xml"}, "LOG_FORMAT is 'xml': write one of text, json."),
         ({"ANYONE_MAY_CREATE_MODELS": "perhaps"}, "ANYONE_MAY_CREATE_MODELS is 'perhaps': write true or false."),
@@ -142,6 +146,15 @@ def test_an_s3_address_is_read_whole(tmp_path: Path) -> None:
         "endpoint_url": "http://store.example.com:9000",
         "addressing_style": "path",
     }
+
+
+@pytest.mark.parametrize(
+    ("direct", "address"), [("true", ""), ("https://files.example.com/", "https://files.example.com")]
+)
+def test_an_s3_address_may_say_where_clients_reach_the_store(tmp_path: Path, direct: str, address: str) -> None:
+    storage = read(tmp_path, "STORAGES", STORAGE_URL=f"s3://key:secret@host/bucket?direct={direct}")
+
+    assert storage["STORAGES"]["default"]["OPTIONS"]["direct_address"] == address  # type: ignore[index]
 
 
 def test_options_of_the_database_address_are_kept(tmp_path: Path) -> None:

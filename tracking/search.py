@@ -1,7 +1,7 @@
 """Searching runs, experiments and logged models in MLflow's language.
 
-Metrics, parameters and tags are looked up in the JSON beside the row. Pages go by offset here: runs are searched
-within experiments, and the order may be by any metric.
+Metrics, parameters and tags are looked up in the JSON beside the row. Runs from the newest on, which is how clients
+walk through an experiment, are paged by key; every other order may be by any metric, and goes by offset.
 """
 
 from __future__ import annotations
@@ -9,17 +9,20 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
 from django.db.models import CharField, Exists, F, Model, OrderBy, OuterRef, Q, QuerySet, TextField, Value
 from django.db.models.expressions import Combinable
-from django.db.models.functions import Cast, Concat, Replace
+from django.db.models.functions import Cast, Concat
 
+from core import keyset
 from core.errors import Invalid
-from core.json_values import LatestNumber, NumberAt, TextAt
+from core.json_values import AnyEntryOn, LatestNumber, NumberAt, TextAt
+from core.keyset import Key
 from core.search import Condition, Order, decode_page_token, encode_page_token, parse_filter, parse_order
 from tracking.models import Experiment, Lifecycle, LoggedModel, Run, RunDataset
+from tracking.services.experiments import check_experiment_id
 
 Row = TypeVar("Row", bound=Model)
 _STRING = {"=": "exact", "!=": "exact", "LIKE": "like", "ILIKE": "ilike", "IN": "in", "NOT IN": "in"}
@@ -28,6 +31,8 @@ _PRESENCE = ("IS NULL", "IS NOT NULL")
 VIEW_TYPES = ("ACTIVE_ONLY", "DELETED_ONLY", "ALL")
 MAX_EXPERIMENTS = 10_000  # in one search; SQLite takes 32,766 parameters
 MAX_ORDERS = 50
+MAX_DATASETS = 1000  # in one answer
+_NEWEST_FIRST = (Key("start_time", int, descending=True), Key("run_id", str))
 INT64 = 2**63 - 1
 
 
@@ -35,6 +40,14 @@ INT64 = 2**63 - 1
 class Page(Generic[Row]):
     rows: list[Row]
     next_page_token: str
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetSummary:
+    experiment_id: int
+    name: str
+    digest: str
+    context: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +59,9 @@ class _Fields:
     texts: dict[str, str]  # kind -> JSON column of strings
     metric: Callable[[str], Combinable] | None = None
     listed: frozenset[str] = frozenset()  # the attributes that IN and NOT IN take
+    lists_texts: bool = False  # whether values under a key take them too
     has_datasets: bool = False
+    nullable: frozenset[str] = frozenset()
 
 
 _ARTIFACT_URI = Concat(
@@ -59,14 +74,15 @@ _ARTIFACT_URI = Concat(
 )
 RUNS = _Fields(
     strings={
-        "run_id": "run_id", "run_name": "run_name", "Run name": "run_name", "status": "status",
-        "user_id": "user_id_sent", "artifact_uri": _ARTIFACT_URI,
+        "run_id": "run_id", "run_name": "run_name", "run name": "run_name", "Run name": "run_name",
+        "Run Name": "run_name", "status": "status", "user_id": "user_id_sent", "artifact_uri": _ARTIFACT_URI,
     },
     numbers={"start_time": "start_time", "created": "start_time", "Created": "start_time", "end_time": "end_time"},
     texts={"tag": "tags", "param": "params"},
     metric=lambda key: NumberAt("metrics", key),
     listed=frozenset({"run_id"}),
     has_datasets=True,
+    nullable=frozenset({"end_time"}),
 )  # fmt: skip
 EXPERIMENTS = _Fields(
     strings={"name": "name", "experiment_id": Cast("id", CharField())},
@@ -76,8 +92,9 @@ EXPERIMENTS = _Fields(
 )
 _LOGGED_MODEL_STRINGS: dict[str, str | Combinable] = {
     "name": "name", "model_id": "model_id", "model_type": "model_type", "source_run_id": "source_run_id",
-    "status": Replace("status", Value("LOGGED_MODEL_"), Value("")),  # filters say 'READY'
+    "status": "status",
 }  # fmt: skip
+_STATUSES = {"PENDING": "PENDING", "READY": "READY", "FAILED": "UPLOAD_FAILED"}  # how filters call them
 _LOGGED_MODEL_NUMBERS = {
     "creation_time": "creation_timestamp",
     "creation_timestamp": "creation_timestamp",
@@ -94,6 +111,7 @@ def _logged_model_fields(datasets: tuple[tuple[str, str], ...] = ()) -> _Fields:
         texts={"tag": "tags", "param": "params"},
         metric=lambda key: LatestNumber("metrics", key, datasets),
         listed=frozenset(_LOGGED_MODEL_STRINGS),
+        lists_texts=True,
     )
 
 
@@ -122,7 +140,13 @@ def search_runs(
     rows = Run.objects.filter(experiment__in=_ids(experiment_ids))
     rows = _filtered(_of_view(rows, view_type), parse_filter(filter_text), RUNS)
     orders = _orderings(order_by, RUNS)
+    if all(_is_newest_first(parse_order(text)) for text in order_by):
+        return _page_by_key(rows, _NEWEST_FIRST, limit, page_token)
     return _page(rows.order_by(*orders, "-start_time", "run_id"), limit, page_token)
+
+
+def _is_newest_first(order: Order) -> bool:
+    return order.kind in ("", "attribute") and order.descending and RUNS.numbers.get(order.key) == "start_time"
 
 
 def search_experiments(
@@ -142,20 +166,53 @@ def search_logged_models(
     page_token: str,
     datasets: Sequence[tuple[str, str]] = (),
 ) -> Page[LoggedModel]:
-    """With ``datasets``, pairs of name and digest, conditions on metrics look at values measured on one of them."""
+    """With ``datasets``, pairs of name and digest, conditions on metrics look at values measured on one of them.
+
+    Where no condition is on a metric, a model is found that has any value measured on one of them.
+    """
     rows = LoggedModel.objects.filter(experiment__in=_ids(experiment_ids), deleted_at=None)
-    rows = _filtered(rows, parse_filter(filter_text), _logged_model_fields(tuple(datasets)))
+    conditions = [_with_status(condition) for condition in parse_filter(filter_text)]
+    rows = _filtered(rows, conditions, _logged_model_fields(tuple(datasets)))
+    if datasets and not any(condition.kind == "metric" for condition in conditions):
+        rows = rows.alias(_measured=AnyEntryOn("metrics", tuple(datasets))).filter(_measured=True)
     _check_orders([str(wish) for wish in order_by])
     orders = []
     for wish in order_by:
         parsed = parse_order(wish.field)
-        on = ((wish.dataset_name, wish.dataset_digest),) if wish.dataset_name else ()
+        if parsed.kind not in ("", "metric"):
+            raise Invalid(
+                f"Invalid order by field name: {wish.field[:100]}. Only metrics are supported.", field="order_by"
+            )
+        on = ((wish.dataset_name, wish.dataset_digest),) if wish.dataset_name else tuple(datasets)
         orders.append(_ordering(Order(parsed.kind, parsed.key, not wish.ascending), _logged_model_fields(on)))
     return _page(rows.order_by(*orders, "-creation_timestamp", "model_id"), limit, page_token)
 
 
+def _with_status(condition: Condition) -> Condition:
+    """The condition with a status as the column holds it. Raises Invalid for what is not one."""
+    if condition.key != "status" or condition.kind not in ("", "attribute"):
+        return condition
+    if condition.comparator not in ("=", "!=", "IN", "NOT IN"):
+        raise Invalid(f"Invalid comparison operator for status: {condition.comparator}", field="filter")
+    names = condition.value if isinstance(condition.value, tuple) else (str(condition.value),)
+    if any(name not in _STATUSES for name in names):
+        raise Invalid(f"Unknown model status in filter: {str(condition.value)[:100]!r}", field="filter")
+    found = tuple(f"LOGGED_MODEL_{_STATUSES[name]}" for name in names)
+    return replace(condition, value=found if isinstance(condition.value, tuple) else found[0])
+
+
+def datasets_of_experiments(experiment_ids: Sequence[str]) -> list[DatasetSummary]:
+    """The datasets that runs of these experiments used, each context once; at most MAX_DATASETS."""
+    rows = RunDataset.objects.filter(run__experiment__in=_ids(experiment_ids))
+    rows = rows.annotate(_context=TextAt("tags", "mlflow.data.context"))
+    columns = ("run__experiment_id", "name", "digest", "_context")
+    return [DatasetSummary(*row) for row in rows.values_list(*columns).distinct().order_by(*columns)[:MAX_DATASETS]]
+
+
 def _ids(texts: Sequence[str]) -> list[int]:
-    """The ids that can exist; others match nothing."""
+    """The ids that can exist; other numbers match nothing. Raises Invalid for what is not a number."""
+    for text in texts:
+        check_experiment_id(text)
     ids = sorted({int(text) for text in texts if re.fullmatch("[0-9]{1,18}", text)})
     if len(ids) > MAX_EXPERIMENTS:
         raise Invalid(f"One search takes at most {MAX_EXPERIMENTS} experiments.", field="experiment_ids")
@@ -178,11 +235,15 @@ def _filtered(rows: QuerySet[Any], conditions: Sequence[Condition], fields: _Fie
             rows = _by_attribute(rows, name, condition, fields)
         elif kind in fields.texts:
             rows = rows.alias(**{name: TextAt(fields.texts[kind], condition.key)})
-            rows = rows.filter(_compare_text(name, condition, ("=", "!=", "LIKE", "ILIKE", *_PRESENCE)))
+            lists = ("IN", "NOT IN") if fields.lists_texts else ()
+            rows = rows.filter(_compare_text(name, condition, ("=", "!=", "LIKE", "ILIKE", *lists, *_PRESENCE)))
         elif kind == "metric" and fields.metric:
-            rows = rows.alias(**{name: fields.metric(condition.key)}).filter(
-                _compare(name, condition, _NUMBER, _double(condition))
-            )
+            rows = rows.alias(**{name: fields.metric(condition.key)})
+            found = _compare(name, condition, _NUMBER, _double(condition))
+            if condition.comparator == "!=" and fields.has_datasets:  # a run's NaN differs from every number
+                rows = rows.alias(**{f"{name}_raw": TextAt("metrics", condition.key)})
+                found |= Q(**{name: None, f"{name}_raw__isnull": False})
+            rows = rows.filter(found)
         elif kind == "dataset" and fields.has_datasets:
             rows = rows.filter(_dataset(condition))
         else:
@@ -282,7 +343,7 @@ def _check_orders(keys: Sequence[str]) -> None:
 
 
 def _ordering(order: Order, fields: _Fields) -> OrderBy:
-    """Missing values come last, whichever way."""
+    """Missing values come last, whichever way. Columns that always have one are ordered as their indexes are."""
     kind = order.kind or "attribute"
     expression: Any
     if kind == "attribute":
@@ -296,20 +357,30 @@ def _ordering(order: Order, fields: _Fields) -> OrderBy:
         expression = TextAt(fields.texts[kind], order.key)
     else:
         raise Invalid(f"Invalid order_by entity '{order.kind[:100]}'.", field="order_by")
-    return expression.desc(nulls_last=True) if order.descending else expression.asc(nulls_last=True)
+    nulls_last = None if kind == "attribute" and order.key not in fields.nullable else True
+    return expression.desc(nulls_last=nulls_last) if order.descending else expression.asc(nulls_last=nulls_last)
+
+
+def _page_by_key(rows: QuerySet[Row], keys: Sequence[Key], limit: int, page_token: str) -> Page[Row]:
+    if page_token:
+        rows = rows.filter(keyset.after(keys, page_token))
+    found = list(rows.order_by(*(key.order for key in keys))[: limit + 1])
+    if len(found) <= limit:
+        return Page(found, "")
+    return Page(found[:limit], keyset.token_of(keys, found[limit - 1]))
 
 
 def _page(rows: QuerySet[Row], limit: int, page_token: str) -> Page[Row]:
-    offset = read_offset(page_token)
+    offset = _offset(page_token)
     found = list(rows[offset : offset + limit + 1])
     return Page(found[:limit], encode_page_token(offset + limit) if len(found) > limit else "")
 
 
-def read_offset(page_token: str) -> int:
+def _offset(page_token: str) -> int:
     """How many rows the pages before a token held. Raises Invalid for what is not one of our tokens."""
     offset = decode_page_token(page_token)
     if offset is None:
         return 0
     if type(offset) is not int or not 0 <= offset < 2**62:
-        raise Invalid("Invalid page token: it belongs to another search.", field="page_token")
+        raise keyset.foreign_token()
     return offset

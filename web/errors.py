@@ -18,9 +18,12 @@ from core.errors import (
     CountersignError,
     Invalid,
     NotFound,
+    NotOffered,
     NotPermitted,
+    StorageFull,
     TooLarge,
     Unauthenticated,
+    Unavailable,
 )
 
 log = structlog.get_logger(__name__)
@@ -34,6 +37,9 @@ SHAPES: dict[type[CountersignError], tuple[int, str, int, str]] = {
     NotPermitted: (403, "PERMISSION_DENIED", 403, "not_permitted"),
     Unauthenticated: (401, "UNAUTHENTICATED", 401, "unauthenticated"),
     TooLarge: (413, "INVALID_PARAMETER_VALUE", 413, "too_large"),
+    NotOffered: (501, "NOT_IMPLEMENTED", 501, "not_offered"),
+    Unavailable: (503, "TEMPORARILY_UNAVAILABLE", 503, "unavailable"),
+    StorageFull: (507, "RESOURCE_EXHAUSTED", 507, "storage_full"),
 }
 
 
@@ -45,6 +51,11 @@ def is_api(path: str) -> bool:
     return path.startswith(("/api/", "/ajax-api/"))
 
 
+def speaks_mlflow(path: str) -> bool:
+    """Whether errors have MLflow's form: its API, and the two addresses outside it that scripts fetch files from."""
+    return is_api(path) or path in ("/get-artifact", "/model-versions/get-artifact")
+
+
 def is_own_api(path: str) -> bool:
     return path.startswith("/api/v1/")
 
@@ -53,12 +64,14 @@ def response(request: HttpRequest, error: CountersignError) -> HttpResponse:
     """The answer of the door that the request came through."""
     if is_own_api(request.path):
         answer: HttpResponse = JsonResponse(own_body(error), status=_shape(error)[2])
-    elif is_api(request.path):
+    elif speaks_mlflow(request.path):
         answer = mlflow_error(error)
     else:
         answer = page(request, _shape(error)[2], error.message)
     if isinstance(error, Unauthenticated):
         answer["WWW-Authenticate"] = 'Basic realm="mlflow"'
+    if isinstance(error, Unavailable):
+        answer["Retry-After"] = "5"
     return answer
 
 

@@ -7,6 +7,8 @@ import re
 from urllib.parse import quote
 
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
+from django.utils.cache import get_conditional_response
+from django.utils.http import http_date
 
 from registry import artifacts
 from registry.models import ArtifactFile
@@ -30,43 +32,50 @@ _TEXT_ENDINGS = (
     ".js",
     ".css",
 )
+_TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")
 
 
 def content_type(path: str) -> str:
     name = path.rsplit("/", 1)[-1].lower()
     if name.endswith(_TEXT_ENDINGS) or name in ("mlmodel", "mlproject", "conda.yaml"):
-        return "text/plain; charset=utf-8"
+        return "text/plain"
     guessed = mimetypes.guess_type(name)[0] or ""
     return guessed if guessed in _KEPT_TYPES else "application/octet-stream"
 
 
+def disposition(name: str) -> str:
+    """As an attachment of this name: in the plain form that MLflow's clients look at where the name allows it."""
+    if _TOKEN.fullmatch(name):
+        return f"attachment; filename={name}"
+    return f"attachment; filename*=UTF-8''{quote(name, safe='')}"
+
+
 def serve(request: HttpRequest, file: ArtifactFile) -> HttpResponseBase:
     """The bytes of a file, or the range that was asked for."""
-    etag = f'"{file.sha256}"'
-    if request.headers.get("If-None-Match") == etag:
-        return HttpResponse(status=304, headers={"ETag": etag})
+    etag, modified = f'"{file.sha256}"', file.uploaded_at // 1000
+    if unchanged := get_conditional_response(request, etag=etag, last_modified=modified):
+        return unchanged
     wanted = request.headers.get("Range", "")
-    if request.headers.get("If-Range", etag) != etag:
+    if request.headers.get("If-Range", etag) not in (etag, http_date(modified)):
         wanted = ""  # the part that the client has is of other bytes
     start, end, status = _range(wanted, file.size)
     if status == 416:
         return HttpResponse(status=416, headers={"Content-Range": f"bytes */{file.size}"})
     headers = {
         "Content-Length": str(end - start),
-        "Content-Disposition": f"attachment; filename*=UTF-8''{quote(file.path.rsplit('/', 1)[-1], safe='')}",
+        "Content-Disposition": disposition(file.path.rsplit("/", 1)[-1]),
         "X-Content-Type-Options": "nosniff",
         "Content-Security-Policy": "sandbox; default-src 'none'",
         "Accept-Ranges": "bytes",
         "ETag": etag,
+        "Last-Modified": http_date(modified),
     }
     if status == 206:
         headers["Content-Range"] = f"bytes {start}-{end - 1}/{file.size}"
     if request.method == "HEAD":
         return HttpResponse(status=status, headers=headers, content_type=content_type(file.path))
-    stream = artifacts.open_file(file)
-    stream.seek(start)
-    chunks = artifacts.read_chunks(stream, end - start)
+    chunks = artifacts.open_file(file, start=start, length=end - start)
     return StreamingHttpResponse(chunks, status=status, headers=headers, content_type=content_type(file.path))
 
 

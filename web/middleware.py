@@ -1,17 +1,22 @@
-"""Credentials, and nobody unknown past this point.
+"""Who calls, from where, and nobody unknown past this point.
 
-Order: Django's session authentication, then Credentials (an Authorization header overrides the session), then
-DenyByDefault, then CSRF for session users: a stranger hears that they are one, not that a form has expired.
+Order: the client's address before anything is logged, Django's session authentication, then Credentials (an
+Authorization header overrides the session), then DenyByDefault, then CSRF for session users: a stranger hears that they
+are one, not that a form has expired.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
+from ipaddress import ip_address
 
+from django.conf import settings
 from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.urls import reverse
 from django_htmx.http import HttpResponseClientRedirect
+from structlog.contextvars import bind_contextvars
 
 from core.errors import CountersignError, Invalid, NotPermitted, Unauthenticated
 from web import errors
@@ -26,6 +31,24 @@ OPEN_ROUTES = frozenset(
 )
 
 
+Respond = Callable[[HttpRequest], HttpResponseBase]
+
+
+def client_address(get_response: Respond) -> Respond:
+    """Name the client's address in every line of the log, and to whatever counts guesses: behind a proxy, the address
+    that the proxy saw, which it appends to what strangers may have written before it."""
+
+    def respond(request: HttpRequest) -> HttpResponseBase:
+        if settings.BEHIND_PROXY:
+            forwarded = request.META.get("HTTP_X_FORWARDED_FOR", "").rpartition(",")[2].strip()
+            with suppress(ValueError):
+                request.META["REMOTE_ADDR"] = str(ip_address(forwarded))
+        bind_contextvars(ip=request.META.get("REMOTE_ADDR", ""))
+        return get_response(request)
+
+    return respond
+
+
 class Credentials:
     """Set ``request.user`` and ``request.token`` from the Authorization header, when there is one.
 
@@ -33,7 +56,7 @@ class Credentials:
     password that was once typed into its dialog along with the forms of any other site.
     """
 
-    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+    def __init__(self, get_response: Respond) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
@@ -64,7 +87,7 @@ def _to_sign_in(request: HttpRequest) -> HttpResponse:
 class DenyByDefault:
     """Answer a stranger only on the open routes, and let a read-only token only read."""
 
-    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+    def __init__(self, get_response: Respond) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:

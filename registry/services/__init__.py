@@ -2,6 +2,7 @@
 
 from registry.services.aliases import delete_alias, set_alias
 from registry.services.models import create_model, delete_model, rename_model, update_model
+from registry.services.readings import read_run_again
 from registry.services.stages import move_to_stage
 from registry.services.tags import delete_model_tag, delete_version_tag, set_model_tag, set_version_tag
 from registry.services.versions import create_version, delete_version, update_version
@@ -15,6 +16,7 @@ __all__ = [
     "delete_version",
     "delete_version_tag",
     "move_to_stage",
+    "read_run_again",
     "rename_model",
     "set_alias",
     "set_model_tag",

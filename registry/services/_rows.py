@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import re
+from datetime import datetime
 from typing import Any
 
 from accounts.models import User
 from core.clock import now
 from core.errors import Invalid, NotFound
 from core.keys import check_key
+from core.prepared import Prepared, PreparedUpdate, put
 from registry.gate import Permit, Target
 from registry.models import (
     LatestVersion,
@@ -30,9 +32,16 @@ HELD_STAGES = (Stage.STAGING, Stage.PRODUCTION)
 _DECEIVING = re.compile("[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
 
 
+_LOCKED_MODEL = Prepared(lambda pk: RegisteredModel.objects.live().select_for_update().filter(pk=pk), int)
+_FRESH_VERSION = Prepared(
+    lambda pk: ModelVersion.objects.live().select_related("evidence", "user").filter(pk=pk),
+    int,
+)
+
+
 def lock_model(model: RegisteredModel) -> RegisteredModel:
     """The live model row, locked until the transaction ends. Every service starts here, so locks have one order."""
-    locked = RegisteredModel.objects.select_for_update().filter(pk=model.pk, deleted_at=None).first()
+    locked = _LOCKED_MODEL.first(model.pk)
     if locked is None:
         raise NotFound(f"Registered Model with name={model.name} not found")
     return locked
@@ -41,7 +50,7 @@ def lock_model(model: RegisteredModel) -> RegisteredModel:
 def lock_version(version: ModelVersion) -> ModelVersion:
     """The live version, its model locked first; read anew, because it may have moved since the caller looked."""
     model = lock_model(version.model)
-    fresh = ModelVersion.objects.live().select_related("evidence", "user").filter(pk=version.pk).first()
+    fresh = _FRESH_VERSION.first(version.pk)
     if fresh is None:
         raise NotFound(f"Model Version (name={model.name}, version={version.version}) not found")
     fresh.model = model
@@ -92,52 +101,89 @@ def value_hash(value: str) -> int:
 def put_model_tags(model: RegisteredModel, tags: dict[str, str]) -> None:
     """Set tags on the row and in the search table. The caller saves the row."""
     model.tags.update(tags)
-    ModelTag.objects.bulk_create(
-        [ModelTag(model=model, key=key, value=value, value_hash=value_hash(value)) for key, value in tags.items()],
-        update_conflicts=True,
-        unique_fields=["model", "key"],
-        update_fields=["value", "value_hash"],
-    )
+    rows = [ModelTag(model=model, key=key, value=value, value_hash=value_hash(value)) for key, value in tags.items()]
+    put(rows, unique=["model", "key"], update=["value", "value_hash"])
 
 
 def put_version_tags(version: ModelVersion, tags: dict[str, str]) -> None:
     version.tags.update(tags)
-    VersionTag.objects.bulk_create(
-        [
-            VersionTag(version=version, key=key, value=value, value_hash=value_hash(value))
-            for key, value in tags.items()
-        ],
-        update_conflicts=True,
-        unique_fields=["version", "key"],
-        update_fields=["value", "value_hash"],
-    )
+    rows = [
+        VersionTag(version=version, key=key, value=value, value_hash=value_hash(value)) for key, value in tags.items()
+    ]
+    put(rows, unique=["version", "key"], update=["value", "value_hash"])
+
+
+_NEWEST_IN = Prepared(
+    lambda model, stage: ModelVersion.objects.live().filter(model=model, current_stage=stage).order_by("-version")[:1],
+    int,
+    str,
+)
 
 
 def refresh_latest(model: RegisteredModel, stages: set[str]) -> None:
     """Recompute which version is the latest of these stages, after versions entered or left them."""
     for stage in sorted(stages):
-        newest = ModelVersion.objects.live().filter(model=model, current_stage=stage).order_by("-version").first()
+        newest = _NEWEST_IN.first(model.pk, stage)
         if newest is None:
             LatestVersion.objects.filter(model=model, stage=stage).delete()
         else:
-            LatestVersion.objects.update_or_create(model=model, stage=stage, defaults={"version": newest})
+            put_latest(model, stage, newest)
+
+
+def put_latest(model: RegisteredModel, stage: str, version: ModelVersion) -> None:
+    put([LatestVersion(model=model, stage=stage, version=version)], unique=["model", "stage"], update=["version"])
 
 
 def begin_holding(version: ModelVersion, target: Target, actor: User, permit: Permit | None) -> None:
+    """Since when, by whom and by which request; a holding that is open goes on."""
     if target.kind == TargetKind.STAGE and target.name not in HELD_STAGES:
         return
-    StageHolding.objects.get_or_create(
+    request_id = permit.request_id if permit else None
+    holding = StageHolding(
+        model=version.model,
         version=version,
         target_kind=target.kind,
         target=target.name,
-        until=None,
-        defaults={"model": version.model, "set_by": actor, "request_id": permit.request_id if permit else None},
+        set_by=actor,
+        request_id=request_id,
     )
+    put([holding], unique=["version", "target_kind", "target"], where="until IS NULL")
 
 
 def end_holdings(**which: Any) -> None:
     """Close the open holdings of these versions or targets."""
     StageHolding.objects.filter(until=None, **which).update(until=now())
+
+
+_END = PreparedUpdate(
+    lambda moment, model, kind, target: (
+        StageHolding.objects.filter(until=None, model=model, target_kind=kind, target=target),
+        {"until": moment},
+    ),
+    datetime,
+    int,
+    str,
+    str,
+)
+_END_OF_VERSION = PreparedUpdate(
+    lambda moment, version, kind, target: (
+        StageHolding.objects.filter(until=None, version=version, target_kind=kind, target=target),
+        {"until": moment},
+    ),
+    datetime,
+    int,
+    str,
+    str,
+)
+
+
+def end_holding(version: ModelVersion, target: Target) -> None:
+    _END_OF_VERSION.run(now(), version.pk, target.kind, target.name)
+
+
+def end_holdings_of(model: RegisteredModel, target: Target) -> None:
+    """Whoever of the model's versions has the stage or alias, has it no more."""
+    _END.run(now(), model.pk, target.kind, target.name)
 
 
 def stage_target(stage: str) -> Target:

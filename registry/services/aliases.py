@@ -10,16 +10,22 @@ from accounts.models import User
 from core.answers import require
 from core.clock import now
 from core.errors import Invalid
+from core.prepared import Prepared, put, save
 from notifications.events import record
 from registry import gate
 from registry.events import AliasDeleted, AliasMoved
 from registry.gate import Change, ChangeKind, Permit
 from registry.models import Alias, ModelVersion, RegisteredModel
 from registry.permissions import can_edit, can_move
-from registry.services._rows import alias_target, begin_holding, end_holdings, lock_model, lock_version
+from registry.services._rows import alias_target, begin_holding, end_holdings_of, lock_model, lock_version
 
 _ALLOWED = re.compile(r"[\w-]{1,255}")
 _RESERVED = re.compile(r"v\d+", re.IGNORECASE)
+_ROW = Prepared(
+    lambda model, alias: Alias.objects.select_related("version").filter(model=model, name=alias),
+    int,
+    str,
+)
 
 
 def check_alias(alias: str) -> str:
@@ -41,7 +47,7 @@ def set_alias(*, actor: User, version: ModelVersion, alias: str, permit: Permit 
     check_alias(alias)
     version = lock_version(version)
     model, target = version.model, alias_target(alias)
-    row = Alias.objects.select_related("version").filter(model=model, name=alias).first()
+    row = _ROW.first(model.pk, alias)
     previous = row.version if row and row.version_id != version.pk else None
     if permit is None:
         require(can_move(actor, version, target))
@@ -61,12 +67,11 @@ def set_alias(*, actor: User, version: ModelVersion, alias: str, permit: Permit 
     )
     if row and previous is None:
         return version  # it points there already
-    Alias.objects.update_or_create(
-        model=model, name=alias, defaults={"version": version, "set_by": actor, "set_at": now()}
-    )
+    fresh = Alias(model=model, name=alias, version=version, set_by=actor, set_at=now())
+    put([fresh], unique=["model", "name"], update=["version", "set_by", "set_at"])
     model.aliases[alias] = version.version
-    model.save(update_fields=["aliases"])
-    end_holdings(model=model, target_kind=target.kind, target=alias)
+    save(model, "aliases")
+    end_holdings_of(model, target)
     begin_holding(version, target, actor, permit)
     number = previous.version if previous else None
     record(
@@ -79,7 +84,7 @@ def set_alias(*, actor: User, version: ModelVersion, alias: str, permit: Permit 
 def delete_alias(*, actor: User, model: RegisteredModel, alias: str, permit: Permit | None = None) -> None:
     """An absent alias is fine."""
     model = lock_model(model)
-    row = Alias.objects.select_related("version").filter(model=model, name=alias).first()
+    row = _ROW.first(model.pk, alias)
     version = row.version if row else None
     if version:
         version.model = model
@@ -94,6 +99,6 @@ def delete_alias(*, actor: User, model: RegisteredModel, alias: str, permit: Per
         return
     row.delete()
     model.aliases.pop(alias, None)
-    model.save(update_fields=["aliases"])
-    end_holdings(model=model, target_kind=alias_target(alias).kind, target=alias)
+    save(model, "aliases")
+    end_holdings_of(model, alias_target(alias))
     record(AliasDeleted(model_name=model.name, alias=alias), actor=actor)

@@ -9,6 +9,7 @@ from accounts.models import Level, User
 from core.answers import require
 from core.clock import now, now_ms
 from core.errors import AlreadyExists
+from core.prepared import save
 from notifications.events import record
 from registry import gate
 from registry.events import ModelCreated, ModelDeleted, ModelRenamed, ModelUpdated
@@ -52,7 +53,7 @@ def create_model(
         raise AlreadyExists(EXISTS.format(name)) from error
     if tags:
         put_model_tags(model, tags)
-        model.save(update_fields=["tags"])
+        save(model, "tags")
     if not actor.is_superuser:
         accounts.grant(actor=actor, level=Level.MANAGE, user=actor, model_id=model.pk)
         actor.__dict__.pop("_grants", None)
@@ -66,7 +67,7 @@ def update_model(*, actor: User, model: RegisteredModel, description: str) -> Re
     require(can_edit(actor, model))
     gate.enforce(Change(ChangeKind.UPDATE_MODEL, actor, model))
     model.description, model.last_updated_timestamp = check_description(description), now_ms()
-    model.save(update_fields=["description", "last_updated_timestamp"])
+    save(model, "description", "last_updated_timestamp")
     record(ModelUpdated(model_name=model.name, description=description), actor=actor)
     return model
 
@@ -84,7 +85,7 @@ def rename_model(*, actor: User, model: RegisteredModel, new_name: str) -> Regis
     model.name, model.last_updated_timestamp = new_name, moment
     try:
         with transaction.atomic():
-            model.save(update_fields=["name", "last_updated_timestamp"])
+            save(model, "name", "last_updated_timestamp")
     except IntegrityError as error:
         raise AlreadyExists(EXISTS.format(new_name)) from error
     ModelVersion.objects.live().filter(model=model).update(last_updated_timestamp=moment)
@@ -108,5 +109,5 @@ def delete_model(*, actor: User, model: RegisteredModel) -> None:
     Alias.objects.filter(model=model).delete()
     end_holdings(model=model)
     model.deleted_at, model.aliases = moment, {}
-    model.save(update_fields=["deleted_at", "aliases"])
+    save(model, "deleted_at", "aliases")
     record(ModelDeleted(model_name=model.name, versions=count), actor=actor)

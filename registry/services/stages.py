@@ -8,13 +8,28 @@ from accounts.models import User
 from core.answers import require
 from core.clock import now_ms
 from core.errors import Invalid
+from core.prepared import Prepared, save
 from notifications.events import record
 from registry import gate
 from registry.events import StageMoved
 from registry.gate import Change, ChangeKind, Permit
 from registry.models import ModelVersion, Stage
 from registry.permissions import can_move
-from registry.services._rows import HELD_STAGES, begin_holding, end_holdings, lock_version, refresh_latest, stage_target
+from registry.services._rows import (
+    HELD_STAGES,
+    begin_holding,
+    end_holding,
+    end_holdings,
+    lock_version,
+    refresh_latest,
+    stage_target,
+)
+
+_IN_STAGE = Prepared(
+    lambda model, stage: ModelVersion.objects.live().filter(model=model, current_stage=stage).order_by("-version"),
+    int,
+    str,
+)
 
 
 @transaction.atomic
@@ -51,21 +66,20 @@ def move_to_stage(
         ModelVersion.objects.filter(pk__in=ids).update(current_stage=Stage.ARCHIVED, last_updated_timestamp=moment)
         end_holdings(version__in=ids, target_kind=target.kind, target=stage)
     if origin in HELD_STAGES and origin != stage:
-        end_holdings(version=version, target_kind=target.kind, target=origin)
+        end_holding(version, stage_target(origin))
     version.current_stage, version.last_updated_timestamp = stage, moment
-    version.save(update_fields=["current_stage", "last_updated_timestamp"])
+    save(version, "current_stage", "last_updated_timestamp")
     begin_holding(version, target, actor, permit)
     refresh_latest(model, {origin, stage} | ({Stage.ARCHIVED} if replaced else set()))
     model.last_updated_timestamp = moment
-    model.save(update_fields=["last_updated_timestamp"])
+    save(model, "last_updated_timestamp")
     if permit is None and entering is not None:
         record(_moved(version, origin, replaced), actor=actor)
     return version
 
 
 def _others_in(version: ModelVersion, stage: Stage) -> list[ModelVersion]:
-    others = ModelVersion.objects.live().filter(model=version.model, current_stage=stage).exclude(pk=version.pk)
-    return list(others.order_by("-version"))
+    return [other for other in _IN_STAGE.all(version.model.pk, stage) if other.pk != version.pk]
 
 
 def _moved(version: ModelVersion, origin: str, replaced: list[ModelVersion]) -> StageMoved:

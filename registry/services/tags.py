@@ -6,6 +6,7 @@ from django.db import transaction
 
 from accounts.models import User
 from core.answers import require
+from core.prepared import save
 from notifications.events import record
 from registry import gate
 from registry.events import TagDeleted, TagSet
@@ -23,7 +24,7 @@ def set_model_tag(*, actor: User, model: RegisteredModel, key: str, value: str) 
     gate.enforce(Change(ChangeKind.SET_MODEL_TAG, actor, model, key=key))
     put_model_tags(model, {key: value})
     model.is_prompt = model.tags.get(PROMPT_TAG) == "true"
-    model.save(update_fields=["tags", "is_prompt"])
+    save(model, "tags", "is_prompt")
     record(TagSet(model_name=model.name, key=key, value=value), actor=actor)
 
 
@@ -37,7 +38,7 @@ def delete_model_tag(*, actor: User, model: RegisteredModel, key: str) -> None:
         return
     ModelTag.objects.filter(model=model, key=key).delete()
     model.is_prompt = model.tags.get(PROMPT_TAG) == "true"
-    model.save(update_fields=["tags", "is_prompt"])
+    save(model, "tags", "is_prompt")
     record(TagDeleted(model_name=model.name, key=key), actor=actor)
 
 
@@ -48,7 +49,7 @@ def set_version_tag(*, actor: User, version: ModelVersion, key: str, value: str)
     require(can_edit(actor, version.model))
     gate.enforce(Change(ChangeKind.SET_VERSION_TAG, actor, version.model, version=version, key=key))
     put_version_tags(version, {key: value})
-    version.save(update_fields=["tags"])
+    save(version, "tags")
     record(TagSet(model_name=version.model.name, version=version.version, key=key, value=value), actor=actor)
 
 
@@ -61,5 +62,5 @@ def delete_version_tag(*, actor: User, version: ModelVersion, key: str) -> None:
     if version.tags.pop(key, None) is None:
         return
     VersionTag.objects.filter(version=version, key=key).delete()
-    version.save(update_fields=["tags"])
+    save(version, "tags")
     record(TagDeleted(model_name=version.model.name, version=version.version, key=key), actor=actor)

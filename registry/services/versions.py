@@ -9,12 +9,13 @@ from core.answers import require
 from core.clock import now, now_ms
 from core.digests import tree_digest
 from core.errors import Invalid
+from core.prepared import PreparedUpdate, insert, save
 from notifications.events import record
 from registry import gate
 from registry.events import VersionCreated, VersionDeleted, VersionUpdated
 from registry.evidence import folder_files, refresh, relative
 from registry.gate import Change, ChangeKind
-from registry.models import Alias, LatestVersion, ModelVersion, RegisteredModel, Stage
+from registry.models import Alias, ModelVersion, RegisteredModel, Stage
 from registry.permissions import can_edit, can_manage
 from registry.services._rows import (
     check_description,
@@ -23,15 +24,20 @@ from registry.services._rows import (
     held_targets,
     lock_model,
     lock_version,
+    put_latest,
     put_version_tags,
     refresh_latest,
 )
-from registry.sources import Source, resolve_source
+from registry.services.readings import expect_run
+from registry.sources import Source, ask_elsewhere, resolve_source
 from tracking.models import LoggedModel, Run
 from tracking.services.logged_models import note_version
 
+_NOTE_RUN = PreparedUpdate(
+    lambda run_id: (Run.objects.filter(run_id=run_id, has_versions=False), {"has_versions": True}), str
+)
 
-@transaction.atomic
+
 def create_version(
     *,
     actor: User,
@@ -43,12 +49,21 @@ def create_version(
     description: str = "",
     tags: dict[str, str] | None = None,
 ) -> ModelVersion:
-    """Register a version: give it the next number, freeze its files, take its digest and its evidence."""
+    """Register a version: give it the next number, freeze its files, take its digest and its evidence. What only
+    another tracking server can say of its source is asked before the transaction, of an actor who may register."""
     check_description(description)
     for key, value in (tags or {}).items():
         check_tag(key, value)
     _check_lengths(source=source, run_link=run_link, run_id=run_id)
-    found = resolve_source(actor, source, run_id=run_id, model_id=model_id)
+    outside = ask_elsewhere(source, run_id=run_id, model_id=model_id) if can_edit(actor, model) else None
+    with transaction.atomic():
+        found = resolve_source(actor, source, run_id=run_id, model_id=model_id, outside=outside)
+        return _create(actor, model, found, run_link=run_link, description=description, tags=tags or {})
+
+
+def _create(
+    actor: User, model: RegisteredModel, found: Source, *, run_link: str, description: str, tags: dict[str, str]
+) -> ModelVersion:
     model = lock_model(model)
     require(can_edit(actor, model))
     gate.enforce(Change(ChangeKind.CREATE_VERSION, actor, model))
@@ -56,8 +71,8 @@ def create_version(
     moment = now_ms()
     model.last_version += 1
     model.last_updated_timestamp = moment
-    model.save(update_fields=["last_version", "last_updated_timestamp"])
-    version = ModelVersion.objects.create(
+    save(model, "last_version", "last_updated_timestamp")
+    version = ModelVersion(
         model=model,
         version=model.last_version,
         description=description,
@@ -74,16 +89,17 @@ def create_version(
         digest=tree_digest(files) if files else "",
         file_count=len(files),
         total_size=sum(size for _, size, _ in files),
+        tags=tags,
     )
-    if tags:
-        put_version_tags(version, tags)
-        version.save(update_fields=["tags"])
-    LatestVersion.objects.update_or_create(model=model, stage=Stage.NONE, defaults={"version": version})
+    insert(version)
+    put_version_tags(version, tags)
+    put_latest(model, Stage.NONE, version)
     if found.run_id:
-        Run.objects.filter(run_id=found.run_id, has_versions=False).update(has_versions=True)
+        _NOTE_RUN.run(found.run_id)
     if found.logged_model_id:
         note_version(model_id=found.logged_model_id, name=model.name, version=version.version)
     refresh(version)
+    expect_run(version)
     record(
         VersionCreated(
             model_name=model.name,
@@ -121,7 +137,7 @@ def update_version(*, actor: User, version: ModelVersion, description: str) -> M
     require(can_edit(actor, version.model))
     gate.enforce(Change(ChangeKind.UPDATE_VERSION, actor, version.model, version))
     version.description, version.last_updated_timestamp = check_description(description), now_ms()
-    version.save(update_fields=["description", "last_updated_timestamp"])
+    save(version, "description", "last_updated_timestamp")
     record(VersionUpdated(model_name=version.model.name, version=version.version, description=description), actor=actor)
     return version
 
@@ -134,11 +150,11 @@ def delete_version(*, actor: User, version: ModelVersion) -> None:
     require(can_manage(actor, model))
     gate.enforce(Change(ChangeKind.DELETE_VERSION, actor, model, version, leaving=held_targets(version)))
     version.deleted_at = now()
-    version.save(update_fields=["deleted_at"])
+    save(version, "deleted_at")
     Alias.objects.filter(version=version).delete()
     end_holdings(version=version)
     refresh_latest(model, {version.current_stage})
     model.aliases = {alias: number for alias, number in model.aliases.items() if number != version.version}
     model.last_updated_timestamp = now_ms()
-    model.save(update_fields=["aliases", "last_updated_timestamp"])
+    save(model, "aliases", "last_updated_timestamp")
     record(VersionDeleted(model_name=model.name, version=version.version), actor=actor)

@@ -94,7 +94,6 @@ def test_conditions_are_joined_by_and_in_any_case() -> None:
         "\"name\" = 'a'",
         "name IN ()",
         "name IN 'a'",
-        "name IN ('a',)",
         "name IN ('a' 'b')",
         "name IN (1)",
         "name IN ('a'",

@@ -14,14 +14,16 @@ from django.conf import settings
 from django.db import transaction
 from kombu.exceptions import OperationalError
 from pytest_django import DjangoCaptureOnCommitCallbacks
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 from accounts.models import User
 from approvals import events as of_approvals
 from core import jobs
 from notifications import events
-from notifications.events import Announcement, ChannelTested, record
+from notifications.events import DRAIN, Announcement, ChannelTested, record
 from notifications.fanout import HOUSEKEEPING, TOLD
 from notifications.models import Event
+from notifications.tasks import drain
 from registry import events as of_registry
 
 DOCS = Path(settings.BASE_DIR, "docs", "events.md").read_text()
@@ -96,13 +98,44 @@ def test_a_dead_broker_is_not_the_users_trouble(
 
 def test_a_broker_that_is_back_is_used_again(broker: list[str], db: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(jobs._broker, "dead_until", time.monotonic() + 60)
-    jobs._send("notifications.tasks.drain", ())
+    jobs._send(DRAIN, ())
     assert broker == []
 
     monkeypatch.setitem(jobs._broker, "dead_until", time.monotonic() - 0.001)
-    jobs._send("notifications.tasks.drain", ())
+    jobs._send(DRAIN, ())
 
-    assert broker == ["notifications.tasks.drain"]
+    assert broker == [DRAIN]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_many_changes_wake_the_fan_out_once_until_it_has_looked(broker: list[str]) -> None:
+    def happen() -> None:
+        with transaction.atomic():
+            record(ChannelTested(channel="ops"), actor=None)
+
+    happen(), happen(), happen()
+    assert broker == [DRAIN]
+
+    drain()  # what is committed from here on, it may not have seen
+    happen(), happen()
+
+    assert broker == [DRAIN, DRAIN]
+    assert Event.objects.filter(fanned_out_at=None).count() == 2
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_dead_cache_costs_nothing_but_wake_ups(broker: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_args: object, **_more: object) -> None:
+        raise RedisConnectionError("no cache")
+
+    monkeypatch.setattr(jobs.cache, "add", refuse)
+    monkeypatch.setattr(jobs.cache, "delete", refuse)
+    with transaction.atomic():
+        record(ChannelTested(channel="ops"), actor=None)
+    drain()
+
+    assert broker == [DRAIN]
+    assert not Event.objects.filter(fanned_out_at=None).exists()
 
 
 # -- docs/events.md ----------------------------------------------------------------------------------------------------

@@ -14,9 +14,10 @@ from django.test.utils import CaptureQueriesContext
 from pytest_django import DjangoCaptureOnCommitCallbacks, Settings
 
 from accounts.models import User
+from core.blobs import CHUNK
 from core.errors import Conflict, Invalid, NotFound, NotPermitted
 from registry import artifacts
-from registry.artifacts import CHUNK, Entry, Place, clean_path, parse_path
+from registry.artifacts import Entry, Place, clean_path, parse_path
 from registry.models import ArtifactFile, ModelVersion
 from tests.factories import make_files, make_logged_model, make_run, make_user, make_version
 from tracking.models import Lifecycle, Run
@@ -40,7 +41,7 @@ def blobs(tmp_path: Path, settings: Settings) -> Iterator[Path]:
     """A storage of this test's own."""
     storages = {**settings.STORAGES}
     storages["default"] = {
-        "BACKEND": "django.core.files.storage.FileSystemStorage",
+        "BACKEND": "core.blobs.local.LocalBlobs",
         "OPTIONS": {"location": str(tmp_path)},
     }
     settings.STORAGES = storages
@@ -58,7 +59,7 @@ def put(actor: User, owner: str, path: str, content: bytes = b"bytes", *, length
 
 
 def content_of(file: ArtifactFile) -> bytes:
-    return b"".join(artifacts.read_chunks(artifacts.open_file(file), file.size))
+    return b"".join(artifacts.open_file(file))
 
 
 # -- Paths -------------------------------------------------------------------------------------------------------------
@@ -71,6 +72,8 @@ def content_of(file: ArtifactFile) -> bytes:
         (f"12/{RUN}/artifacts", Place(RUN, "")),
         (f"0/models/{MODEL}/artifacts/a b/ü.txt", Place(MODEL, "a b/ü.txt")),
         (f"0/{RUN}/artifacts/a%b", Place(RUN, "a%b")),
+        (f"0/{RUN}/artifacts/images/dog%step%100%0a5c", Place(RUN, "images/dog%step%100%0a5c")),
+        (f"0/{RUN}/artifacts/images/dog%5c%00.png", Place(RUN, "images/dog%5c%00.png")),
         (f"0/{RUN}/artifacts/..a/b..c/...", Place(RUN, "..a/b..c/...")),
         (f"0/{RUN}/artifacts/what?.txt", Place(RUN, "what?.txt")),
     ],
@@ -111,9 +114,8 @@ HOSTILE = [
     "%25252e%25252e/x",
     "%2fetc",
     "a%2f%2fb",
-    "a%5cb",
-    "a%00b",
-    "a%0ab",
+    "a%5c..%5cb",
+    "%5cetc",
     "a%2523b",
     "%43:x",
     "file%3ax",
@@ -181,7 +183,7 @@ def test_memory_holds_one_chunk_at_a_time(mira: User, run: Run) -> None:
     file = artifacts.store(actor=mira, place=Place(run.run_id, "big"), stream=stream, length=20 * CHUNK)
 
     assert (file.size, stream.largest) == (20 * CHUNK, CHUNK)
-    assert max(len(chunk) for chunk in artifacts.read_chunks(artifacts.open_file(file), file.size)) == CHUNK
+    assert max(len(chunk) for chunk in artifacts.open_file(file)) == CHUNK
 
 
 def test_a_new_upload_replaces_the_old(

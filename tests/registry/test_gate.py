@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from django.apps import apps
 from django.db import transaction
+from pytest_django import Settings
 
 from accounts.models import User
 from notifications.models import Event
@@ -69,13 +70,21 @@ WRITES: dict[str, tuple[ChangeKind, Write]] = {
         ChangeKind.DELETE_ALIAS,
         lambda actor, v: services.delete_alias(actor=actor, model=v.model, alias="champion"),
     ),
+    "read_run_again": (ChangeKind.READ_RUN, lambda actor, v: services.read_run_again(actor=actor, version=v)),
 }
 
 
 @pytest.fixture
-def version(db: None) -> ModelVersion:
+def version(db: None, settings: Settings) -> ModelVersion:
+    """It holds all that a write may take away, and its run lies on another tracking server."""
+    settings.EXTERNAL_TRACKING_URI = "http://127.0.0.1:9"
     return make_version(
-        make_model("churn", tags={"tier": "critical"}), stage="Staging", aliases=["champion"], tags={"a": "1"}
+        make_model("churn", tags={"tier": "critical"}),
+        stage="Staging",
+        aliases=["champion"],
+        tags={"a": "1"},
+        run_id="f" * 32,
+        files={},
     )
 
 

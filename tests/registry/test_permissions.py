@@ -51,7 +51,7 @@ def test_a_grant_on_a_glob_shows_the_models_that_it_reaches() -> None:
     accounts.grant(actor=None, level=Level.READ, user=dkim, pattern="churn-*")
 
     assert names(dkim) == ["churn-[a]", "churn-eu", "churn-us"]
-    assert {version.model__name for version in search_versions(dkim).rows} == {"churn-[a]", "churn-eu", "churn-us"}
+    assert {version.name for version in search_versions(dkim).rows} == {"churn-[a]", "churn-eu", "churn-us"}
 
 
 @pytest.mark.usefixtures("closed_house")

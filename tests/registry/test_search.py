@@ -25,7 +25,7 @@ def models(user: User, filter_text: str = "", **options: Any) -> list[str]:
 
 def versions(user: User, filter_text: str = "", **options: Any) -> list[tuple[str, int]]:
     page = search_versions(user, filter_text=filter_text, **options)
-    return [(version.model__name, version.version) for version in page.rows]
+    return [(version.name, version.version) for version in page.rows]
 
 
 @pytest.fixture
@@ -222,7 +222,7 @@ def test_pages_put_together_are_the_whole(reader: User, order_by: tuple[str, ...
     found, token, pages = [], "", 0
     while pages == 0 or token:
         page = search_versions(reader, order_by=order_by, limit=limit, page_token=token)
-        found += [(version.model__name, version.version) for version in page.rows]
+        found += [(version.name, version.version) for version in page.rows]
         token, pages = page.next_page_token, pages + 1
         assert pages <= 5
 
@@ -311,5 +311,5 @@ def test_a_search_of_versions_is_one_statement_whatever_it_finds(reader: User, d
 
     with django_assert_num_queries(1) as context:
         page = search_versions(reader, filter_text="tags.a = '1'")
-        assert [(v.model__name, v.user__username, v.tags) for v in page.rows]
+        assert [(v.name, v.username, v.tags) for v in page.rows]
     assert isinstance(context, CaptureQueriesContext) and len(page.rows) == 9

@@ -167,6 +167,21 @@ def test_remote_stores_of_the_list_are_recorded_as_given(editor: User, uri: str)
     assert (found.source, found.storage_location, found.run_id, found.owner) == (uri, uri, "unknown-run", "")
 
 
+@pytest.mark.parametrize("run_id", ["run_id", "run_id_1"])
+def test_a_run_that_nobody_here_knows_is_kept_as_given(editor: User, run_id: str) -> None:
+    """As MLflow's servers do: 3.18 where both names are the same, 3.6 where they are not."""
+    found = resolve_source(editor, "runs:/run_id/model", run_id=run_id)
+
+    assert (found.source, found.storage_location, found.run_id) == ("runs:/run_id/model", "runs:/run_id/model", run_id)
+    assert (found.owner, found.folder) == ("", "")
+
+
+@pytest.mark.parametrize(("named", "given"), [(RUN, "run_id"), ("run_id", RUN), ("run_id", ""), ("", "run_id")])
+def test_a_known_run_is_never_mixed_with_another(editor: User, run: Run, named: str, given: str) -> None:
+    with pytest.raises(Invalid, match="run_id"):
+        resolve_source(editor, f"runs:/{named}/model", run_id=given)
+
+
 def test_the_list_is_the_operator_s(editor: User, settings: Settings) -> None:
     settings.ALLOWED_SOURCE_SCHEMES = ["gs"]
 

@@ -57,10 +57,30 @@ def test_a_name_is_given_once_even_after_deleting(mira: User, stage: str) -> Non
     assert services.create_experiment(actor=mira, name="Churn").name == "Churn"
 
 
-@pytest.mark.parametrize("experiment_id", ["", "1 ", "-1", "²", "٣", "1.0", "9" * 18, "9" * 400, "x", "0; --", "999"])
+@pytest.mark.parametrize("experiment_id", ["-1", "9" * 18, "9" * 400, "999"])
 def test_an_unknown_id_is_not_found(experiment_id: str) -> None:
     with pytest.raises(NotFound, match="No Experiment with id="):
         services.get_experiment(experiment_id)
+
+
+@pytest.mark.parametrize("experiment_id", ["", "1 ", "²", "٣", "1.0", "x", "0; --"])
+def test_what_is_not_a_number_is_no_id(experiment_id: str) -> None:
+    with pytest.raises(Invalid, match="must be a valid integer"):
+        services.get_experiment(experiment_id)
+
+
+def test_a_deleted_experiment_is_only_read_and_restored(mira: User) -> None:
+    experiment_id = str(services.create_experiment(actor=mira, name="churn", tags={"team": "risk"}).pk)
+    services.set_lifecycle(actor=mira, experiment_id=experiment_id, stage=Lifecycle.DELETED)
+
+    with pytest.raises(Invalid, match="must be in the 'active' state"):
+        services.rename_experiment(actor=mira, experiment_id=experiment_id, name="attrition")
+    with pytest.raises(Invalid, match="must be in the 'active' state"):
+        services.set_experiment_tag(actor=mira, experiment_id=experiment_id, key="team", value="growth")
+    with pytest.raises(Invalid, match="must be in the 'active' state"):
+        services.delete_experiment_tag(actor=mira, experiment_id=experiment_id, key="team")
+
+    assert services.get_experiment(experiment_id).tags == {"team": "risk"}
 
 
 def test_renaming(mira: User) -> None:

@@ -63,7 +63,7 @@ def names(experiment: Experiment | None, filter_text: str = "", **options: Any) 
         ("metrics.auc >= 0.8", "ba"),
         ("metric.auc < 1e300", "ba"),
         ("metrics.auc = 0.8", "b"),
-        ("metrics.auc != 0.8", "a"),
+        ("metrics.auc != 0.8", "ca"),
         ("metrics.auc > -5", "ba"),
         ("metrics.`top.5` = 1", "a"),
         ("metrics.top.5 = 1", "a"),
@@ -88,6 +88,8 @@ def names(experiment: Experiment | None, filter_text: str = "", **options: Any) 
         ("status != 'FAILED'", "ca"),
         ("attribute.run_name ILIKE 'A'", "a"),
         ("run_name LIKE '_'", "cba"),
+        ("`Run name` = 'a'", "a"),
+        ("attributes.`run name` = 'a'", "a"),
         ("user_id = 'mira'", "a"),
         ("start_time > 1000", "cb"),
         ("attributes.start_time <= 2000 and start_time != 1000", "b"),
@@ -115,6 +117,7 @@ def test_conditions_on_ids_and_places(experiment: Experiment, runs: dict[str, Ru
 
     assert names(experiment, f"run_id = '{a}'") == "a"
     assert names(experiment, f"run_id IN ('{a}', '{b}')") == "ba"
+    assert names(experiment, f"run_id IN {(a,)}") == "a"
     assert names(experiment, f"attributes.run_id NOT IN ('{a}', '{b}')") == "c"
     assert names(experiment, f"artifact_uri = '{uri}'") == "a"
     assert names(experiment, f"artifact_uri LIKE '%{b}%'") == "b"
@@ -197,10 +200,13 @@ def test_only_the_experiments_named_are_searched(experiment: Experiment, runs: d
 
     assert names(experiment) == "cba"
     assert names(None) == ""
-    for odd in ("99", "x", "²", "-1", "", "9" * 30):
+    for odd in ("99", "-1", "9" * 30):
         assert (
             search.search_runs([odd], filter_text="", view_type="ALL", order_by=[], limit=5, page_token="").rows == []
         )
+    for bad in ("x", "²", ""):
+        with pytest.raises(Invalid, match="must be a valid integer"):
+            search.search_runs([bad], filter_text="", view_type="ALL", order_by=[], limit=5, page_token="")
     many = [str(n) for n in range(search.MAX_EXPERIMENTS + 1)]
     with pytest.raises(Invalid):
         search.search_runs(many, filter_text="", view_type="ALL", order_by=[], limit=5, page_token="")
@@ -212,25 +218,39 @@ def test_deleted_runs_are_found_when_asked_for(experiment: Experiment, runs: dic
     assert [names(experiment, view_type=view) for view in search.VIEW_TYPES] == ["ca", "b", "cba"]
 
 
-def test_pages_hold_every_run_once(experiment: Experiment, runs: dict[str, Run]) -> None:
+@pytest.mark.parametrize(
+    "order_by", [[], ["start_time DESC"], ["attributes.created desc"], ["metrics.auc"], ["start_time"]]
+)
+def test_pages_hold_every_run_once(experiment: Experiment, runs: dict[str, Run], order_by: list[str]) -> None:
+    Run.objects.update(start_time=1000)  # the ids decide
+    asked: dict[str, Any] = {"filter_text": "", "view_type": "ALL", "order_by": order_by}
+    whole = search.search_runs([str(experiment.pk)], **asked, limit=5, page_token="").rows
     token, found = "", []
     for _ in range(3):
-        page = search.search_runs(
-            [str(experiment.pk)], filter_text="", view_type="ALL", order_by=["metrics.auc"], limit=1, page_token=token
-        )
-        found += [run.run_name for run in page.rows]
+        page = search.search_runs([str(experiment.pk)], **asked, limit=1, page_token=token)
+        found += page.rows
         token = page.next_page_token
 
-    assert (found, token) == (["b", "a", "c"], "")
+    assert (found, token) == (whole, "") and len(found) == 3
 
 
-@pytest.mark.parametrize("position", [-1, 1.5, True, "5", [1], {"offset": 1}, 2**63, None])
-def test_a_foreign_page_token_is_refused(experiment: Experiment, position: object) -> None:
-    if position is None:
-        assert search.read_offset(encode_page_token(None)) == 0
-        return
+def test_a_run_that_starts_meanwhile_moves_no_page(experiment: Experiment, runs: dict[str, Run]) -> None:
+    asked: dict[str, Any] = {"filter_text": "", "view_type": "ALL", "order_by": [], "limit": 2}
+    first = search.search_runs([str(experiment.pk)], **asked, page_token="")
+    make_run(experiment=experiment, run_name="new")
+
+    second = search.search_runs([str(experiment.pk)], **asked, page_token=first.next_page_token)
+
+    assert [run.run_name for run in first.rows + second.rows] == ["c", "b", "a"]
+
+
+@pytest.mark.parametrize(
+    "position", [-1, "5", [1], [1, 2], ["1", "a"], [2**63, "a"], [True, "a"], [1, "\x00"], {"a": 1}]
+)
+@pytest.mark.parametrize("order_by", [[], ["metrics.auc"]])
+def test_a_foreign_page_token_is_refused(experiment: Experiment, order_by: list[str], position: object) -> None:
     with pytest.raises(Invalid, match="page token"):
-        names(experiment, page_token=encode_page_token(position))
+        names(experiment, order_by=order_by, page_token=encode_page_token(position))
 
 
 def test_a_search_is_one_statement(experiment: Experiment, runs: dict[str, Run]) -> None:
@@ -242,6 +262,16 @@ def test_a_search_is_one_statement(experiment: Experiment, runs: dict[str, Run])
         )
 
     assert len(captured) == 1
+
+
+def test_datasets_of_experiments(experiment: Experiment, runs: dict[str, Run]) -> None:
+    RunDataset.objects.create(run=runs["c"], name="test.csv", digest="d2", tags={})
+
+    found = search.datasets_of_experiments([str(experiment.pk), "99"])
+
+    assert [(summary.name, summary.digest, summary.context) for summary in found] == [
+        ("test.csv", "d2", None), ("test.csv", "d3", "testing"), ("train.csv", "d1", "training"),
+    ]  # fmt: skip
 
 
 # -- Experiments -------------------------------------------------------------------------------------------------------
@@ -317,6 +347,8 @@ def source() -> Run:
         ("name = 'a'", "a"),
         ("name IN ('a', 'c')", "ca"),
         ("status = 'READY'", "ca"),
+        ("status IN ('PENDING', 'FAILED')", "b"),
+        ("params.lr IN ('1', '2')", "a"),
         ("attributes.status != 'READY'", "b"),
         ("model_type = 'agent'", "b"),
         ("creation_timestamp > 1000", "cb"),
@@ -336,12 +368,30 @@ def test_a_condition_on_a_metric_may_name_datasets(source: Run) -> None:
     assert models(source, "metrics.auc > 0.7", datasets=[("test", ""), ("train", "")]) == ["b"]
 
 
+def test_datasets_alone_find_what_was_measured_on_them(source: Run) -> None:
+    assert models(source, datasets=[("test", "test-1")]) == models(source, datasets=[("train", "")]) == ["b"]
+    assert models(source, "name = 'a'", datasets=[("test", "")]) == models(source, datasets=[("test", "x")]) == []
+
+
+@pytest.mark.parametrize(
+    "filter_text", ["status = 'UPLOAD_FAILED'", "status LIKE 'R%'", "status = 5", "status IS NULL"]
+)
+def test_bad_conditions_on_a_status_are_refused(source: Run, filter_text: str) -> None:
+    with pytest.raises(Invalid, match="status"):
+        models(source, filter_text)
+
+
 def test_order_of_logged_models(source: Run) -> None:
     assert models(source, order_by=[ModelOrder("name")]) == ["a", "b", "c"]
     assert models(source, order_by=[ModelOrder("metrics.auc", ascending=False)]) == ["b", "a", "c"]
     assert models(source, order_by=[ModelOrder("metrics.auc", dataset_name="test")]) == ["b", "c", "a"]
     assert models(source, order_by=[ModelOrder("creation_timestamp")]) == ["a", "b", "c"]
-    for bad in ([ModelOrder("stage")], [ModelOrder("name"), ModelOrder("name", ascending=False)], [ModelOrder("")]):
+    for bad in (
+        [ModelOrder("stage")],
+        [ModelOrder("params.lr")],
+        [ModelOrder("name"), ModelOrder("name", ascending=False)],
+        [ModelOrder("")],
+    ):
         with pytest.raises(Invalid):
             models(source, order_by=bad)
 

@@ -15,6 +15,7 @@ from django.db.models import Model
 from django.http import HttpResponse
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
+from pytest_django import Settings
 
 from accounts.models import Level, Team, User
 from accounts.services import grant
@@ -114,7 +115,8 @@ TAKES = {
 
 
 @pytest.fixture
-def world(db: None, mira: User, sam: User, admin: User, risk: Team) -> World:
+def world(db: None, mira: User, sam: User, admin: User, risk: Team, settings: Settings) -> World:
+    settings.EXTERNAL_TRACKING_URI = "https://mlflow.example.com"  # for a run elsewhere; nobody asks it here
     files = {"evil.html": EVIL.encode(), "evil.svg": EVIL.encode()}
     run = make_run(user=mira, metrics={"accuracy": 0.9}, params={"evil": EVIL}, tags={"evil": EVIL})
     Experiment.objects.filter(pk=run.experiment_id).update(tags={"evil": EVIL})
@@ -126,6 +128,7 @@ def world(db: None, mira: User, sam: User, admin: User, risk: Team) -> World:
     model = make_model("churn-predictor", user=mira, description=EVIL, tags={"evil": EVIL})
     make_version(model, stage="Production", aliases=["champion"], user=mira, files=files)
     version = make_version(model, user=mira, run=run, files=files, tags={"evil": EVIL}, description=EVIL)
+    outside = make_version(model, user=mira, files={}, run_id="f" * 32)
     policy = approvals.publish_policy(actor=admin, text=POLICY).policy
     production = Target(TargetKind.STAGE, "Production")
     request = approvals.open_request(actor=mira, version=version, target=production, comment=EVIL)
@@ -139,6 +142,7 @@ def world(db: None, mira: User, sam: User, admin: User, risk: Team) -> World:
     return World(
         samples={
             "policies/": {"name": policy.name},
+            "read-run/": {"number": outside.version},
             "teams/": {"name": risk.name, "username": sam.username},
             "requests/": {"pk": request.pk},
             "tokens/": {"pk": token.pk},

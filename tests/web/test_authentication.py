@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import pytest
 from django.test import Client
+from pytest_django import Settings
 
 from accounts import services
 from accounts.models import SignInLink, User
@@ -75,6 +76,36 @@ def test_guessing_passwords_is_stopped(mira_with_password: User) -> None:
     answer = Client(headers=basic("mira", PASSWORD)).get("/api/v1/me/")
     assert answer.status_code == 401
     assert "Too many" in answer.json()["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("behind_proxy", "forwarded", "source"),
+    [
+        (True, "203.0.113.9", "203.0.113.9"),
+        (True, "1.2.3.4, 203.0.113.9", "203.0.113.9"),  # a stranger may write what stands before the last
+        (True, "2001:DB8::1", "2001:db8::1"),
+        (True, "nonsense", "127.0.0.1"),
+        (True, "", "127.0.0.1"),
+        (False, "203.0.113.9", "127.0.0.1"),
+    ],
+)
+def test_the_source_of_a_request_is_what_the_own_proxy_saw(
+    settings: Settings, caplog: pytest.LogCaptureFixture, behind_proxy: bool, forwarded: str, source: str
+) -> None:
+    settings.BEHIND_PROXY = behind_proxy
+
+    Client(headers={"x-forwarded-for": forwarded}).get("/api/v1/me/")
+
+    assert f"'ip': '{source}'" in caplog.text
+
+
+def test_guesses_from_one_place_stop_nobody_at_another(mira_with_password: User, settings: Settings) -> None:
+    settings.BEHIND_PROXY = True
+    for _ in range(FAILURES_ALLOWED):
+        assert me(basic("mira", "guess") | {"x-forwarded-for": "203.0.113.9"})[0] == 401
+
+    assert me(basic("mira", PASSWORD) | {"x-forwarded-for": "203.0.113.9"})[0] == 401
+    assert me(basic("mira", PASSWORD) | {"x-forwarded-for": "198.51.100.7"})[0] == 200
 
 
 def test_a_person_without_a_password_has_none_to_guess(mira: User) -> None:

@@ -18,8 +18,17 @@ MAX_NAME = 500
 MAX_TAG_VALUE = 20_000
 
 
+def check_experiment_id(experiment_id: str) -> None:
+    if not re.fullmatch("-?[0-9]+", experiment_id):
+        raise Invalid(
+            f"Invalid experiment ID '{experiment_id[:60]}'. Experiment ID must be a valid integer.",
+            field="experiment_id",
+        )
+
+
 def get_experiment(experiment_id: str) -> Experiment:
-    """By the id that clients send. Raises NotFound with MLflow's text."""
+    """By the id that clients send. Raises Invalid and NotFound with MLflow's texts."""
+    check_experiment_id(experiment_id)
     experiment = None
     if re.fullmatch("[0-9]{1,18}", experiment_id):
         experiment = Experiment.objects.select_related("user").filter(pk=int(experiment_id)).first()
@@ -28,14 +37,17 @@ def get_experiment(experiment_id: str) -> Experiment:
     return experiment
 
 
-def active_experiment(experiment_id: str) -> Experiment:
-    experiment = get_experiment(experiment_id)
+def _require_active(experiment: Experiment) -> Experiment:
     if experiment.lifecycle_stage != Lifecycle.ACTIVE:
         raise Invalid(
             f"The experiment {experiment.pk} must be in the 'active' state. "
             f"Current state is {experiment.lifecycle_stage}."
         )
     return experiment
+
+
+def active_experiment(experiment_id: str) -> Experiment:
+    return _require_active(get_experiment(experiment_id))
 
 
 def _check_name(name: str) -> str:
@@ -86,7 +98,7 @@ def _locked(experiment_id: str, actor: User) -> Experiment:
 
 @transaction.atomic
 def rename_experiment(*, actor: User, experiment_id: str, name: str) -> Experiment:
-    experiment = _locked(experiment_id, actor)
+    experiment = _require_active(_locked(experiment_id, actor))
     _check_name(name)
     experiment.name, experiment.last_update_time = name, now_ms()
     try:
@@ -117,14 +129,14 @@ def _check_tag(key: str, value: str) -> None:
 @transaction.atomic
 def set_experiment_tag(*, actor: User, experiment_id: str, key: str, value: str) -> None:
     _check_tag(key, value)
-    experiment = _locked(experiment_id, actor)
+    experiment = _require_active(_locked(experiment_id, actor))
     experiment.tags[key] = value
     experiment.save(update_fields=["tags"])
 
 
 @transaction.atomic
 def delete_experiment_tag(*, actor: User, experiment_id: str, key: str) -> None:
-    experiment = _locked(experiment_id, actor)
+    experiment = _require_active(_locked(experiment_id, actor))
     if key not in experiment.tags:
         raise NotFound(f"No tag with name: {key[:250]} in experiment with id {experiment_id}")
     del experiment.tags[key]

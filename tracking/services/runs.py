@@ -198,9 +198,11 @@ def _merge_params(run: Run, params: Iterable[tuple[str, str]]) -> None:
 
 
 def _merge_tags(run: Run, tags: dict[str, str]) -> None:
+    """An empty name leaves the name that there is."""
+    name = tags.get(RUN_NAME_TAG, "")[:250] or run.run_name
     run.tags.update(tags)
-    if tags.get(RUN_NAME_TAG):
-        run.run_name = run.tags[RUN_NAME_TAG] = tags[RUN_NAME_TAG][:250]
+    if RUN_NAME_TAG in tags:
+        run.run_name = run.tags[RUN_NAME_TAG] = name
 
 
 def stored_value(value: float) -> float:

@@ -17,6 +17,7 @@ urlpatterns = [
     path("models/<str:name>/versions/<int:number>/", versions.Version.as_view()),
     path("models/<str:name>/versions/<int:number>/tags/", versions.VersionTags.as_view()),
     path("models/<str:name>/versions/<int:number>/move/", versions.VersionMove.as_view()),
+    path("models/<str:name>/versions/<int:number>/read-run/", versions.VersionReadRun.as_view()),
     path("requests/", requests.Requests.as_view()),
     path("requests/<int:pk>/", requests.RequestDetail.as_view()),
     path("requests/<int:pk>/reviews/", requests.RequestReviews.as_view()),

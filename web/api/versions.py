@@ -10,8 +10,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from registry import services
-from registry.models import Evidence, ModelVersion, Stage
-from registry.queries import get_model, get_version
+from registry.models import Evidence, ModelVersion, RunReading, Stage
+from registry.queries import get_model, get_version, reading_of
 from web.api.endpoint import Endpoint, Input, PageInput, page_of, page_response, paged, read, user_of
 from web.api.models import DescriptionInput, TagInput, TagKeyInput
 from web.gated import gated
@@ -77,6 +77,19 @@ class EvidenceOutput(serializers.Serializer):
     datasets = serializers.ListField(child=serializers.DictField())
     commit = serializers.CharField()
     signature = serializers.DictField(allow_null=True)
+    origin = serializers.DictField(allow_null=True, help_text="{server}: where it was read from; null when it is ours.")
+
+
+class RunReadingOutput(serializers.Serializer):
+    """The run lies on another tracking server: when it was read from there, or why not yet."""
+
+    state = serializers.ChoiceField(choices=RunReading.State.choices)
+    server = serializers.CharField()
+    reason = serializers.CharField(help_text="What the last try said; of a run that was read, what is missing.")
+    attempts = serializers.IntegerField()
+    asked_at = serializers.DateTimeField()
+    read_at = serializers.DateTimeField(allow_null=True)
+    next_attempt_at = serializers.DateTimeField()
 
 
 class FileOutput(serializers.Serializer):
@@ -87,18 +100,20 @@ class FileOutput(serializers.Serializer):
 
 class VersionDetailOutput(VersionOutput):
     evidence = EvidenceOutput(allow_null=True, help_text="What was last known of it; decisions are made on this.")
+    run_reading = RunReadingOutput(allow_null=True, help_text="Where its run lies on another tracking server.")
     files = FileOutput(many=True, help_text=f"The first {MAX_FILES}, by path.")
 
 
-EVIDENCE_PARTS = ("run", "params", "metrics", "tags", "datasets", "commit", "signature")
+EVIDENCE_PARTS = ("run", "params", "metrics", "tags", "datasets", "commit", "signature", "origin")
 
 
 def detail(version: ModelVersion, *, status: int = 200) -> Response:
-    evidence = version.evidence
+    evidence, reading = version.evidence, reading_of(version)
     files = evidence.data.get("files", [])[:MAX_FILES] if evidence else []
     shown: dict[str, Any] = {
         **VersionOutput(version).data,
         "evidence": shown_evidence(evidence) if evidence else None,
+        "run_reading": RunReadingOutput(reading).data if reading else None,
         "files": [{"path": path, "size": size, "sha256": sha256} for path, size, sha256 in files],
     }
     return Response(shown, status=status)
@@ -178,4 +193,13 @@ class VersionMove(Endpoint):
             stage=Stage(asked["stage"]),
             archive_existing=asked["archive_existing"],
         )
+        return detail(get_version(user_of(request), name, number))
+
+
+class VersionReadRun(Endpoint):
+    @extend_schema(request=None, responses=VersionDetailOutput)
+    def post(self, request: Request, name: str, number: int) -> Response:
+        """Have the run of the version read from the other tracking server, again or for the first time."""
+        version = get_version(user_of(request), name, number)
+        services.read_run_again(actor=user_of(request), version=version)
         return detail(get_version(user_of(request), name, number))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from core.errors import NotFound
+from core.errors import Invalid, NotFound
 from tracking.models import Experiment, Lifecycle
-from tracking.search import VIEW_TYPES, search_experiments
+from tracking.search import VIEW_TYPES, datasets_of_experiments, search_experiments
 from tracking.services import experiments as services
 from web.mlflow import messages
 from web.mlflow.endpoint import endpoint
@@ -14,6 +14,7 @@ from web.mlflow.params import Params
 from web.signed_in import SignedInRequest
 
 MAX_SEARCH = 50_000
+MAX_DATASET_EXPERIMENTS = 20
 
 
 @endpoint("POST")
@@ -104,3 +105,18 @@ def search(request: SignedInRequest, params: Params) -> dict[str, Any]:
     if page.next_page_token:
         answer["next_page_token"] = page.next_page_token
     return answer
+
+
+@endpoint("POST", only_reads=True)
+def search_datasets(request: SignedInRequest, params: Params) -> dict[str, Any]:
+    experiment_ids = params.strings("experiment_ids")
+    if not experiment_ids:
+        raise Invalid("SearchDatasets request must specify at least one experiment_id.", field="experiment_ids")
+    if len(experiment_ids) > MAX_DATASET_EXPERIMENTS:
+        raise Invalid(
+            f"SearchDatasets request cannot specify more than {MAX_DATASET_EXPERIMENTS} experiment_ids. "
+            f"Received {len(experiment_ids)} experiment_ids.",
+            field="experiment_ids",
+        )
+    found = datasets_of_experiments(experiment_ids)
+    return {"dataset_summaries": [messages.dataset_summary(summary) for summary in found]} if found else {}

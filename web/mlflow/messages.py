@@ -8,8 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from registry.models import LatestVersion, ModelVersion, RegisteredModel
+from registry.models import ModelVersion, RegisteredModel
+from registry.search import FoundVersion
 from tracking.models import Experiment, LoggedModel, MetricPoint, Run, RunDataset
+from tracking.search import DatasetSummary
 
 Message = dict[str, Any]
 
@@ -21,8 +23,16 @@ def tags(pairs: dict[str, str]) -> list[Message]:
 # -- Registry ----------------------------------------------------------------------------------------------------------
 
 
-def registered_model(model: RegisteredModel, latest: Iterable[LatestVersion]) -> Message:
-    """``latest`` are the model's rows with their versions; entries carry tags but never aliases."""
+def registered_model(model: RegisteredModel, latest: Iterable[ModelVersion]) -> Message:
+    """The entries of ``latest_versions`` carry tags but never aliases."""
+    return _model(model, [model_version(version, model, with_aliases=False) for version in latest])
+
+
+def found_model(model: RegisteredModel, latest: Iterable[FoundVersion]) -> Message:
+    return _model(model, [found_version(version) for version in latest])
+
+
+def _model(model: RegisteredModel, latest: list[Message]) -> Message:
     message: Message = {
         "name": model.name,
         "creation_timestamp": model.creation_timestamp,
@@ -30,9 +40,8 @@ def registered_model(model: RegisteredModel, latest: Iterable[LatestVersion]) ->
     }
     if model.description:
         message["description"] = model.description
-    versions = [model_version(row.version, model, with_aliases=False) for row in latest]
-    if versions:
-        message["latest_versions"] = versions
+    if latest:
+        message["latest_versions"] = latest
     if model.tags:
         message["tags"] = tags(model.tags)
     if model.aliases:
@@ -47,12 +56,12 @@ def model_version(version: ModelVersion, model: RegisteredModel, *, with_aliases
     return message
 
 
-def found_version(row: Any) -> Message:
+def found_version(row: FoundVersion) -> Message:
     """A row of a search of versions: it carries no aliases."""
-    return _version(row, row.model__name, row.user__username)
+    return _version(row, row.name, row.username)
 
 
-def _version(row: Any, name: str, username: str) -> Message:
+def _version(row: ModelVersion | FoundVersion, name: str, username: str | None) -> Message:
     message: Message = {
         "name": name,
         "version": str(row.version),
@@ -95,6 +104,10 @@ def experiment(row: Experiment) -> Message:
 
 def artifact_uri(run: Run) -> str:
     return f"mlflow-artifacts:/{run.experiment_id}/{run.run_id}/artifacts"
+
+
+def artifact_uri_of_model(model: LoggedModel) -> str:
+    return f"mlflow-artifacts:/{model.experiment_id}/models/{model.model_id}/artifacts"
 
 
 def run_info(run: Run) -> Message:
@@ -148,7 +161,16 @@ def dataset_input(dataset: RunDataset) -> Message:
         fields["schema"] = dataset.schema
     if "profile" not in dataset.get_deferred_fields() and dataset.profile:
         fields["profile"] = dataset.profile
-    return {"tags": tags(dataset.tags), "dataset": fields}
+    return {"tags": tags(dataset.tags), "dataset": fields} if dataset.tags else {"dataset": fields}
+
+
+def dataset_summary(summary: DatasetSummary) -> Message:
+    message = {
+        "experiment_id": str(summary.experiment_id),
+        "name": summary.name,
+        "digest": summary.digest,
+    }
+    return message if summary.context is None else {**message, "context": summary.context}
 
 
 def metric_point(point: MetricPoint) -> Message:
@@ -160,6 +182,10 @@ def metric_point(point: MetricPoint) -> Message:
     }
 
 
+def metric_point_of_run(point: MetricPoint) -> Message:
+    return {**metric_point(point), "run_id": point.run_id}
+
+
 def logged_model(model: LoggedModel) -> Message:
     info: Message = {
         "model_id": model.model_id,
@@ -167,7 +193,7 @@ def logged_model(model: LoggedModel) -> Message:
         "name": model.name,
         "creation_timestamp_ms": model.creation_timestamp,
         "last_updated_timestamp_ms": model.last_updated_timestamp,
-        "artifact_uri": f"mlflow-artifacts:/{model.experiment_id}/models/{model.model_id}/artifacts",
+        "artifact_uri": artifact_uri_of_model(model),
         "status": model.status,
         "model_type": model.model_type,
         "source_run_id": model.source_run_id,

@@ -2,35 +2,23 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from typing import Any
 
 from registry import services
-from registry.models import LatestVersion, RegisteredModel, Stage
-from registry.queries import canonical_stage, get_model, get_version, get_version_by_alias
-from registry.search import search_models
+from registry.models import RegisteredModel, Stage
+from registry.queries import canonical_stage, get_model, get_version, get_version_by_alias, latest_versions
+from registry.search import latest_of, search_models
 from web.gated import gated
 from web.mlflow.endpoint import by_method, endpoint
-from web.mlflow.messages import Message, model_version, registered_model
+from web.mlflow.messages import Message, found_model, model_version, registered_model
 from web.mlflow.params import Params
 from web.signed_in import SignedInRequest
 
 MAX_SEARCH = 1000
-STAGE_ORDER = (Stage.NONE, Stage.STAGING, Stage.PRODUCTION, Stage.ARCHIVED)
-
-
-def _latest(*models: RegisteredModel) -> dict[int, list[LatestVersion]]:
-    """The latest versions of these models by model id, in one statement."""
-    rows: dict[int, list[LatestVersion]] = defaultdict(list)
-    for row in LatestVersion.objects.filter(model__in=models).select_related("version__user"):
-        rows[row.model_id].append(row)
-    for found in rows.values():
-        found.sort(key=lambda row: STAGE_ORDER.index(Stage(row.stage)))
-    return rows
 
 
 def _answer(model: RegisteredModel) -> Message:
-    return {"registered_model": registered_model(model, _latest(model)[model.pk])}
+    return {"registered_model": registered_model(model, latest_versions(model))}
 
 
 @endpoint("POST")
@@ -80,10 +68,10 @@ def search(request: SignedInRequest, params: Params) -> dict[str, Any]:
         limit=limit,
         page_token=params.string("page_token"),
     )
-    latest = _latest(*page.rows)
+    latest = latest_of(page.rows)
     answer: dict[str, Any] = {}
     if page.rows:
-        answer["registered_models"] = [registered_model(model, latest[model.pk]) for model in page.rows]
+        answer["registered_models"] = [found_model(model, latest[model.name]) for model in page.rows]
     if page.next_page_token:
         answer["next_page_token"] = page.next_page_token
     return answer
@@ -92,8 +80,8 @@ def search(request: SignedInRequest, params: Params) -> dict[str, Any]:
 @endpoint("POST", "GET", only_reads=True)
 def get_latest_versions(request: SignedInRequest, params: Params) -> dict[str, Any]:
     model = get_model(request.user, params.string("name", required=True))
-    stages = {canonical_stage(stage) for stage in params.strings("stages")} or set(STAGE_ORDER)
-    found = [row.version for row in _latest(model)[model.pk] if row.stage in stages]
+    stages = {canonical_stage(stage) for stage in params.strings("stages")} or set(Stage)
+    found = [version for version in latest_versions(model) if version.current_stage in stages]
     return {"model_versions": [model_version(version, model) for version in found]} if found else {}
 
 

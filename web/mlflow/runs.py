@@ -1,14 +1,12 @@
-"""/api/2.0/mlflow/runs/… and …/metrics/…"""
+"""/api/2.0/mlflow/runs/…"""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from typing import Any
 
-from core.errors import Invalid
-from core.search import encode_page_token
-from tracking.models import Lifecycle, MetricPoint, Run, RunDataset
-from tracking.search import VIEW_TYPES, read_offset, search_runs
+from tracking.models import Lifecycle, Run, RunDataset
+from tracking.search import VIEW_TYPES, search_runs
 from tracking.services import runs as services
 from tracking.services.runs import DatasetInput, Metric
 from web.mlflow import messages
@@ -18,7 +16,6 @@ from web.signed_in import SignedInRequest
 
 STATUSES = ("RUNNING", "SCHEDULED", "FINISHED", "FAILED", "KILLED")
 MAX_SEARCH = 50_000
-MAX_HISTORY = 25_000
 
 
 def _run_id(params: Params) -> str:
@@ -33,7 +30,7 @@ def _no_run() -> str:
 def create(request: SignedInRequest, params: Params) -> dict[str, Any]:
     run = services.create_run(
         actor=request.user,
-        experiment_id=params.string("experiment_id") or "0",
+        experiment_id=params.string("experiment_id", required=True),
         run_name=params.string("run_name"),
         user_id=params.string("user_id"),
         start_time=params.integer("start_time", low=0),
@@ -88,14 +85,15 @@ def _metric(params: Params) -> Metric:
 
 @endpoint("POST")
 def log_metric(request: SignedInRequest, params: Params) -> dict[str, Any]:
-    services.log_batch(actor=request.user, run_id=_run_id(params), metrics=[_metric(params)])
+    run_id = _run_id(params)
+    services.log_batch(actor=request.user, run_id=run_id, metrics=[_metric(params)])
     return {}
 
 
 @endpoint("POST")
 def log_parameter(request: SignedInRequest, params: Params) -> dict[str, Any]:
-    entry = (params.string("key", required=True), params.string("value"))
-    services.log_batch(actor=request.user, run_id=_run_id(params), params=[entry])
+    run_id, key = _run_id(params), params.string("key", required=True)
+    services.log_batch(actor=request.user, run_id=run_id, params=[(key, params.string("value"))])
     return {}
 
 
@@ -113,8 +111,8 @@ def log_batch(request: SignedInRequest, params: Params) -> dict[str, Any]:
 
 @endpoint("POST")
 def set_tag(request: SignedInRequest, params: Params) -> dict[str, Any]:
-    key = params.string("key", required=True)
-    services.set_run_tag(actor=request.user, run_id=_run_id(params), key=key, value=params.string("value"))
+    run_id, key = _run_id(params), params.string("key", required=True)
+    services.set_run_tag(actor=request.user, run_id=run_id, key=key, value=params.string("value"))
     return {}
 
 
@@ -126,7 +124,7 @@ def delete_tag(request: SignedInRequest, params: Params) -> dict[str, Any]:
 
 @endpoint("POST")
 def log_inputs(request: SignedInRequest, params: Params) -> dict[str, Any]:
-    datasets = []
+    run_id, datasets = _run_id(params), []
     for item in params.objects("datasets"):
         dataset = item.object("dataset")
         tags = {
@@ -145,17 +143,20 @@ def log_inputs(request: SignedInRequest, params: Params) -> dict[str, Any]:
             )
         )
     models = [item.string("model_id", required=True, max_length=64) for item in params.objects("models")]
-    services.log_inputs(actor=request.user, run_id=_run_id(params), datasets=datasets, models=models)
+    services.log_inputs(actor=request.user, run_id=run_id, datasets=datasets, models=models)
     return {}
 
 
 @endpoint("POST")
 def log_outputs(request: SignedInRequest, params: Params) -> dict[str, Any]:
+    run_id = _run_id(params)
+    if not params.has("models"):
+        raise missing("models")
     models = [
         (item.string("model_id", required=True, max_length=64), item.integer("step", default=0) or 0)
         for item in params.objects("models")
     ]
-    services.log_outputs(actor=request.user, run_id=_run_id(params), models=models)
+    services.log_outputs(actor=request.user, run_id=run_id, models=models)
     return {}
 
 
@@ -194,23 +195,3 @@ def _datasets(runs: list[Run]) -> dict[str, list[RunDataset]]:
         for dataset in rows.filter(run__in=runs[start : start + 5000]):
             found[dataset.run_id].append(dataset)
     return found
-
-
-@endpoint("GET", only_reads=True)
-def metric_history(request: SignedInRequest, params: Params) -> dict[str, Any]:
-    run_id, key = _run_id(params), params.string("metric_key", required=True)
-    limit = params.integer("max_results")
-    if limit is not None and limit < 1:
-        raise Invalid(
-            f"Invalid value {limit} for parameter 'max_results' supplied: it must be at least 1.", field="max_results"
-        )
-    limit = min(limit or MAX_HISTORY, MAX_HISTORY)
-    offset = read_offset(params.string("page_token"))
-    points = MetricPoint.objects.filter(run=run_id, key=key).order_by("timestamp", "step", "value", "pk")
-    found = list(points[offset : offset + limit + 1])
-    answer: dict[str, Any] = {}
-    if found:
-        answer["metrics"] = [messages.metric_point(point) for point in found[:limit]]
-    if len(found) > limit:
-        answer["next_page_token"] = encode_page_token(offset + limit)
-    return answer

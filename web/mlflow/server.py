@@ -7,6 +7,7 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_safe
 
+from registry import artifacts
 from web.mlflow.endpoint import endpoint
 from web.mlflow.params import Params
 
@@ -18,8 +19,8 @@ def info(request: HttpRequest, params: Params) -> dict[str, Any]:
         "store_type": "SqlStore",
         "workspaces_enabled": False,
         "trace_archival_enabled": False,
-        "multipart_uploads_enabled": False,
-        "multipart_downloads_enabled": False,
+        "multipart_uploads_enabled": artifacts.is_offered(),
+        "multipart_downloads_enabled": artifacts.is_offered(),
         "artifact_serving_enabled": True,
         "presigned_upload_run_id_supported": False,
         "presigned_upload_model_id_supported": False,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import URLPattern, path
 
-from web.mlflow import artifacts, experiments, logged_models, model_versions, registered_models, runs, server
+from web.mlflow import artifacts, experiments, logged_models, metrics, model_versions, registered_models, runs, server
 
 REGISTRY = {
     "registered-models/create": registered_models.create,
@@ -32,6 +32,7 @@ TRACKING = {
     "experiments/get": experiments.get,
     "experiments/get-by-name": experiments.get_by_name,
     "experiments/search": experiments.search,
+    "experiments/search-datasets": experiments.search_datasets,
     "experiments/update": experiments.update,
     "experiments/delete": experiments.delete,
     "experiments/restore": experiments.restore,
@@ -51,11 +52,15 @@ TRACKING = {
     "runs/outputs": runs.log_outputs,
     "runs/set-tag": runs.set_tag,
     "runs/delete-tag": runs.delete_tag,
-    "metrics/get-history": runs.metric_history,
+    "metrics/get-history": metrics.get_history,
+    "metrics/get-history-bulk": metrics.get_history_bulk,
+    "metrics/get-history-bulk-interval": metrics.get_history_bulk_interval,
     "artifacts/list": artifacts.list_of_run,
     "logged-models": logged_models.create,
     "logged-models/search": logged_models.search,
     "logged-models/<str:model_id>": logged_models.one,
+    "logged-models/<str:model_id>/artifacts/directories": artifacts.list_of_model,
+    "logged-models/<str:model_id>/artifacts/files": artifacts.file_of_model,
     "logged-models/<str:model_id>/tags": logged_models.set_tags,
     "logged-models/<str:model_id>/params": logged_models.log_params,
     "logged-models/<str:model_id>/tags/<path:key>": logged_models.delete_tag,
@@ -63,10 +68,10 @@ TRACKING = {
 ARTIFACTS = {
     "artifacts": artifacts.list_root,
     "artifacts/<path:path>": artifacts.one,
-    "mpu/create/<path:path>": artifacts.not_implemented,
-    "mpu/complete/<path:path>": artifacts.not_implemented,
-    "mpu/abort/<path:path>": artifacts.not_implemented,
-    "presigned/<path:path>": artifacts.not_implemented,
+    "mpu/create/<path:path>": artifacts.begin_upload,
+    "mpu/complete/<path:path>": artifacts.finish_upload,
+    "mpu/abort/<path:path>": artifacts.abort_upload,
+    "presigned/<path:path>": artifacts.direct_download,
 }
 
 
@@ -79,5 +84,7 @@ def _under(prefix: str) -> list[URLPattern]:
 urlpatterns = [
     *_under("api"),
     *_under("ajax-api"),
+    path("get-artifact", artifacts.file_of_run),
+    path("model-versions/get-artifact", artifacts.file_of_version),
     path(".well-known/databricks-config", server.databricks_handshake, name="databricks_handshake"),
 ]

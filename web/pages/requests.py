@@ -22,6 +22,7 @@ from core.errors import Conflict, CountersignError, NotFound
 from notifications.models import Delivery, Event
 from registry.comparison import compare
 from web.pages.lineage import lineage_of
+from web.pages.run_reading import outside_of
 from web.signed_in import SignedInRequest
 
 Decision = Review.Decision
@@ -83,6 +84,7 @@ def _context(request: SignedInRequest, review_request: TransitionRequest) -> dic
         "ready": can_mark_ready(request.user, review_request),
         "is_last": is_last,
         "archives": review_request.archive_existing or standing.archives_replaced,
+        **outside_of(request, review_request.version),
     }
 
 

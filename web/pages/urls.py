@@ -22,6 +22,7 @@ urlpatterns = [
     path("models/<str:name>/versions/<int:number>/tag/delete/", versions.delete_tag, name="version_tag_delete"),
     path("models/<str:name>/versions/<int:number>/comment/", versions.comment, name="version_comment"),
     path("models/<str:name>/versions/<int:number>/move/", versions.move, name="version_move"),
+    path("models/<str:name>/versions/<int:number>/read-run/", versions.read_run, name="version_read_run"),
     path("models/<str:name>/versions/<int:number>/request/", versions.new_request, name="new_request"),
     path("models/<str:name>/versions/<int:number>/files/<path:path>", versions.download, name="version_file"),
     path("requests/<int:pk>/", requests.detail, name="request"),

@@ -12,17 +12,18 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from approvals import services as approvals
 from approvals.models import Comment, TransitionRequest
 from approvals.rulebook import Rulebook
-from core.errors import CountersignError, Invalid, NotFound
+from core.errors import CountersignError, Invalid
 from registry import services
-from registry.artifacts import Place, get_file
+from registry.artifacts import file_of_version
 from registry.comparison import read_columns
 from registry.gate import GateRefused, Target
-from registry.models import ArtifactFile, ModelVersion, Stage, StageHolding, TargetKind
+from registry.models import ModelVersion, Stage, StageHolding, TargetKind
 from registry.permissions import can_edit, can_manage, can_move
 from registry.queries import canonical_stage, events_of, get_version, holder
 from web.files import serve
 from web.gated import gated
 from web.pages.lineage import lineage_of
+from web.pages.run_reading import outside_of
 from web.signed_in import SignedInRequest
 
 MAX_FILES = 200
@@ -65,6 +66,7 @@ def _context(request: SignedInRequest, version: ModelVersion) -> dict[str, Any]:
         "moves": moves,
         "may_not_move": "" if any(move["answer"] for move in moves) else moves[0]["answer"].reason,
         "lineage": lineage_of(version, evidence),
+        **outside_of(request, version),
     }
 
 
@@ -151,15 +153,23 @@ def move(request: SignedInRequest, name: str, number: int) -> HttpResponse:
     return redirect("version", name=name, number=number)
 
 
+@require_POST
+def read_run(request: SignedInRequest, name: str, number: int) -> HttpResponse:
+    """Have the run read from the other tracking server, again or for the first time."""
+    version = get_version(request.user, name, number)
+    try:
+        reading = services.read_run_again(actor=request.user, version=version)
+    except CountersignError as error:
+        return _refused(request, version, error)
+    messages.success(request, f"The run will be read from {reading.server} in a moment.")
+    return redirect("version", name=name, number=number)
+
+
 @require_safe
 def download(request: SignedInRequest, name: str, number: int, path: str) -> HttpResponseBase:
     """One file of the version, as an attachment."""
     version = get_version(request.user, name, number)
-    if not version.artifact_owner:
-        raise NotFound("The files of this version do not lie here.")
-    full = f"{version.artifact_folder}/{path}" if version.artifact_folder else path
-    file: ArtifactFile = get_file(Place(version.artifact_owner, full))
-    return serve(request, file)
+    return serve(request, file_of_version(version, path))
 
 
 # -- Asking ------------------------------------------------------------------------------------------------------------

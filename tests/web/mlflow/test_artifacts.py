@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import json
+import os
 from typing import Any
 
 import pytest
 from django.http import HttpResponse
+from pytest_django import Settings
 
 from accounts.models import User
 from registry.models import ArtifactFile, ModelVersion
@@ -90,17 +93,17 @@ def _quoted(text: str) -> str:
 @pytest.mark.parametrize(
     ("name", "content_type"),
     [
-        ("page.html", "text/plain; charset=utf-8"),
-        ("PAGE.HTM", "text/plain; charset=utf-8"),
-        ("plot.svg", "text/plain; charset=utf-8"),
+        ("page.html", "text/plain"),
+        ("PAGE.HTM", "text/plain"),
+        ("plot.svg", "text/plain"),
         ("x.xhtml", "application/octet-stream"),
-        ("x.xml", "text/plain; charset=utf-8"),
-        ("x.js", "text/plain; charset=utf-8"),
+        ("x.xml", "text/plain"),
+        ("x.js", "text/plain"),
         ("x.mhtml", "application/octet-stream"),
         ("x.html.gz", "application/octet-stream"),
         ("model.pkl", "application/octet-stream"),
-        ("MLmodel", "text/plain; charset=utf-8"),
-        ("conda.yaml", "text/plain; charset=utf-8"),
+        ("MLmodel", "text/plain"),
+        ("conda.yaml", "text/plain"),
         ("plot.png", "image/png"),
         ("noending", "application/octet-stream"),
     ],
@@ -340,3 +343,93 @@ def test_files_of_a_logged_model(door: Door, run: Run) -> None:
     assert put(door, f"{FILES}/{root}/MLmodel").status_code == 200
     assert door.get(FILES, path=root) == {"files": [{"path": "MLmodel", "is_dir": False, "file_size": 5}]}
     assert body_of(door.send("GET", f"/ajax-api/2.0/mlflow-artifacts/artifacts/{root}/MLmodel")) == b"bytes"
+
+
+# -- A store that fails ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("number", "status", "code"),
+    [(errno.ENOSPC, 507, "RESOURCE_EXHAUSTED"), (errno.EIO, 503, "TEMPORARILY_UNAVAILABLE")],
+)
+def test_a_store_that_fails_is_told_in_a_sentence(
+    door: Door, run: Run, monkeypatch: pytest.MonkeyPatch, number: int, status: int, code: str
+) -> None:
+    def fail(descriptor: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "fsync", fail)
+
+    answer = put(door, at(run, "a"))
+
+    error = json.loads(answer.content)
+    assert (answer.status_code, error["error_code"]) == (status, code)
+    assert error["message"].startswith("The file storage")
+    assert not ArtifactFile.objects.exists()
+
+
+# -- For browsers ------------------------------------------------------------------------------------------------------
+
+
+def test_a_browser_downloads_a_file_of_a_run(reader: Door, run: Run) -> None:
+    make_files(run.run_id, {"d/page.html": b"<script>"})
+
+    for key in ("run_id", "run_uuid"):
+        answer = reader.send("GET", "/get-artifact", query={key: run.run_id, "path": "d/page.html"})
+        assert (answer.status_code, body_of(answer)) == (200, b"<script>")
+    assert answer["Content-Type"] == "text/plain"
+    assert answer["Content-Disposition"] == "attachment; filename=page.html"
+
+
+def test_a_browser_downloads_a_file_of_a_version_that_it_may_see(reader: Door, settings: Settings) -> None:
+    version = make_version("churn", files={"MLmodel": b"flavors: {}"})
+    wanted = {"name": "churn", "version": str(version.version), "path": "MLmodel"}
+
+    seen = reader.send("GET", "/model-versions/get-artifact", query=wanted)
+    settings.DEFAULT_MODEL_LEVEL = "NONE"
+    hidden = reader.send("GET", "/model-versions/get-artifact", query=wanted)
+
+    assert (seen.status_code, body_of(seen)) == (200, b"flavors: {}")
+    assert hidden.status_code == 404
+
+
+def test_files_of_a_logged_model_are_listed_and_sent(reader: Door, run: Run) -> None:
+    model = make_logged_model(run)
+    make_files(model.model_id, {"data/x": b"12", "MLmodel": b"1"})
+
+    listed = reader.get(f"logged-models/{model.model_id}/artifacts/directories", artifact_directory_path="data")
+    answer = reader.send(
+        "GET",
+        f"/ajax-api/2.0/mlflow/logged-models/{model.model_id}/artifacts/files",
+        query={"artifact_file_path": "data/x"},
+    )
+
+    assert listed == {
+        "root_uri": f"mlflow-artifacts:/{model.experiment_id}/models/{model.model_id}/artifacts",
+        "files": [{"path": "data/x", "is_dir": False, "file_size": 2}],
+    }
+    assert body_of(answer) == b"12"
+
+
+@pytest.mark.parametrize("path", ["../x", "%2e%2e/x", "/etc/passwd", "a#b", ""])
+def test_browsers_are_refused_hostile_paths_too(door: Door, run: Run, path: str) -> None:
+    model = make_logged_model(run)
+    version = make_version("churn", files={"MLmodel": b"1"})
+
+    for address, query in (
+        ("/get-artifact", {"run_id": run.run_id, "path": path}),
+        ("/model-versions/get-artifact", {"name": "churn", "version": str(version.version), "path": path}),
+        (f"/api/2.0/mlflow/logged-models/{model.model_id}/artifacts/files", {"artifact_file_path": path}),
+    ):
+        answer = door.send("GET", address, query=query)
+        assert (answer.status_code, answer.json()["error_code"]) == (400, "INVALID_PARAMETER_VALUE")
+
+
+def test_a_file_says_when_it_came(door: Door, run: Run) -> None:
+    put(door, at(run, "a"))
+
+    modified = door.send("HEAD", at(run, "a"))["Last-Modified"]
+
+    assert door.client.get(at(run, "a"), headers={"if-modified-since": modified}).status_code == 304
+    part = door.client.get(at(run, "a"), headers={"range": "bytes=0-1", "if-range": modified})
+    assert (part.status_code, body_of(part)) == (206, b"by")  # type: ignore[arg-type]

@@ -25,6 +25,7 @@ CALLS: dict[str, tuple[str, dict[str, Any]]] = {
     "experiments/get": ("GET", {"experiment_id": "0"}),
     "experiments/get-by-name": ("GET", {"experiment_name": "Default"}),
     "experiments/search": ("POST", {**SEARCH, "view_type": "ALL"}),
+    "experiments/search-datasets": ("POST", {"experiment_ids": ["0"]}),
     "experiments/update": ("POST", {"experiment_id": "1", "new_name": "n"}),
     "experiments/delete": ("POST", {"experiment_id": "1"}),
     "experiments/restore": ("POST", {"experiment_id": "1"}),
@@ -48,6 +49,11 @@ CALLS: dict[str, tuple[str, dict[str, Any]]] = {
     "runs/set-tag": ("POST", {"run_id": RUN, "key": "k", "value": "v"}),
     "runs/delete-tag": ("POST", {"run_id": RUN, "key": "k"}),
     "metrics/get-history": ("GET", {"run_id": RUN, "metric_key": "k", "max_results": "5", "page_token": ""}),
+    "metrics/get-history-bulk": ("GET", {"run_id": RUN, "metric_key": "k", "max_results": "5"}),
+    "metrics/get-history-bulk-interval": (
+        "GET",
+        {"run_ids": RUN, "metric_key": "k", "max_results": "5", "start_step": "0", "end_step": "5"},
+    ),
     "artifacts/list": ("GET", {"run_id": RUN, "path": "p"}),
     "logged-models": (
         "POST",
@@ -58,6 +64,8 @@ CALLS: dict[str, tuple[str, dict[str, Any]]] = {
         {"experiment_ids": ["0"], **SEARCH, "order_by": MODEL_ORDER, "datasets": [{"dataset_name": "d"}]},
     ),
     "logged-models/<str:model_id>": ("PATCH", {"model_id": MODEL, "status": "LOGGED_MODEL_READY"}),
+    "logged-models/<str:model_id>/artifacts/directories": ("GET", {"artifact_directory_path": "p", "page_token": ""}),
+    "logged-models/<str:model_id>/artifacts/files": ("GET", {"artifact_file_path": "p"}),
     "logged-models/<str:model_id>/tags": ("PATCH", {"tags": [{"key": "k", "value": "v"}]}),
     "logged-models/<str:model_id>/params": ("POST", {"params": [{"key": "k", "value": "v"}]}),
     "logged-models/<str:model_id>/tags/<path:key>": ("DELETE", {}),

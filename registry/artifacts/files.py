@@ -1,49 +1,31 @@
-"""Files of runs and logged models: up and down as streams, hashed on the way, frozen once a version is made of them.
-
-A file is a row; its bytes lie under a name of our own. So no path that a client gave reaches the disk, a file appears
-whole or not at all, and a folder is a question to the database.
-"""
+"""Writing, reading, listing and deleting files: the rows, and the bytes behind them."""
 
 from __future__ import annotations
 
 import hashlib
-import re
+import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import IO, Protocol
-from urllib.parse import unquote
 
-from django.core.files.storage import default_storage
+import structlog
 from django.db import transaction
 from django.db.models import Q
 
 from accounts.models import User
 from core.answers import Answer, require
-from core.errors import Conflict, Invalid, NotFound
+from core.blobs import Readable, Stream, blobs
+from core.clock import now_ms
+from core.errors import Conflict, CountersignError, Invalid, NotFound, Unavailable
+from registry.artifacts.paths import INVALID_PATH, Place
 from registry.models import ArtifactFile, ModelVersion
 from tracking.models import Lifecycle, LoggedModel, Run
 from tracking.permissions import can_write
 
-CHUNK = 1024 * 1024
-MAX_PATH = 1000
+log = structlog.get_logger(__name__)
+
+LONGEST_UPLOAD = 12 * 3600.0  # seconds; the sweep of orphans counts on it
 DELETE_AT_ONCE = 5000  # SQLite takes 32,766 parameters in a statement
-INVALID_PATH = "Invalid path"
-_ROOT = re.compile(r"[0-9]+/(?:(?P<run>[0-9a-f]{32})|models/(?P<model>m-[0-9a-f]{32}))/artifacts(?:/(?P<path>.+))?")
-_REFUSED = re.compile(r"[\x00-\x1f\x7f\\#]|^[A-Za-z]:")
-
-
-class Readable(Protocol):
-    def read(self, size: int, /) -> bytes: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """A file or folder: ``owner`` is a run id or logged model id, ``path`` is relative to its root ("" is the root)."""
-
-    owner: str
-    path: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,34 +33,6 @@ class Entry:
     name: str
     is_dir: bool
     size: int = 0
-
-
-def clean_path(path: str) -> str:
-    """The path itself when it is plain; Invalid for anything that some decoding could turn into another place."""
-    decoded = path
-    for _ in range(20):
-        if _REFUSED.search(decoded) or decoded.startswith("/") or decoded.lower().startswith("file:"):
-            raise Invalid(INVALID_PATH, field="path")
-        if any(part in ("", ".", "..") for part in decoded.split("/")) and decoded:
-            raise Invalid(INVALID_PATH, field="path")
-        further = unquote(decoded)
-        if further == decoded:
-            break
-        decoded = further
-    else:
-        raise Invalid(INVALID_PATH, field="path")
-    if len(path) > MAX_PATH:
-        raise Invalid(f"A path has at most {MAX_PATH} characters.", field="path")
-    return path
-
-
-def parse_path(path: str) -> Place:
-    """``<experiment>/<run>/artifacts/…`` or ``<experiment>/models/<model>/artifacts/…``. Raises Invalid."""
-    match = _ROOT.fullmatch(clean_path(path))
-    if match is None:
-        raise Invalid(f"{INVALID_PATH}: it is not inside the artifacts of a run or logged model.", field="path")
-    inside = match["path"] or ""
-    return Place(match["run"] or match["model"], clean_path(inside) if inside else "")
 
 
 def _owner(place: Place, *, lock: bool = False) -> Run | LoggedModel:
@@ -122,54 +76,76 @@ def require_thawed(place: Place) -> None:
             )
 
 
-def store(*, actor: User, place: Place, stream: Readable, length: int | None) -> ArtifactFile:
-    """Write a file, replacing what was there. ``length`` is what the client announced, in bytes, or None.
-
-    A broken or short upload leaves nothing.
-    """
+def require_writable(actor: User, place: Place) -> None:
+    """Raise unless the actor may write a file there now. It is asked again when the file is published; before that, it
+    saves an upload in vain."""
     if not place.path:
         raise Invalid(INVALID_PATH, field="path")
     require(_writable(actor, _owner(place)))
-    require_thawed(place)  # asked again when the file is published; here it saves the upload
+    require_thawed(place)
+
+
+def new_key() -> str:
     name = uuid.uuid4().hex
-    key = f"{name[:2]}/{name}"
-    stored = False
+    return f"{name[:2]}/{name}"
+
+
+class Hashed:
+    """A stream that counts and hashes what is read from it, and ends with Invalid when it takes too long."""
+
+    def __init__(self, stream: Readable) -> None:
+        self._stream = stream
+        self._digest = hashlib.sha256()
+        self._ends_at = time.monotonic() + LONGEST_UPLOAD
+        self.size = 0
+
+    def read(self, size: int, /) -> bytes:
+        if time.monotonic() > self._ends_at:
+            raise Invalid(f"An upload takes at most {LONGEST_UPLOAD / 3600:.0f} hours.")
+        chunk = self._stream.read(size)
+        self._digest.update(chunk)
+        self.size += len(chunk)
+        return chunk
+
+    @property
+    def sha256(self) -> str:
+        return self._digest.hexdigest()
+
+
+def store(*, actor: User, place: Place, stream: Readable, length: int | None) -> ArtifactFile:
+    """Write a file, replacing what was there. ``length`` is what the client announced, in bytes, or None.
+
+    A broken or short upload leaves nothing. Raises Unavailable or StorageFull for a store that fails.
+    """
+    require_writable(actor, place)
+    key, hashed = new_key(), Hashed(stream)
     try:
-        digest, size = _write(key, stream)
-        if length not in (None, size):
-            raise Invalid(f"The upload broke off: {size} of {length} bytes arrived. Send the file again.")
-        file = _publish(actor, place, key, digest, size)
-        stored = True
-        return file
-    finally:
-        if not stored:
-            default_storage.delete(key)
-
-
-def _write(key: str, stream: Readable) -> tuple[str, int]:
-    digest, size = hashlib.sha256(), 0
-    _folder_ready(key)
-    with default_storage.open(key, "wb") as out:
-        while chunk := stream.read(CHUNK):
-            out.write(chunk)
-            digest.update(chunk)
-            size += len(chunk)
-    return digest.hexdigest(), size
-
-
-def _folder_ready(key: str) -> None:
-    """A local storage opens for writing only where the folder exists."""
+        blobs().write(key, hashed)
+        if length not in (None, hashed.size):
+            raise Invalid(f"The upload broke off: {hashed.size} of {length} bytes arrived. Send the file again.")
+    except BaseException:
+        remove_quietly([key])
+        raise
     try:
-        path = default_storage.path(key)
-    except NotImplementedError:
-        return  # an object store has no folders
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
+        return publish(actor=actor, place=place, key=key, sha256=hashed.sha256, size=hashed.size)
+    except CountersignError:
+        remove_quietly([key])
+        raise
+    # After any other error the row may have been committed all the same: the sweep finds out.
+
+
+def remove_quietly(keys: Iterable[str]) -> None:
+    """Remove bytes that no row names. What a failing store keeps of them is found by the sweep."""
+    try:
+        blobs().remove(keys)
+    except Unavailable:
+        log.warning("blobs_not_removed")
 
 
 @transaction.atomic
-def _publish(actor: User, place: Place, key: str, digest: str, size: int) -> ArtifactFile:
+def publish(*, actor: User, place: Place, key: str, sha256: str, size: int) -> ArtifactFile:
     """Make the bytes visible under the path, with the owner locked: registering a version takes the same lock."""
-    _owner(place, lock=True)
+    require(_writable(actor, _owner(place, lock=True)))
     require_thawed(place)
     parents = place.path.split("/")[:-1]
     above = ["/".join(parents[: i + 1]) for i in range(len(parents))]
@@ -178,16 +154,11 @@ def _publish(actor: User, place: Place, key: str, digest: str, size: int) -> Art
     if list_folder(place):
         raise Invalid(f"{INVALID_PATH}: '{place.path}' is a folder.", field="path")
     old = ArtifactFile.objects.filter(owner_id=place.owner, path=place.path).first()
-    values = {"storage_key": key, "sha256": digest, "size": size, "uploaded_by": actor}
+    values = {"storage_key": key, "sha256": sha256, "size": size, "uploaded_by": actor, "uploaded_at": now_ms()}
     file, _ = ArtifactFile.objects.update_or_create(owner_id=place.owner, path=place.path, defaults=values)
     if old:
-        _delete_bytes_after_commit(old)
+        transaction.on_commit(lambda: remove_quietly([old.storage_key]), robust=True)
     return file
-
-
-def _delete_bytes_after_commit(file: ArtifactFile) -> None:
-    """A store that fails here is logged: the write itself has succeeded, and a client must not repeat it."""
-    transaction.on_commit(lambda: default_storage.delete(file.storage_key), robust=True)
 
 
 def get_file(place: Place) -> ArtifactFile:
@@ -200,10 +171,17 @@ def get_file(place: Place) -> ArtifactFile:
     return file
 
 
-def open_file(file: ArtifactFile) -> IO[bytes]:
-    """The bytes. Raises NotFound when they have just been replaced or deleted."""
+def file_of_version(version: ModelVersion, path: str) -> ArtifactFile:
+    """One of its files, ``path`` being relative to the version's root."""
+    if not version.artifact_owner:
+        raise NotFound("The files of this version do not lie here.")
+    return get_file(Place(version.artifact_owner, version.artifact_folder).at(path))
+
+
+def open_file(file: ArtifactFile, *, start: int = 0, length: int | None = None) -> Stream:
+    """The bytes, or ``length`` of them. Raises NotFound when they have just been replaced or deleted."""
     try:
-        return default_storage.open(file.storage_key, "rb")
+        return blobs().read(file.storage_key, start=start, length=length)
     except FileNotFoundError as error:
         raise NotFound(f"No such artifact: '{file.path}'") from error
 
@@ -229,13 +207,4 @@ def delete_path(*, actor: User, place: Place) -> None:
     files = [f for f in files if not place.path or f.path == place.path or f.path.startswith(f"{place.path}/")]
     for start in range(0, len(files), DELETE_AT_ONCE):
         ArtifactFile.objects.filter(pk__in=[f.pk for f in files[start : start + DELETE_AT_ONCE]]).delete()
-    for file in files:
-        _delete_bytes_after_commit(file)
-
-
-def read_chunks(stream: IO[bytes], length: int) -> Iterator[bytes]:
-    """At most ``length`` bytes from where the stream stands, in chunks; closes it."""
-    with stream:
-        while length > 0 and (chunk := stream.read(min(CHUNK, length))):
-            length -= len(chunk)
-            yield chunk
+    transaction.on_commit(lambda: remove_quietly(file.storage_key for file in files), robust=True)

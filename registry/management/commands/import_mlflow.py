@@ -1,0 +1,98 @@
+"""manage.py import_mlflow URL [--dry-run] [--artifacts] [--owner NAME]"""
+
+from __future__ import annotations
+
+import base64
+import time
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from accounts import services as accounts
+from accounts.models import User
+from core.errors import CountersignError
+from registry.importing import Import, RestSource
+
+BAR = 30
+SECONDS_BETWEEN_LINES = 10.0
+
+
+class Command(BaseCommand):
+    help = "Take over experiments, runs, logged models, models and versions from an MLflow server."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("url", help="the address of the server, as in MLFLOW_TRACKING_URI")
+        parser.add_argument("--dry-run", action="store_true", help="read and count, write nothing")
+        parser.add_argument("--artifacts", action="store_true", help="fetch the files too")
+        parser.add_argument("--owner", default="", help="the account that runs belong to; default: an administrator")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        is_dry = options["dry_run"]
+        try:
+            owner = accounts.find_user(options["owner"]) if options["owner"] else _administrator()
+            source = RestSource(options["url"], authorization=_authorization())
+        except CountersignError as error:
+            raise CommandError(error.message) from error
+        progress = Progress(self)
+        job = Import(source, owner=owner, with_files=options["artifacts"], is_dry=is_dry, on_step=progress.step)
+        try:
+            job.run()
+        except (CountersignError, KeyboardInterrupt) as error:
+            progress.end()
+            self._tell(job, is_dry=is_dry)
+            why = error.message if isinstance(error, CountersignError) else "Interrupted."
+            raise CommandError(f"{why} The import is not complete: start it again, it goes on from here.") from error
+        finally:
+            source.close()
+        progress.end()
+        self._tell(job, is_dry=is_dry)
+
+    def _tell(self, job: Import, *, is_dry: bool) -> None:
+        for line in job.report.lines(is_dry=is_dry):
+            self.stdout.write(line)
+        if is_dry:
+            self.stdout.write("Nothing was written.")
+
+
+class Progress:
+    """One line that is drawn anew on a terminal; elsewhere a line now and then."""
+
+    def __init__(self, command: BaseCommand) -> None:
+        self.stream = command.stderr
+        self.is_terminal = bool(self.stream.isatty())
+        self.told_at = 0.0
+
+    def step(self, what: str, done: int, of: int) -> None:
+        now = time.monotonic()
+        wait = 0.1 if self.is_terminal else SECONDS_BETWEEN_LINES
+        if now - self.told_at < wait and done != of:
+            return
+        self.told_at = now
+        if not self.is_terminal:
+            self.stream.write(f"{what}: {done}{f' of {of}' if of else ''}", style_func=str)
+            return
+        full = BAR * done // of if of else 0
+        bar = f"[{'#' * full}{'.' * (BAR - full)}] " if of else ""
+        self.stream.write(f"\r\x1b[K{bar}{what}: {done}{f' of {of}' if of else ''}", style_func=str, ending="")
+        self.stream.flush()
+
+    def end(self) -> None:
+        if self.is_terminal:
+            self.stream.write("\r\x1b[K", style_func=str, ending="")
+
+
+def _administrator() -> User:
+    found = User.objects.filter(is_superuser=True, is_active=True).order_by("pk").first()
+    if found is None:
+        raise CommandError("There is no administrator yet: start the server once, or name an account with --owner.")
+    return found
+
+
+def _authorization() -> str:
+    if settings.IMPORT_TOKEN:
+        return f"Bearer {settings.IMPORT_TOKEN}"
+    if settings.IMPORT_USER:
+        pair = f"{settings.IMPORT_USER}:{settings.IMPORT_PASSWORD}"
+        return f"Basic {base64.b64encode(pair.encode()).decode()}"
+    return ""

@@ -1,0 +1,154 @@
+"""Querysets compiled once: the same rows as by the usual way, with whatever values come later."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from django.db import DatabaseError, transaction
+
+from accounts.models import Token
+from core.clock import now
+from core.prepared import Prepared, PreparedUpdate, insert, put, save
+from notifications.models import Event
+from registry.models import ModelTag, ModelVersion, RegisteredModel, StageHolding
+from tests.factories import make_model, make_user, make_version
+
+pytestmark = pytest.mark.django_db
+
+
+def test_values_take_their_places_at_every_run() -> None:
+    make_version("churn", tags={"a": "1"}), make_version("fraud", tags={"a": "2"})
+    by_name = Prepared(lambda name: ModelVersion.objects.select_related("model").filter(model__name=name), str)
+
+    found = [by_name.first(name) for name in ("fraud", "churn", "x' OR '1'='1", "%s")]
+
+    assert [version and (version.model.name, version.tags) for version in found] == [
+        ("fraud", {"a": "2"}),
+        ("churn", {"a": "1"}),
+        None,
+        None,
+    ]
+
+
+def test_a_number_that_no_column_holds_finds_nothing() -> None:
+    make_version("churn")
+    by_number = Prepared(lambda number: ModelVersion.objects.filter(version=number), int)
+
+    assert [by_number.first(number) for number in (2**31, 2**63, -(2**63), 10**30)] == [None] * 4
+    assert by_number.first(1) is not None
+
+
+def test_rows_are_as_the_orm_reads_them(django_assert_num_queries: Any) -> None:
+    version = make_version("churn", tags={"k": "é"}, user=make_user("mira"))
+    queryset = ModelVersion.objects.select_related("model", "user", "evidence")
+    usual = queryset.get(pk=version.pk)
+
+    with django_assert_num_queries(1):
+        found = Prepared(lambda pk: queryset.filter(pk=pk), int).first(version.pk)
+        assert found is not None
+
+        for field in ModelVersion._meta.concrete_fields:
+            assert getattr(found, field.attname) == getattr(usual, field.attname)
+        assert (found.model, found.user, found.evidence) == (usual.model, usual.user, usual.evidence)
+    assert found._state.adding is False
+
+
+def test_moments_are_compared_as_moments() -> None:
+    user = make_user("mira")
+    Token.objects.create(user=user, name="t", prefix="p", digest="d", expires_at=datetime(2030, 1, 1, tzinfo=UTC))
+    usable = Prepared(lambda digest, moment: Token.objects.usable(moment).filter(digest=digest), str, datetime)
+
+    assert usable.first("d", datetime(2029, 12, 31, 23, 59, tzinfo=UTC)) is not None
+    assert usable.first("d", datetime(2030, 1, 1, 0, 1, tzinfo=UTC)) is None
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_lock_needs_a_transaction() -> None:
+    model = make_model()
+    locked = Prepared(lambda pk: RegisteredModel.objects.select_for_update().filter(pk=pk), int)
+    with transaction.atomic():
+        assert locked.first(model.pk) == model
+
+    with pytest.raises(transaction.TransactionManagementError):
+        locked.first(model.pk)
+
+
+def test_a_value_that_would_be_changed_on_its_way_is_refused() -> None:
+    with pytest.raises(RuntimeError, match="does not reach"):
+        Prepared(lambda name: RegisteredModel.objects.filter(name__contains=name), str).first("churn")
+
+
+# -- Writing -----------------------------------------------------------------------------------------------------------
+
+
+def test_an_update_writes_the_rows_of_its_queryset_and_counts_them() -> None:
+    one, other = make_version("churn"), make_version("fraud")
+    describe = PreparedUpdate(
+        lambda text, pk: (ModelVersion.objects.filter(pk=pk), {"description": text, "run_link": ""}), str, int
+    )
+
+    assert [describe.run("it's %s", one.pk), describe.run("two", other.pk), describe.run("none", 0)] == [1, 1, 0]
+    assert list(ModelVersion.objects.order_by("pk").values_list("description", flat=True)) == ["it's %s", "two"]
+
+
+def test_saving_writes_the_named_fields_and_no_others() -> None:
+    version = make_version("churn", tags={"a": "1"})
+    version.tags, version.description, version.deleted_at = {"k": "é \"'%s"}, "not saved", now()
+
+    save(version, "tags", "deleted_at")
+
+    kept = ModelVersion.objects.get(pk=version.pk)
+    assert (kept.tags, kept.description, kept.deleted_at) == ({"k": "é \"'%s"}, "", version.deleted_at)
+
+
+def test_saving_a_row_that_is_gone_is_an_error() -> None:
+    tag = ModelTag(model=make_model("churn"), key="a", value="1", value_hash=1)
+    insert(tag)
+    ModelTag.objects.all().delete()
+
+    with pytest.raises(DatabaseError, match="not there"), transaction.atomic():
+        save(tag, "value")
+
+
+def test_an_inserted_row_is_as_the_orm_would_have_written_it() -> None:
+    user = make_user("mira")
+    event = Event(kind="k", actor=user, summary="s", data={"a": [1, None, "é"]}, audience=[1])
+
+    insert(event)
+
+    kept = Event.objects.get()
+    assert (event.pk, event._state.adding) == (kept.pk, False)
+    for field in Event._meta.concrete_fields:
+        assert getattr(event, field.attname) == getattr(kept, field.attname)
+
+
+def test_putting_inserts_or_writes_what_is_named() -> None:
+    model = make_model("churn")
+
+    def tags() -> list[tuple[str, str, int]]:
+        return list(model.tag_rows.order_by("key").values_list("key", "value", "value_hash"))
+
+    put([ModelTag(model=model, key=key, value="1", value_hash=1) for key in "ab"], unique=["model", "key"])
+    put([ModelTag(model=model, key="a", value="2", value_hash=2)], unique=["model", "key"])
+    assert tags() == [("a", "1", 1), ("b", "1", 1)]
+
+    rows = [ModelTag(model=model, key=key, value="3", value_hash=3) for key in "bc"]
+    put(rows, unique=["model", "key"], update=["value"])
+    put([], unique=["model", "key"])
+    assert tags() == [("a", "1", 1), ("b", "3", 1), ("c", "3", 3)]
+
+
+def test_putting_minds_the_condition_of_a_partial_index() -> None:
+    version = make_version("churn")
+
+    def hold() -> None:
+        row = StageHolding(model=version.model, version=version, target_kind="stage", target="Staging")
+        put([row], unique=["version", "target_kind", "target"], where="until IS NULL")
+
+    hold(), hold()
+    assert StageHolding.objects.count() == 1
+    StageHolding.objects.update(until=now())
+    hold()
+    assert StageHolding.objects.count() == 2
