@@ -7,6 +7,7 @@ stated below starts with it.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 
 from django.conf import settings
@@ -19,6 +20,11 @@ from accounts.permissions import default_level, grants_of
 from core.clock import from_ms, now, now_ms
 
 PROMPT_TAG = "mlflow.prompt.is_prompt"
+
+
+def says_prompt(tags: Mapping[str, str]) -> bool:
+    """Whether the tags of a model or version make it a prompt (mlflow/entities: any spelling of true)."""
+    return tags.get(PROMPT_TAG, "").lower() == "true"
 
 
 class Stage(models.TextChoices):

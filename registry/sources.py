@@ -19,13 +19,15 @@ from registry import elsewhere
 from registry.artifacts import clean_path, parse_path
 from registry.elsewhere import LOGGED_MODEL_ID, SECONDS_IN_A_REQUEST, OutsideModel, OutsideRun
 from registry.gate import Target
-from registry.models import PROMPT_TAG, ModelVersion, Stage, TargetKind
+from registry.models import ModelVersion, Stage, TargetKind
 from registry.queries import get_model, get_version, get_version_by_alias, holder
 from tracking.models import LoggedModel, Run
 from tracking.services.logged_models import get_logged_model
 
 MAX_LOCATION = 1000
 _OURS = ("models", "runs", "mlflow-artifacts")
+# What the stock clients send for a prompt, whose text is a tag: the call wants a source, and nothing ever reads it.
+_NO_FILES = frozenset({"dummy-source", "prompt-template"})
 _NAME_IT = "If it lives on another tracking server, the operator can name that server in EXTERNAL_TRACKING_URI."
 # A fragment, query or parameter is read by some clients as an end of the path, by others as a part of it.
 _AMBIGUOUS = frozenset("#?;\\")
@@ -91,6 +93,17 @@ def resolve_source(
             return _of_remote(source, remote, run_id=run_id, model_id=model_id, outside=outside)
 
 
+def source_of_prompt(source: str, *, run_id: str = "") -> Source:
+    """A prompt has no files. Raises Invalid for a source that would lead clients to some."""
+    if source not in _NO_FILES:
+        raise Invalid(
+            f"Invalid prompt source: '{source[:200]}'. Prompt sources must use an MLflow placeholder: "
+            f"{' or '.join(sorted(_NO_FILES))}.",
+            field="source",
+        )
+    return Source(source, source, run_id=run_id)
+
+
 def _refused(source: str, why: str) -> Invalid:
     return Invalid(f"Invalid model version source: '{source[:200]}'. {why}", field="source")
 
@@ -141,7 +154,7 @@ def _of_models_uri(actor: User, source: str, *, run_id: str, model_id: str, outs
             return _of_outside_model(source, outside, model_id=model_id, run_id=run_id)
         return _of_logged_model(source, _known_logged_model(model_id), run_id=run_id)
     original = _referenced_version(actor, source, rest)
-    if original.model.tags.get(PROMPT_TAG) == "true":
+    if original.model.is_prompt:
         raise Invalid(f"'{source[:200]}' is a prompt: it cannot be the source of a model version.", field="source")
     for field, given, kept in (("run_id", run_id, original.run_id), ("model_id", model_id, original.logged_model_id)):
         if given and given != kept:

@@ -19,7 +19,6 @@ from core.clock import now_ms
 from core.digests import tree_digest
 from registry import evidence
 from registry.models import (
-    PROMPT_TAG,
     Alias,
     ArtifactFile,
     LatestVersion,
@@ -28,6 +27,7 @@ from registry.models import (
     Stage,
     StageHolding,
     TargetKind,
+    says_prompt,
 )
 from registry.services._rows import HELD_STAGES, put_model_tags, put_version_tags
 from tracking.models import Experiment, LoggedModel, MetricPoint, Run
@@ -117,7 +117,7 @@ def make_model(
     model = RegisteredModel.objects.create(
         name=name or f"model-{next(_numbers)}",
         user=user,
-        is_prompt=(tags or {}).get(PROMPT_TAG) == "true",
+        is_prompt=says_prompt(tags or {}),
         **fields,
     )
     if tags:

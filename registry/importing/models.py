@@ -23,7 +23,6 @@ from registry.importing.report import Report
 from registry.importing.runs import pairs, text
 from registry.importing.source import Source, TheirModel, TheirVersion
 from registry.models import (
-    PROMPT_TAG,
     Alias,
     Evidence,
     LatestVersion,
@@ -34,6 +33,7 @@ from registry.models import (
     StageHolding,
     TargetKind,
     VersionTag,
+    says_prompt,
 )
 from registry.services._rows import HELD_STAGES, MAX_DESCRIPTION, MAX_TAG_VALUE, check_name, value_hash
 from registry.services.aliases import check_alias
@@ -111,7 +111,7 @@ class Registry:
     # -- A new model -------------------------------------------------------------------------------------------------
 
     def _new_model(self, theirs: TheirModel, name: str, versions: Sequence[TheirVersion]) -> None:
-        is_prompt = theirs.tags.get(PROMPT_TAG) == "true"
+        is_prompt = says_prompt(theirs.tags)
         placed = [(version, at) for version in versions if (at := self._placed(version, is_prompt, of=name))]
         self.report.count("models", added=1)
         self.report.count("versions", added=len(placed))
@@ -134,7 +134,7 @@ class Registry:
             last_updated_timestamp=theirs.last_updated_timestamp,
             last_version=highest,
             tags=tags,
-            is_prompt=tags.get(PROMPT_TAG) == "true",
+            is_prompt=says_prompt(tags),
         )
         ModelTag.objects.bulk_create(
             ModelTag(model=model, key=key, value=value, value_hash=value_hash(value)) for key, value in tags.items()

@@ -21,7 +21,7 @@ from registry.importing.source import (
     TheirRun,
     TheirVersion,
 )
-from registry.models import PROMPT_TAG
+from registry.models import PROMPT_TAG, says_prompt
 
 API = "/api/2.0/mlflow"
 SECONDS = 120.0
@@ -134,7 +134,7 @@ class RestSource:
 
     def versions(self, model: TheirModel) -> Iterator[list[TheirVersion]]:
         text = f"name = '{model.name}'" if "'" not in model.name else f'name = "{model.name}"'
-        if model.tags.get(PROMPT_TAG) == "true":
+        if says_prompt(model.tags):
             text += f" AND {MODELS[1]}"
         asked = {"filter": text, "max_results": PAGE}
 

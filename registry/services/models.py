@@ -14,7 +14,7 @@ from notifications.events import record
 from registry import gate
 from registry.events import ModelCreated, ModelDeleted, ModelRenamed, ModelUpdated
 from registry.gate import Change, ChangeKind
-from registry.models import PROMPT_TAG, Alias, LatestVersion, ModelVersion, RegisteredModel
+from registry.models import Alias, LatestVersion, ModelVersion, RegisteredModel, says_prompt
 from registry.permissions import can_create_models, can_edit, can_manage
 from registry.services._rows import (
     alias_target,
@@ -40,9 +40,7 @@ def create_model(
     check_description(description)
     for key, value in (tags or {}).items():
         check_tag(key, value)
-    model = RegisteredModel(
-        name=name, description=description, user=actor, is_prompt=(tags or {}).get(PROMPT_TAG) == "true"
-    )
+    model = RegisteredModel(name=name, description=description, user=actor, is_prompt=says_prompt(tags or {}))
     gate.enforce(Change(ChangeKind.CREATE_MODEL, actor, model))
     if RegisteredModel.objects.live().filter(name=name).exists():
         raise AlreadyExists(EXISTS.format(name))

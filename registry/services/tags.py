@@ -11,7 +11,7 @@ from notifications.events import record
 from registry import gate
 from registry.events import TagDeleted, TagSet
 from registry.gate import Change, ChangeKind
-from registry.models import PROMPT_TAG, ModelTag, ModelVersion, RegisteredModel, VersionTag
+from registry.models import ModelTag, ModelVersion, RegisteredModel, VersionTag, says_prompt
 from registry.permissions import can_edit
 from registry.services._rows import check_tag, lock_model, lock_version, put_model_tags, put_version_tags
 
@@ -23,7 +23,7 @@ def set_model_tag(*, actor: User, model: RegisteredModel, key: str, value: str) 
     require(can_edit(actor, model))
     gate.enforce(Change(ChangeKind.SET_MODEL_TAG, actor, model, key=key))
     put_model_tags(model, {key: value})
-    model.is_prompt = model.tags.get(PROMPT_TAG) == "true"
+    model.is_prompt = says_prompt(model.tags)
     save(model, "tags", "is_prompt")
     record(TagSet(model_name=model.name, key=key, value=value), actor=actor)
 
@@ -37,7 +37,7 @@ def delete_model_tag(*, actor: User, model: RegisteredModel, key: str) -> None:
     if model.tags.pop(key, None) is None:
         return
     ModelTag.objects.filter(model=model, key=key).delete()
-    model.is_prompt = model.tags.get(PROMPT_TAG) == "true"
+    model.is_prompt = says_prompt(model.tags)
     save(model, "tags", "is_prompt")
     record(TagDeleted(model_name=model.name, key=key), actor=actor)
 

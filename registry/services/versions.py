@@ -15,7 +15,7 @@ from registry import gate
 from registry.events import VersionCreated, VersionDeleted, VersionUpdated
 from registry.evidence import folder_files, refresh, relative
 from registry.gate import Change, ChangeKind
-from registry.models import Alias, ModelVersion, RegisteredModel, Stage
+from registry.models import Alias, ModelVersion, RegisteredModel, Stage, says_prompt
 from registry.permissions import can_edit, can_manage
 from registry.services._rows import (
     check_description,
@@ -29,7 +29,7 @@ from registry.services._rows import (
     refresh_latest,
 )
 from registry.services.readings import expect_run
-from registry.sources import Source, ask_elsewhere, resolve_source
+from registry.sources import Source, ask_elsewhere, resolve_source, source_of_prompt
 from tracking.models import LoggedModel, Run
 from tracking.services.logged_models import note_version
 
@@ -55,9 +55,14 @@ def create_version(
     for key, value in (tags or {}).items():
         check_tag(key, value)
     _check_lengths(source=source, run_link=run_link, run_id=run_id)
-    outside = ask_elsewhere(source, run_id=run_id, model_id=model_id) if can_edit(actor, model) else None
+    is_prompt = model.is_prompt and says_prompt(tags or {})
+    is_asked = not is_prompt and can_edit(actor, model)
+    outside = ask_elsewhere(source, run_id=run_id, model_id=model_id) if is_asked else None
     with transaction.atomic():
-        found = resolve_source(actor, source, run_id=run_id, model_id=model_id, outside=outside)
+        if is_prompt:
+            found = source_of_prompt(source, run_id=run_id)
+        else:
+            found = resolve_source(actor, source, run_id=run_id, model_id=model_id, outside=outside)
         return _create(actor, model, found, run_link=run_link, description=description, tags=tags or {})
 
 

@@ -12,7 +12,7 @@ from django.conf import settings
 
 from tests.servers import Server
 
-SCRIPTS = ("tutorial.py", "tracking.py")
+SCRIPTS = ("tutorial.py", "tracking.py", "autologging.py", "prompts.py")
 OLDER = settings.BASE_DIR / ".venv-mlflow2" / "bin" / "python"
 
 pytestmark = [pytest.mark.clients, pytest.mark.slow, pytest.mark.embedded, pytest.mark.timeout(300)]

@@ -11,7 +11,7 @@ from core.digests import tree_digest
 from core.errors import Invalid, NotFound, NotPermitted
 from notifications.models import Event
 from registry import services
-from registry.models import Alias, LatestVersion, ModelVersion, RegisteredModel, StageHolding
+from registry.models import PROMPT_TAG, Alias, LatestVersion, ModelVersion, RegisteredModel, StageHolding
 from registry.queries import get_version
 from tests.factories import make_files, make_logged_model, make_model, make_run, make_version
 from tracking.models import LoggedModel, Run
@@ -54,6 +54,32 @@ def test_registering_records_one_event(editor: User) -> None:
 
     event = Event.objects.get()
     assert (event.kind, event.actor, event.model_name, event.version) == ("model_version.created", editor, "churn", 1)
+
+
+@pytest.mark.parametrize("source", ["dummy-source", "prompt-template"])
+@pytest.mark.parametrize("said", ["true", "True"])
+def test_a_prompt_is_its_tags_and_has_no_files(editor: User, source: str, said: str) -> None:
+    prompt = make_model(tags={PROMPT_TAG: said})
+
+    version = register(editor, prompt, source, tags={PROMPT_TAG: said, "mlflow.prompt.text": "Hello {{who}}"})
+
+    assert (version.source, version.storage_location, version.digest) == (source, source, "")
+    assert version.tags["mlflow.prompt.text"] == "Hello {{who}}"
+
+
+@pytest.mark.parametrize(
+    "source", ["s3://bucket/model", "file:///etc/passwd", "models:/churn/1", "dummy-source/..", ""]
+)
+def test_a_prompt_leads_to_no_other_source(editor: User, source: str) -> None:
+    prompt = make_model(tags={PROMPT_TAG: "true"})
+
+    with pytest.raises(Invalid, match="Prompt sources must use an MLflow placeholder"):
+        register(editor, prompt, source, tags={PROMPT_TAG: "true"})
+
+
+def test_what_a_prompt_may_have_as_a_source_is_none_for_a_model(editor: User) -> None:
+    with pytest.raises(Invalid, match="Invalid model version source"):
+        register(editor, make_model(), "dummy-source", tags={PROMPT_TAG: "true"})
 
 
 def test_registering_needs_the_edit_level(reader: User) -> None:
