@@ -104,6 +104,12 @@ def source_of_prompt(source: str, *, run_id: str = "") -> Source:
     return Source(source, source, run_id=run_id)
 
 
+def source_in_store(source: str, *, run_id: str = "") -> Source:
+    """An address in a store of the operator's list: nobody has to be asked what it stands for. Raises Invalid."""
+    _refuse_traversal(source)
+    return _of_remote(source, source.partition(":")[0].lower(), run_id=run_id, model_id="", outside=None)
+
+
 def _refused(source: str, why: str) -> Invalid:
     return Invalid(f"Invalid model version source: '{source[:200]}'. {why}", field="source")
 

@@ -54,7 +54,7 @@ def create_version(
     check_description(description)
     for key, value in (tags or {}).items():
         check_tag(key, value)
-    _check_lengths(source=source, run_link=run_link, run_id=run_id)
+    check_lengths(source=source, run_link=run_link, run_id=run_id)
     is_prompt = model.is_prompt and says_prompt(tags or {})
     is_asked = not is_prompt and can_edit(actor, model)
     outside = ask_elsewhere(source, run_id=run_id, model_id=model_id) if is_asked else None
@@ -120,7 +120,7 @@ def _create(
     return version
 
 
-def _check_lengths(**texts: str) -> None:
+def check_lengths(**texts: str) -> None:
     for field, limit in (("source", 500), ("run_link", 500), ("run_id", 32)):
         if len(texts[field]) > limit:
             raise Invalid(f"'{field}' has at most {limit} characters, this one {len(texts[field])}.", field=field)
