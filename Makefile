@@ -4,15 +4,17 @@
 # make test                   every test this machine can run; ends with what was skipped and why
 # make format check           what a change must pass, besides the tests
 # make conformance            MLflow's own tests against a running Countersign (MLFLOW_SOURCE_TREE; SUITES to choose)
+# make bench                 measure beside `mlflow server` on one PostgreSQL (VERSIONS=100000, QUICK=1): docs/performance.md
 # make demo                   fill a running server with a story (MLFLOW_TRACKING_URI and MLFLOW_TRACKING_TOKEN set)
 # make screenshots            a picture of every page of that server, in screenshots/ (BASE_URL, DATA_DIR, FOLDER)
 
 .DEFAULT_GOAL := run
-.PHONY: run run-production test conformance format check demo screenshots lock
+.PHONY: run run-production test conformance bench format check demo screenshots lock
 PYTHON ?=
 PY := .venv/bin/python
 PYTEST := $(PY) -m pytest
 XDIST ?= 2
+VERSIONS ?= 100000
 
 run: .venv/run.stamp
 	@exec $(PY) manage.py up
@@ -26,6 +28,9 @@ test: .venv/test.stamp .venv-mlflow2/stamp .venv-reference/stamp
 
 conformance: .venv/test.stamp .venv-mlflow36/stamp
 	@$(PY) -m tests.conformance $(SUITES)
+
+bench: .venv/test.stamp .venv-reference/stamp
+	@$(PY) -m bench --versions $(VERSIONS) $(if $(QUICK),--quick)
 
 format: .venv/test.stamp
 	$(PY) -m ruff check -q --fix-only .

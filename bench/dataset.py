@@ -15,7 +15,6 @@ from typing import Any
 
 BIG = "model-big"
 START = 1_700_000_000_000  # milliseconds; each version is a second later than the one before
-STAGES = ("None", "None", "None", "Archived", "Staging", "Production")
 
 
 @dataclass(frozen=True)
@@ -37,14 +36,29 @@ class Size:
             yield f"model-{number:05}", rest // others + (number < rest % others)
 
 
+def _digest(text: str) -> bytes:
+    return hashlib.md5(text.encode(), usedforsecurity=False).digest()
+
+
 def run_of(name: str, version: int) -> str:
-    return hashlib.md5(f"{name}/{version // 2}".encode(), usedforsecurity=False).hexdigest()
+    """A run makes two versions."""
+    return _digest(f"run {name}/{version // 2}").hex()
 
 
-def version_of(name: str, version: int, moment: int) -> dict[str, Any]:
+def commit_of(name: str, version: int) -> str:
+    return _digest(f"commit {name}/{version}").hex()
+
+
+def stage_of(version: int, count: int) -> str:
+    """The last is in Production, the one before in Staging, and a third of the others have been there."""
+    held = {count: "Production", count - 1: "Staging"}
+    return held.get(version, "None" if version % 3 else "Archived")
+
+
+def version_of(name: str, version: int, count: int, moment: int) -> dict[str, Any]:
     return {
         "version": version,
-        "stage": STAGES[version % len(STAGES)],
+        "stage": stage_of(version, count),
         "source": f"s3://models/{name}/{version}",
         "run_id": run_of(name, version),
         "description": f"Version {version} of {name}, trained on the data of week {version % 52}.",
@@ -53,7 +67,7 @@ def version_of(name: str, version: int, moment: int) -> dict[str, Any]:
         "tags": {
             "team": f"team-{version % 20}",
             "data": f"2026-{version % 12 + 1:02}",
-            "commit": hashlib.md5(f"{name}{version}".encode(), usedforsecurity=False).hexdigest(),
+            "commit": commit_of(name, version),
             "checked": "yes" if version % 2 else "no",
             "build": str(moment % 100_003),
         },
@@ -67,18 +81,14 @@ def lines(size: Size) -> Iterator[dict[str, Any]]:
         yield {
             "model": name,
             "description": f"The model {name}.",
-            "tags": {"team": f"team-{hash_of(name) % 20}", "tier": str(hash_of(name) % 3)},
+            "tags": {"team": f"team-{_digest(name)[0] % 20}", "tier": str(_digest(name)[1] % 3)},
             "aliases": {"champion": count, "challenger": max(1, count - 1)},
             "creation_timestamp": moment,
             "last_updated_timestamp": moment + count * 1000,
         }
         for version in range(1, count + 1):
             moment += 1000
-            yield version_of(name, version, moment)
-
-
-def hash_of(name: str) -> int:
-    return int.from_bytes(hashlib.md5(name.encode(), usedforsecurity=False).digest()[:4], "big")
+            yield version_of(name, version, count, moment)
 
 
 def write(size: Size, path: Path) -> None:
