@@ -53,9 +53,9 @@ class Answer:
     headers: dict[str, str]
 
 
-def post(url: str, *, body: bytes, headers: dict[str, str]) -> Answer:
+def post(url: str, *, body: bytes, headers: dict[str, str], seconds: float = TOTAL_TIMEOUT) -> Answer:
     """POST ``body`` and return the first 64 KiB of the answer, whatever its status. Raises Unreachable."""
-    return _exchange(_connection(url), "POST", url, body=body, headers=headers, seconds=TOTAL_TIMEOUT, most=MAX_ANSWER)
+    return _exchange(_connection(url), "POST", url, body=body, headers=headers, seconds=seconds, most=MAX_ANSWER)
 
 
 def get(url: str, *, headers: dict[str, str], seconds: float, most: int) -> Answer:

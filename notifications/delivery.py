@@ -24,8 +24,8 @@ from core.crypto import decrypt
 from core.errors import CountersignError
 from notifications.events import ChannelDisabled, DeliveryFailed, record
 from notifications.fanout import HOUSEKEEPING
-from notifications.models import Attempt, Channel, Delivery
-from notifications.transports import SEND, SHARED_SERVER
+from notifications.models import Attempt, Channel, Delivery, Event
+from notifications.transports import SEND, SHARED_SERVER, http, webhook
 from notifications.transports.base import TransportError
 
 log = structlog.get_logger(__name__)
@@ -42,6 +42,7 @@ PATIENCE = timedelta(hours=1)
 MOST_AT_ONCE = 1000
 FAILURES_IN_A_ROW = 5  # deliveries given up, one after the other: then the channel is switched off
 LONGEST_ANSWER = 1000
+SECONDS_TO_WAIT = 5.0  # to connect, and then for the whole answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,10 +107,55 @@ def _try(delivery: Delivery) -> Outcome:
     )
 
 
+def send_once(event: Event, channel: Channel) -> Outcome:
+    """Send it to a webhook at once, for somebody who waits for the answer; kept as a delivery that is over."""
+    started, target = time.monotonic(), decrypt(channel.target)
+    answer, status_code, error = "", None, None
+    try:
+        reply = webhook.exchange(event, channel, target, seconds=SECONDS_TO_WAIT)
+        answer, status_code = reply.text, reply.status
+        http.accepted(reply, by="The webhook")
+    except TransportError as failure:
+        error = failure
+        answer = answer if status_code else failure.message
+    outcome = Outcome(
+        answer=_presentable(answer, secret=target),
+        status_code=status_code,
+        duration_ms=int((time.monotonic() - started) * 1000),
+        error=error,
+    )
+    _keep_over(event, channel, outcome)
+    return outcome
+
+
+@transaction.atomic
+def _keep_over(event: Event, channel: Channel, outcome: Outcome) -> None:
+    delivery = Delivery.objects.create(
+        event=event,
+        channel=channel,
+        state=Delivery.State.FAILED if outcome.error else Delivery.State.SENT,
+        sent_at=None if outcome.error else now(),
+        attempts=1,
+    )
+    _keep_attempt(delivery, outcome)
+
+
+def _keep_attempt(delivery: Delivery, outcome: Outcome) -> None:
+    Attempt.objects.create(
+        delivery=delivery,
+        succeeded=outcome.error is None,
+        status_code=outcome.status_code,
+        answer=outcome.answer,
+        duration_ms=outcome.duration_ms,
+    )
+
+
 def _target(delivery: Delivery) -> str:
     channel = delivery.channel
     if delivery.attempts > len(SCHEDULE) + 1:
         raise TransportError("Every try ended with the worker that made it.", give_up=True)
+    if channel.deleted_at:
+        raise TransportError("The channel was deleted.", give_up=True)
     if not channel.is_active:
         raise TransportError("The channel is switched off.", give_up=True)
     if channel.user is None:
@@ -147,13 +193,7 @@ def _write_down(delivery: Delivery, outcome: Outcome) -> None:
     if not kept:
         log.warning("delivery_lease_lost", delivery=delivery.pk)
         return  # it took too long, somebody else has taken over and writes down what came of it
-    Attempt.objects.create(
-        delivery=delivery,
-        succeeded=outcome.error is None,
-        status_code=outcome.status_code,
-        answer=outcome.answer,
-        duration_ms=outcome.duration_ms,
-    )
+    _keep_attempt(delivery, outcome)
     if outcome.error is None:
         _put_off(_beside(delivery).filter(attempts=0, next_attempt_at__gt=now()), until=now())
         return

@@ -15,6 +15,7 @@ from django.urls import reverse
 
 from accounts.models import User
 from core import jobs
+from core.errors import Invalid
 from core.prepared import insert
 from notifications.models import Event
 
@@ -80,6 +81,13 @@ def known_kinds() -> frozenset[str]:
     return frozenset(found)
 
 
+def checked_kinds(kinds: Iterable[str]) -> list[str]:
+    chosen = sorted(set(kinds))
+    if unknown := [kind for kind in chosen if kind not in known_kinds()]:
+        raise Invalid(f"There is no event kind {unknown[0][:64]!r}. docs/events.md lists them.", field="kinds")
+    return chosen
+
+
 @dataclass(frozen=True, kw_only=True)
 class ChannelAnnouncement(Announcement):
     channel: str
@@ -121,6 +129,19 @@ class ChannelUpdated(ChannelAnnouncement):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ChannelDeleted(ChannelAnnouncement):
+    kind: ClassVar[str] = "channel.deleted"
+
+    transport: str
+
+    def summary(self, actor: str) -> str:
+        return f"{actor} deleted the {self.transport} channel {self.channel}."
+
+    def data(self) -> dict[str, Any]:
+        return super().data() | {"transport": self.transport}
+
+
+@dataclass(frozen=True, kw_only=True)
 class ChannelEnabled(ChannelAnnouncement):
     kind: ClassVar[str] = "channel.enabled"
 
@@ -145,10 +166,17 @@ class ChannelDisabled(ChannelAnnouncement):
 
 @dataclass(frozen=True, kw_only=True)
 class ChannelTested(ChannelAnnouncement):
+    """``example`` names the event that a webhook of MLflow's form is sent as if it had happened."""
+
     kind: ClassVar[str] = "channel.tested"
+
+    example: str = ""
 
     def summary(self, actor: str) -> str:
         return f"{actor} tries the channel {self.channel}. You read this, so it works."
+
+    def data(self) -> dict[str, Any]:
+        return super().data() | ({"example": self.example} if self.example else {})
 
 
 @dataclass(frozen=True, kw_only=True)

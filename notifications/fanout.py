@@ -9,6 +9,7 @@ from django.db import transaction
 from accounts.models import User
 from core.clock import now
 from core.crypto import encrypt
+from notifications.forms import FORMS
 from notifications.models import Channel, Delivery, Event
 
 BATCH = 100
@@ -40,7 +41,7 @@ def fan_out() -> int:
 
 
 def _deliveries(events: list[Event]) -> list[Delivery]:
-    shared = list(Channel.objects.filter(user=None, is_active=True)) if events else []
+    shared = list(Channel.objects.shared().filter(is_active=True)) if events else []
     mailboxes = _mailboxes({user_id for event in events for user_id in _told(event)})
     deliveries = []
     for event in events:
@@ -56,8 +57,8 @@ def _told(event: Event) -> list[int]:
 
 
 def _wants(channel: Channel, event: Event) -> bool:
-    kinds = channel.kinds or TOLD
-    return event.kind in kinds and fnmatchcase(event.model_name, channel.models_glob.replace("[", "[[]"))
+    name = FORMS[channel.form].name_of(event) if channel.form else event.kind
+    return name in (channel.kinds or TOLD) and fnmatchcase(event.model_name, channel.models_glob.replace("[", "[[]"))
 
 
 def _mailboxes(user_ids: set[int]) -> dict[int, Channel]:

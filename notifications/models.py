@@ -51,33 +51,62 @@ class Event(models.Model):
         return f"{self.kind} {self.key}"
 
 
+class ChannelQuerySet(models.QuerySet["Channel"]):
+    def shared(self) -> ChannelQuerySet:
+        """Those that administrators manage, and have not deleted."""
+        return self.filter(user=None, deleted_at=None)
+
+    def webhooks(self, form: str) -> ChannelQuerySet:
+        return self.shared().filter(kind=Channel.Kind.WEBHOOK, form=form)
+
+
 class Channel(models.Model):
     """Where events go: the mailbox of one person (``user`` set, made when first needed), or a shared channel.
 
-    ``target`` holds the address or the secret URL, encrypted with the site's key.
+    ``target`` holds the address or the secret URL, ``secret`` what signs a webhook's messages; both are encrypted with
+    the site's key. ``kinds`` are named as the form of the webhook names them.
     """
 
     class Kind(models.TextChoices):
         EMAIL = "email", "Email"
         SLACK = "slack", "Slack"
+        WEBHOOK = "webhook", "Webhook"
 
+    class Form(models.TextChoices):
+        STANDARD = "standard", "Standard Webhooks"
+        MLFLOW = "mlflow", "MLflow"
+
+    key = models.UUIDField(null=True, unique=True, editable=False)  # what a webhook is known by outside
     kind = models.CharField(max_length=20, choices=Kind.choices)
+    form = models.CharField(max_length=20, choices=Form.choices, blank=True)  # of webhooks: how their messages look
     name = models.CharField(max_length=100)
+    description = models.CharField(max_length=1000, blank=True)
     user = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.CASCADE, related_name="channels"
     )
     target = models.TextField()
+    secret = models.TextField(blank=True)
     models_glob = models.CharField(max_length=256, default="*")
     kinds = models.JSONField(default=list, blank=True)  # event kinds; empty means all that people are told of
     is_active = models.BooleanField(default=True)
     disabled_reason = models.CharField(max_length=300, blank=True)
     created_at = models.DateTimeField(default=now)
+    updated_at = models.DateTimeField(default=now)
+    deleted_at = models.DateTimeField(null=True)  # its deliveries stay, what led to it is erased
+
+    objects = ChannelQuerySet.as_manager()
 
     class Meta:
         ordering = ["name"]
         constraints = [
             models.UniqueConstraint(
                 fields=["user", "kind"], condition=Q(user__isnull=False), name="one_channel_per_person"
+            ),
+            # A webhook has a form and a key, and nothing else has.
+            models.CheckConstraint(
+                condition=Q(kind="webhook", key__isnull=False) & ~Q(form="")
+                | ~Q(kind="webhook") & Q(form="", key__isnull=True),
+                name="webhooks_have_form_and_key",
             ),
         ]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterable
 
 from django.db import transaction
@@ -10,21 +11,25 @@ from accounts.models import User
 from core.answers import YES, Answer, no, require
 from core.clock import now
 from core.crypto import encrypt
-from core.errors import Conflict, Invalid
+from core.errors import Conflict, Invalid, NotFound
+from notifications.delivery import Outcome, send_once
 from notifications.events import (
     ChannelCreated,
+    ChannelDeleted,
     ChannelDisabled,
     ChannelEnabled,
     ChannelTested,
     ChannelUpdated,
     DeliverySentAgain,
-    known_kinds,
+    checked_kinds,
     record,
 )
+from notifications.forms import FORMS, mlflow
 from notifications.models import Channel, Delivery
 from notifications.transports import CHECK_TARGET
 
 LONGEST_TARGET = 2000
+LONGEST_DESCRIPTION = 1000
 
 
 def can_manage_channels(user: User) -> Answer:
@@ -38,53 +43,82 @@ def can_send_again(user: User, delivery: Delivery) -> Answer:
     return can_manage_channels(user)
 
 
-@transaction.atomic
 def create_channel(
-    *, actor: User, kind: str, name: str, target: str, models_glob: str = "*", kinds: Iterable[str] = ()
+    *,
+    actor: User,
+    kind: str,
+    name: str,
+    target: str,
+    models_glob: str = "*",
+    kinds: Iterable[str] = (),
+    form: str = "",
+    description: str = "",
+    secret: str = "",
+    is_active: bool = True,
 ) -> Channel:
-    """A shared channel; its address is kept encrypted and never shown again."""
+    """A shared channel; its address and its secret are kept encrypted. A webhook has our own form unless ``form`` names
+    another."""
     require(can_manage_channels(actor))
     if kind not in Channel.Kind.values:
         raise Invalid(f"A channel is one of {', '.join(Channel.Kind.values)}.", field="kind")
-    channel = Channel.objects.create(
+    form = _checked_form(kind, form)
+    channel = Channel(
         kind=kind,
+        form=form,
+        key=uuid.uuid4() if form else None,
         name=_checked_name(name),
+        description=_checked_description(description),
         target=_checked_target(kind, target),
+        secret=_checked_secret(form, secret),
         models_glob=_checked_glob(models_glob),
-        kinds=_checked_kinds(kinds),
+        kinds=_checked_kinds(form, kinds),
+        is_active=is_active,
     )
-    record(ChannelCreated(channel=channel.name, transport=channel.get_kind_display()), actor=actor)
+    channel.updated_at = channel.created_at
+    with transaction.atomic():
+        channel.save(force_insert=True)
+        record(ChannelCreated(channel=channel.name, transport=channel.get_kind_display()), actor=actor)
     return channel
 
 
-@transaction.atomic
 def update_channel(
     *,
     actor: User,
     channel: Channel,
     name: str | None = None,
+    description: str | None = None,
     target: str | None = None,
+    secret: str | None = None,
     models_glob: str | None = None,
     kinds: Iterable[str] | None = None,
+    is_active: bool | None = None,
 ) -> Channel:
-    """Change what is given. A new address is as secret as the old one."""
+    """Change what is given. A new address is as secret as the old one; what an old secret signed stays as it is."""
     require(can_manage_channels(actor))
-    locked = _shared(channel)
     changes: dict[str, object] = {}
     if name is not None:
         changes["name"] = _checked_name(name)
+    if description is not None:
+        changes["description"] = _checked_description(description)
     if target is not None:
-        changes["target"] = _checked_target(locked.kind, target)
+        changes["target"] = _checked_target(channel.kind, target)
+    if secret is not None:
+        changes["secret"] = _checked_secret(channel.form, secret)
     if models_glob is not None:
         changes["models_glob"] = _checked_glob(models_glob)
     if kinds is not None:
-        changes["kinds"] = _checked_kinds(kinds)
-    changed = tuple(field for field, value in changes.items() if getattr(locked, field) != value)
-    if changed:
-        for field in changed:
-            setattr(locked, field, changes[field])
-        locked.save(update_fields=changed)
-        record(ChannelUpdated(channel=locked.name, changed=changed), actor=actor)
+        changes["kinds"] = _checked_kinds(channel.form, kinds)
+    with transaction.atomic():
+        locked = _shared(channel)
+        changed = tuple(field for field, value in changes.items() if getattr(locked, field) != value)
+        if changed:
+            for field in changed:
+                setattr(locked, field, changes[field])
+            locked.updated_at = now()
+            locked.save(update_fields=[*changed, "updated_at"])
+            record(ChannelUpdated(channel=locked.name, changed=changed), actor=actor)
+        if is_active is not None:
+            _switch(actor, locked, is_active=is_active)
     return locked
 
 
@@ -92,12 +126,26 @@ def update_channel(
 def set_channel_active(*, actor: User, channel: Channel, is_active: bool) -> None:
     """Switch it off, or on again; nothing happens when it is so already."""
     require(can_manage_channels(actor))
-    locked = _shared(channel)
+    _switch(actor, _shared(channel), is_active=is_active)
+
+
+def _switch(actor: User, locked: Channel, *, is_active: bool) -> None:
     if locked.is_active == is_active:
         return
-    Channel.objects.filter(pk=locked.pk).update(is_active=is_active, disabled_reason="")
+    locked.is_active, locked.disabled_reason, locked.updated_at = is_active, "", now()
+    locked.save(update_fields=["is_active", "disabled_reason", "updated_at"])
     event = ChannelEnabled(channel=locked.name) if is_active else ChannelDisabled(channel=locked.name)
     record(event, actor=actor)
+
+
+@transaction.atomic
+def delete_channel(*, actor: User, channel: Channel) -> None:
+    """Hide it and erase its address and its secret. Its deliveries stay; those that still wait are given up."""
+    require(can_manage_channels(actor))
+    locked = _shared(channel)
+    locked.deleted_at, locked.is_active, locked.target, locked.secret = now(), False, "", ""
+    locked.save(update_fields=["deleted_at", "is_active", "target", "secret"])
+    record(ChannelDeleted(channel=locked.name, transport=locked.get_kind_display()), actor=actor)
 
 
 @transaction.atomic
@@ -111,11 +159,25 @@ def test_channel(*, actor: User, channel: Channel) -> Delivery:
     return Delivery.objects.create(event=event, channel=locked)
 
 
+def try_webhook(*, actor: User, channel: Channel, example: str = "") -> Outcome:
+    """Send a webhook of MLflow's form an example of ``example``, or of the first of its events, and wait for the answer
+    for a few seconds; also while it is switched off. Kept among its deliveries."""
+    require(can_manage_channels(actor))
+    (example,) = mlflow.checked_kinds([example or channel.kinds[0]])
+    with transaction.atomic():
+        locked = _shared(channel)
+        event = record(ChannelTested(channel=locked.name, example=example), actor=actor)
+    return send_once(event, locked)
+
+
 @transaction.atomic
 def send_again(*, actor: User, delivery: Delivery) -> None:
     """Put a delivery that failed or was sent back into the queue, with the same event key."""
     require(can_send_again(actor, delivery))
-    if not Channel.objects.filter(pk=delivery.channel_id, is_active=True).exists():
+    channel = Channel.objects.get(pk=delivery.channel_id)
+    if channel.deleted_at:
+        raise Conflict("The channel was deleted.")
+    if not channel.is_active:
         raise Conflict("The channel is switched off: switch it on first.")
     again = Delivery.objects.filter(pk=delivery.pk, state__in=[Delivery.State.FAILED, Delivery.State.SENT])
     if not again.update(state=Delivery.State.PENDING, attempts=0, next_attempt_at=now(), lease=None, lease_until=None):
@@ -125,10 +187,22 @@ def send_again(*, actor: User, delivery: Delivery) -> None:
 
 def _shared(channel: Channel) -> Channel:
     """The present row of a shared channel, locked; the mailbox of a person is not for others to change."""
-    locked = Channel.objects.select_for_update().filter(pk=channel.pk, user=None).first()
-    if locked is None:
+    locked = Channel.objects.select_for_update().get(pk=channel.pk)
+    if locked.user_id is not None:
         raise Conflict("This is somebody's own mailbox, not a shared channel.")
+    if locked.deleted_at:
+        raise NotFound("There is no such channel.")
     return locked
+
+
+def _checked_form(kind: str, form: str) -> str:
+    if kind != Channel.Kind.WEBHOOK:
+        if form:
+            raise Invalid("Only a webhook has a form.", field="form")
+        return ""
+    if form not in ("", *FORMS):
+        raise Invalid(f"The form of a webhook is one of {', '.join(FORMS)}.", field="form")
+    return form or Channel.Form.STANDARD
 
 
 def _checked_name(name: str) -> str:
@@ -136,6 +210,12 @@ def _checked_name(name: str) -> str:
     if not name or len(name) > 100 or not name.isprintable():
         raise Invalid("Give the channel a name of 1 to 100 characters.", field="name")
     return name
+
+
+def _checked_description(description: str) -> str:
+    if len(description) > LONGEST_DESCRIPTION or "\x00" in description:
+        raise Invalid(f"The description is a text of at most {LONGEST_DESCRIPTION} characters.", field="description")
+    return description
 
 
 def _checked_target(kind: str, target: str) -> str:
@@ -146,14 +226,19 @@ def _checked_target(kind: str, target: str) -> str:
     return encrypt(target)
 
 
+def _checked_secret(form: str, secret: str) -> str:
+    if form:
+        FORMS[form].check_secret(secret)
+    elif secret:
+        raise Invalid("Only a webhook has a secret.", field="secret")
+    return encrypt(secret) if secret else ""
+
+
 def _checked_glob(models_glob: str) -> str:
     if not models_glob or len(models_glob) > 256 or not models_glob.isprintable():
         raise Invalid("The pattern of model names has 1 to 256 characters; * is all.", field="models_glob")
     return models_glob
 
 
-def _checked_kinds(kinds: Iterable[str]) -> list[str]:
-    chosen = sorted(set(kinds))
-    if unknown := [kind for kind in chosen if kind not in known_kinds()]:
-        raise Invalid(f"There is no event kind {unknown[0][:64]!r}. docs/events.md lists them.", field="kinds")
-    return chosen
+def _checked_kinds(form: str, kinds: Iterable[str]) -> list[str]:
+    return FORMS[form].checked_kinds(kinds) if form else checked_kinds(kinds)

@@ -34,12 +34,13 @@ class ModelCreated(ModelAnnouncement):
 
     description: str = ""
     tags: dict[str, str]
+    is_prompt: bool
 
     def summary(self, actor: str) -> str:
         return f"{actor} created the model {self.model_name}."
 
     def data(self) -> dict[str, Any]:
-        return {"description": self.description, "tags": self.tags}
+        return {"description": self.description, "tags": self.tags, "is_prompt": self.is_prompt}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,6 +142,7 @@ class VersionCreated(VersionAnnouncement):
     digest: str
     description: str
     tags: dict[str, str]
+    is_prompt: bool
 
     def summary(self, actor: str) -> str:
         return f"{actor} registered {self.what}."
@@ -152,6 +154,7 @@ class VersionCreated(VersionAnnouncement):
             "digest": self.digest,
             "description": self.description,
             "tags": self.tags,
+            "is_prompt": self.is_prompt,
         }
 
 
@@ -262,13 +265,14 @@ class AliasMoved(VersionAnnouncement):
 
     alias: str
     previous_version: int | None
+    is_prompt: bool
 
     def summary(self, actor: str) -> str:
         came = f" from version {self.previous_version}" if self.previous_version else ""
         return f"{actor} moved the alias {self.alias} of {self.model_name}{came} to version {self.version}."
 
     def data(self) -> dict[str, Any]:
-        return {"alias": self.alias, "previous_version": self.previous_version}
+        return {"alias": self.alias, "previous_version": self.previous_version, "is_prompt": self.is_prompt}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -276,12 +280,13 @@ class AliasDeleted(ModelAnnouncement):
     kind: ClassVar[str] = "alias.deleted"
 
     alias: str
+    is_prompt: bool
 
     def summary(self, actor: str) -> str:
         return f"{actor} deleted the alias {self.alias} of {self.model_name}."
 
     def data(self) -> dict[str, Any]:
-        return {"alias": self.alias}
+        return {"alias": self.alias, "is_prompt": self.is_prompt}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -290,6 +295,7 @@ class TagSet(Announcement):
 
     key: str
     value: str
+    is_prompt: bool
 
     def summary(self, actor: str) -> str:
         shown = self.value if len(self.value) <= 80 else self.value[:80] + "…"
@@ -300,7 +306,7 @@ class TagSet(Announcement):
         return _tagged_path(self)
 
     def data(self) -> dict[str, Any]:
-        return {"key": self.key, "value": self.value[:1000]}
+        return {"key": self.key, "value": self.value, "is_prompt": self.is_prompt}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -308,6 +314,7 @@ class TagDeleted(Announcement):
     kind: ClassVar[str] = "tag.deleted"
 
     key: str
+    is_prompt: bool
 
     def summary(self, actor: str) -> str:
         return f"{actor} removed the tag {self.key} from {_tagged(self)}."
@@ -317,7 +324,7 @@ class TagDeleted(Announcement):
         return _tagged_path(self)
 
     def data(self) -> dict[str, Any]:
-        return {"key": self.key}
+        return {"key": self.key, "is_prompt": self.is_prompt}
 
 
 def _tagged(event: Announcement) -> str:

@@ -8,6 +8,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from email import message_from_bytes, policy
 from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -56,8 +57,17 @@ class Mailbox:
         return [message for message in self.messages if address in str(message["To"])]
 
 
+@dataclass(frozen=True)
+class Call:
+    """A POST as it came; names of headers in lower case."""
+
+    headers: dict[str, str]
+    body: bytes
+
+
 class Receiver:
-    """An HTTP server that answers every POST with ``status``, ``said`` and ``headers``, and keeps the JSON it got."""
+    """An HTTP server that answers every POST with ``status``, ``said`` and ``headers``, and keeps what it got: the
+    ``calls`` as they came, and the JSON of each."""
 
     def __init__(
         self,
@@ -68,6 +78,7 @@ class Receiver:
         tls: ssl.SSLContext | None = None,
     ) -> None:
         self.status, self.said, self.headers = status, said, headers or {}
+        self.calls: list[Call] = []
         self.posts: list[dict[str, Any]] = []
         self.keys: list[str] = []
         receiver = self
@@ -75,6 +86,7 @@ class Receiver:
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                receiver.calls.append(Call({name.lower(): value for name, value in self.headers.items()}, body))
                 receiver.posts.append(json.loads(body))
                 receiver.keys.append(self.headers.get("X-Countersign-Event", ""))
                 said = receiver.said.encode()

@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from notifications.models import Channel, Event
-from notifications.transports import email, slack
+from notifications.transports import email, http, slack, webhook
 from notifications.transports.base import Sent
 
 SEND: dict[str, Callable[[Event, Channel, str], Sent]] = {
     Channel.Kind.EMAIL: email.send,
     Channel.Kind.SLACK: slack.send,
+    Channel.Kind.WEBHOOK: webhook.send,
 }
 # Raise Invalid for a target that this kind of channel cannot have.
 CHECK_TARGET: dict[str, Callable[[str], None]] = {
     Channel.Kind.EMAIL: email.check_target,
-    Channel.Kind.SLACK: slack.check_target,
+    Channel.Kind.SLACK: http.check_target,
+    Channel.Kind.WEBHOOK: webhook.check_target,
 }
 # Kinds whose channels all go through one server: when it is down for one, it is for all.
 SHARED_SERVER = frozenset({Channel.Kind.EMAIL})

@@ -241,7 +241,10 @@ class Registry:
         for row in rows:
             if row.current_stage in HELD_STAGES:
                 stages.setdefault(row.current_stage, []).append(row.version)
-        record(ModelCreated(model_name=model.name, description=model.description, tags=model.tags), actor=None)
+        created = ModelCreated(
+            model_name=model.name, description=model.description, tags=model.tags, is_prompt=model.is_prompt
+        )
+        record(created, actor=None)
         record(
             ModelImported(
                 model_name=model.name,

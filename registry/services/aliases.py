@@ -74,9 +74,14 @@ def set_alias(*, actor: User, version: ModelVersion, alias: str, permit: Permit 
     end_holdings_of(model, target)
     begin_holding(version, target, actor, permit)
     number = previous.version if previous else None
-    record(
-        AliasMoved(model_name=model.name, version=version.version, alias=alias, previous_version=number), actor=actor
+    moved = AliasMoved(
+        model_name=model.name,
+        version=version.version,
+        alias=alias,
+        previous_version=number,
+        is_prompt=model.is_prompt,
     )
+    record(moved, actor=actor)
     return version
 
 
@@ -101,4 +106,4 @@ def delete_alias(*, actor: User, model: RegisteredModel, alias: str, permit: Per
     model.aliases.pop(alias, None)
     save(model, "aliases")
     end_holdings_of(model, alias_target(alias))
-    record(AliasDeleted(model_name=model.name, alias=alias), actor=actor)
+    record(AliasDeleted(model_name=model.name, alias=alias, is_prompt=model.is_prompt), actor=actor)

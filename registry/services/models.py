@@ -55,7 +55,8 @@ def create_model(
     if not actor.is_superuser:
         accounts.grant(actor=actor, level=Level.MANAGE, user=actor, model_id=model.pk)
         actor.__dict__.pop("_grants", None)
-    record(ModelCreated(model_name=name, description=description, tags=model.tags), actor=actor)
+    created = ModelCreated(model_name=name, description=description, tags=model.tags, is_prompt=model.is_prompt)
+    record(created, actor=actor)
     return model
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.db import transaction
 
 from accounts.models import User
@@ -25,7 +27,7 @@ def set_model_tag(*, actor: User, model: RegisteredModel, key: str, value: str) 
     put_model_tags(model, {key: value})
     model.is_prompt = says_prompt(model.tags)
     save(model, "tags", "is_prompt")
-    record(TagSet(model_name=model.name, key=key, value=value), actor=actor)
+    record(TagSet(model_name=model.name, key=key, value=value, is_prompt=model.is_prompt), actor=actor)
 
 
 @transaction.atomic
@@ -39,7 +41,7 @@ def delete_model_tag(*, actor: User, model: RegisteredModel, key: str) -> None:
     ModelTag.objects.filter(model=model, key=key).delete()
     model.is_prompt = says_prompt(model.tags)
     save(model, "tags", "is_prompt")
-    record(TagDeleted(model_name=model.name, key=key), actor=actor)
+    record(TagDeleted(model_name=model.name, key=key, is_prompt=model.is_prompt), actor=actor)
 
 
 @transaction.atomic
@@ -50,7 +52,7 @@ def set_version_tag(*, actor: User, version: ModelVersion, key: str, value: str)
     gate.enforce(Change(ChangeKind.SET_VERSION_TAG, actor, version.model, version=version, key=key))
     put_version_tags(version, {key: value})
     save(version, "tags")
-    record(TagSet(model_name=version.model.name, version=version.version, key=key, value=value), actor=actor)
+    record(TagSet(**_about(version), key=key, value=value), actor=actor)
 
 
 @transaction.atomic
@@ -63,4 +65,9 @@ def delete_version_tag(*, actor: User, version: ModelVersion, key: str) -> None:
         return
     VersionTag.objects.filter(version=version, key=key).delete()
     save(version, "tags")
-    record(TagDeleted(model_name=version.model.name, version=version.version, key=key), actor=actor)
+    record(TagDeleted(**_about(version), key=key), actor=actor)
+
+
+def _about(version: ModelVersion) -> dict[str, Any]:
+    model = version.model
+    return {"model_name": model.name, "version": version.version, "is_prompt": model.is_prompt}

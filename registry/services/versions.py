@@ -114,6 +114,7 @@ def _create(
             digest=version.digest,
             description=description,
             tags=version.tags,
+            is_prompt=model.is_prompt,
         ),
         actor=actor,
     )

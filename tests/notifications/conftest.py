@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -10,6 +11,7 @@ from pytest_django import Settings
 
 from accounts.models import User
 from core.crypto import encrypt
+from notifications.forms.standard import new_secret
 from notifications.models import Channel, Delivery, Event
 from tests.receivers import Mailbox, Receiver
 from tests.servers import free_port
@@ -41,6 +43,21 @@ def slack_channel(url: str, **fields: Any) -> Channel:
     return Channel.objects.create(kind=Channel.Kind.SLACK, name="#ml-releases", target=encrypt(url), **fields)
 
 
+def webhook(url: str, *, form: str = Channel.Form.STANDARD, secret: str | None = None, **fields: Any) -> Channel:
+    """Without a secret given one is made where the form asks for it."""
+    if secret is None:
+        secret = new_secret() if form == Channel.Form.STANDARD else ""
+    return Channel.objects.create(
+        kind=Channel.Kind.WEBHOOK,
+        form=form,
+        key=uuid.uuid4(),
+        name="deploy",
+        target=encrypt(url),
+        secret=encrypt(secret) if secret else "",
+        **fields,
+    )
+
+
 def delivery_of(event: Event, channel: Channel, **fields: Any) -> Delivery:
     return Delivery.objects.create(event=event, channel=channel, **fields)
 
@@ -54,7 +71,12 @@ def mail_server(settings: Settings) -> Iterator[Mailbox]:
 
 
 @pytest.fixture
-def slack(settings: Settings) -> Iterator[Receiver]:
+def receiver(settings: Settings) -> Iterator[Receiver]:
     settings.OUTBOUND_ALLOW = ["127.0.0.1"]
-    with Receiver() as receiver:
-        yield receiver
+    with Receiver() as running:
+        yield running
+
+
+@pytest.fixture
+def slack(receiver: Receiver) -> Receiver:
+    return receiver

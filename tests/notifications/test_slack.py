@@ -15,6 +15,7 @@ from core.errors import Invalid
 from notifications.delivery import SCHEDULE
 from notifications.models import Attempt, Channel, Delivery
 from notifications.tasks import drain
+from notifications.transports import http
 from notifications.transports import slack as transport
 from tests.notifications.conftest import happened, slack_channel
 from tests.receivers import Receiver
@@ -122,7 +123,7 @@ def test_retry_after_is_honoured_as_seconds_and_as_a_date(slack: Receiver) -> No
     "value", ["", "soon", "-5", "1e9", "٣", "99999999999999999999", "Mon, 99 Nov 2026 00:00:00 GMT"]
 )
 def test_a_retry_after_that_says_nothing_leaves_the_schedule(value: str, slack: Receiver) -> None:
-    assert transport._seconds(value) is None
+    assert http.seconds_of(value) is None
     assert SCHEDULE[0] == 5
 
 
@@ -158,6 +159,6 @@ def test_a_receiver_that_is_down_is_tried_again_and_delays_no_other(settings: Se
 )
 def test_only_a_whole_https_address_is_a_target(target: str) -> None:
     with pytest.raises(Invalid) as refused:
-        transport.check_target(target)
+        http.check_target(target)
 
     assert refused.value.field == "target"

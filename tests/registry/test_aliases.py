@@ -27,7 +27,8 @@ def test_setting_an_alias_again_moves_it(stager: User) -> None:
     assert RegisteredModel.objects.get().aliases == {"champion": 2}
     held = [(row.version.version, row.until is None) for row in StageHolding.objects.order_by("id")]
     assert held == [(1, False), (2, True)]
-    assert Event.objects.latest("id").data == {"alias": "champion", "previous_version": 1}
+    data = {"alias": "champion", "previous_version": 1, "is_prompt": False}
+    assert Event.objects.latest("id").data == data
 
 
 def test_a_moved_alias_says_who_moved_it_and_when(stager: User, mover: User) -> None:

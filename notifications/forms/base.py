@@ -1,0 +1,36 @@
+"""What a form is: how the messages of a webhook look, what it calls events, and how it signs."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from notifications.models import Channel, Event
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A POST as it goes out: the bytes that were signed."""
+
+    body: bytes
+    headers: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """``name_of`` says what an event is called, None when the form has no word for it. ``message`` takes the secret in
+    plain text, "" for none. ``checked_kinds`` and ``check_secret`` raise Invalid for what the form cannot have."""
+
+    name_of: Callable[[Event], str | None]
+    message: Callable[[Event, Channel, str], Message]
+    checked_kinds: Callable[[Iterable[str]], list[str]]
+    check_secret: Callable[[str], None]
+
+
+def signature(key: bytes, *, message_id: str, timestamp: str, body: bytes) -> str:
+    """As Standard Webhooks and MLflow both have it; only what the key is and the headers differ."""
+    signed = f"{message_id}.{timestamp}.".encode() + body
+    return "v1," + base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()
