@@ -14,7 +14,11 @@ def now() -> datetime:
 
 def now_ms() -> int:
     """Milliseconds since the epoch, as MLflow counts."""
-    return int(timezone.now().timestamp() * 1000)
+    return to_ms(timezone.now())
+
+
+def to_ms(moment: datetime) -> int:
+    return int(moment.timestamp() * 1000)
 
 
 def from_ms(milliseconds: int) -> datetime:

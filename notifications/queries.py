@@ -1,11 +1,13 @@
-"""What pages and the API read about deliveries."""
+"""What the doors read about deliveries, and the address of a channel for those that show it."""
 
 from __future__ import annotations
 
 from django.db.models import Prefetch, QuerySet
 
 from accounts.models import User
-from notifications.models import Attempt, Delivery
+from core.crypto import decrypt
+from core.errors import Conflict
+from notifications.models import Attempt, Channel, Delivery
 
 
 def deliveries_visible_to(user: User) -> QuerySet[Delivery]:
@@ -14,3 +16,12 @@ def deliveries_visible_to(user: User) -> QuerySet[Delivery]:
         Prefetch("tries", queryset=Attempt.objects.order_by("id"))
     )
     return rows if user.is_superuser or user.is_auditor else rows.filter(channel__user=user)
+
+
+def address_of(channel: Channel) -> str:
+    """Empty when the key that it was encrypted with is gone: a list with such a channel can still be read, and the
+    channel deleted or given its address anew."""
+    try:
+        return decrypt(channel.target)
+    except Conflict:
+        return ""

@@ -105,15 +105,14 @@ def _data(event: Event, name: str) -> dict[str, Any]:
 
 
 def checked_kinds(kinds: Iterable[str]) -> list[str]:
-    """In the order given: a test sends the first."""
-    chosen = list(kinds)
+    """Sorted, as MLflow answers them."""
+    chosen = sorted(kinds)
     if not chosen:
-        raise Invalid("Webhook events cannot be empty", field="kinds")
-    for number, kind in enumerate(chosen):
-        if kind not in EXAMPLES:
-            raise Invalid(_unknown(kind), field="kinds")
-        if kind in chosen[:number]:
-            raise Invalid(f"The event {kind} is given twice.", field="kinds")
+        raise Invalid("Webhook events must be a non-empty list of WebhookEvent objects: [].", field="kinds")
+    if unknown := [kind for kind in chosen if kind not in EXAMPLES]:
+        raise Invalid(_unknown(unknown[0]), field="kinds")
+    if twice := [kind for kind in chosen if chosen.count(kind) > 1]:
+        raise Invalid(f"The event {twice[0]} is given twice.", field="kinds")
     return chosen
 
 

@@ -135,7 +135,7 @@ def test_all_of_it_can_be_changed_at_once(admin: User) -> None:
 
     kept = Channel.objects.get()
     assert (kept.name, kept.description, kept.kinds, kept.is_active) == (
-        "staging", "For staging.", ["prompt.created", CREATED], False,
+        "staging", "For staging.", [CREATED, "prompt.created"], False,
     )  # fmt: skip
     assert (decrypt(kept.target), decrypt(kept.secret)) == (URL + "/2", "geheim")
     updated, disabled = Event.objects.order_by("id")[1:]

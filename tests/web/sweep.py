@@ -69,7 +69,8 @@ class World:
     """One of everything, with texts and files that would like to be run.
 
     ``samples``: for the part of a route between < and >, a value; by the area of the table that it is in, the first
-    that fits. ``body`` is what every call is sent, ``otherwise`` what single calls need to differ in.
+    that fits. ``body`` is what every call is sent, ``otherwise`` what single calls need to differ in: by their view, or
+    by the area where one view stands for many.
     """
 
     samples: dict[str, dict[str, Any]]
@@ -85,7 +86,8 @@ class World:
 
     def body_for(self, route: Route) -> dict[str, Any]:
         """Our own API refuses fields that a call does not know, so there it is what the call takes."""
-        body = {**self.body, **self.otherwise.get(route.view, {})}
+        of_area = next((body for area, body in self.otherwise.items() if f"/{area}/" in f"{route.pattern}/"), {})
+        body = {**self.body, **of_area, **self.otherwise.get(route.view, {})}
         return {field: body[field] for field in TAKES.get(route.view, [])} if "api/v1/" in route.pattern else body
 
 
@@ -135,6 +137,10 @@ def world(db: None, mira: User, sam: User, admin: User, risk: Team, settings: Se
     approvals.add_comment(actor=mira, version=version, text=EVIL, review_request=request)
     approvals.add_comment(actor=mira, version=version, text=EVIL)
     channel = notifications.create_channel(actor=admin, kind=Channel.Kind.EMAIL, name="ops", target="ops@example.com")
+    mlflows = notifications.create_channel(
+        actor=admin, kind=Channel.Kind.WEBHOOK, form=Channel.Form.MLFLOW, name="deploy",
+        target="https://deploy.invalid/hook", kinds=["model_version.created"],
+    )  # fmt: skip
     event = Event.objects.filter(request_id=request.pk).earliest("id")
     delivery = Delivery.objects.create(event=event, channel=channel, state=Delivery.State.FAILED)
     token, _ = token_of(admin, name="the administrator's")
@@ -149,6 +155,7 @@ def world(db: None, mira: User, sam: User, admin: User, risk: Team, settings: Se
             "grants/": {"pk": grant(actor=None, level=Level.READ, team=risk, pattern="nothing-*").pk},
             "channels/": {"pk": channel.pk},
             "deliveries/": {"pk": delivery.pk},
+            "webhooks/": {"webhook_id": mlflows.key},
             "mlflow-artifacts/": {"path": f"{root}/loose/evil.html"},
             "files/": {"path": "evil.html"},
             "logged-models/": {"model_id": logged.model_id, "key": "evil"},
@@ -197,6 +204,11 @@ def world(db: None, mira: User, sam: User, admin: User, risk: Team, settings: Se
             "password2": "correct horse battery",
         },
         otherwise={
+            "webhooks": {
+                "status": "DISABLED",
+                "url": "https://intruder.invalid/hook",
+                "events": [{"entity": "MODEL_VERSION", "action": "CREATED"}],
+            },
             "web.mlflow.registered_models.create": {"name": "new-model"},
             "web.mlflow.model_versions.create": {"model_id": None},
             "web.mlflow.experiments.restore": {"experiment_id": str(deleted_experiment.pk)},

@@ -8,6 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from core.clock import to_ms
+from notifications.delivery import Outcome
+from notifications.models import Channel
+from notifications.queries import address_of
 from registry.models import ModelVersion, RegisteredModel
 from registry.search import FoundVersion
 from tracking.models import Experiment, LoggedModel, MetricPoint, Run, RunDataset
@@ -83,6 +87,38 @@ def _version(row: ModelVersion | FoundVersion, name: str, username: str | None) 
     if row.tags:
         message["tags"] = tags(row.tags)
     return message
+
+
+# -- Webhooks ----------------------------------------------------------------------------------------------------------
+
+
+def webhook(channel: Channel) -> Message:
+    """The address is shown, the secret never."""
+    message: Message = {
+        "webhook_id": str(channel.key),
+        "name": channel.name,
+        "url": address_of(channel),
+        "events": [_webhook_event(name) for name in channel.kinds],
+        "status": "ACTIVE" if channel.is_active else "DISABLED",
+        "creation_timestamp": to_ms(channel.created_at),
+        "last_updated_timestamp": to_ms(channel.updated_at),
+    }
+    if channel.description:
+        message["description"] = channel.description
+    return message
+
+
+def _webhook_event(name: str) -> Message:
+    entity, _, action = name.upper().partition(".")
+    return {"entity": entity, "action": action}
+
+
+def webhook_test(outcome: Outcome) -> Message:
+    """A redirect is a success here, though it is not followed: MLflow counts everything below 400 as one."""
+    if outcome.status_code is None:
+        return {"success": False, "error_message": f"Failed to test webhook: {outcome.answer}"}
+    is_fine = outcome.status_code < 400
+    return {"success": is_fine, "response_status": outcome.status_code, "response_body": outcome.answer}
 
 
 # -- Tracking ----------------------------------------------------------------------------------------------------------

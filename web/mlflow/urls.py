@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from django.urls import URLPattern, path
 
-from web.mlflow import artifacts, experiments, logged_models, metrics, model_versions, registered_models, runs, server
+from web.mlflow import (
+    artifacts,
+    experiments,
+    logged_models,
+    metrics,
+    model_versions,
+    registered_models,
+    runs,
+    server,
+    webhooks,
+)
 
 REGISTRY = {
     "registered-models/create": registered_models.create,
@@ -65,6 +75,11 @@ TRACKING = {
     "logged-models/<str:model_id>/params": logged_models.log_params,
     "logged-models/<str:model_id>/tags/<path:key>": logged_models.delete_tag,
 }
+WEBHOOKS = {
+    "webhooks": webhooks.many,
+    "webhooks/<str:webhook_id>": webhooks.one,
+    "webhooks/<str:webhook_id>/test": webhooks.test,
+}
 ARTIFACTS = {
     "artifacts": artifacts.list_root,
     "artifacts/<path:path>": artifacts.one,
@@ -76,7 +91,8 @@ ARTIFACTS = {
 
 
 def _under(prefix: str) -> list[URLPattern]:
-    patterns = [path(f"{prefix}/2.0/mlflow/{route}", view) for route, view in {**REGISTRY, **TRACKING}.items()]
+    calls = {**REGISTRY, **TRACKING, **WEBHOOKS}
+    patterns = [path(f"{prefix}/2.0/mlflow/{route}", view) for route, view in calls.items()]
     patterns += [path(f"{prefix}/2.0/mlflow-artifacts/{route}", view) for route, view in ARTIFACTS.items()]
     return [*patterns, path(f"{prefix}/3.0/mlflow/server-info", server.info, name="server_info")]
 
