@@ -11,14 +11,16 @@ import os
 import subprocess
 import tomllib
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 
 import pytest
 from mlflow import MlflowClient
 from one_root import SERVICE, OneRoot
 
 REPOSITORY = Path(__file__).resolve().parents[3]
+PATIENCE = 60  # seconds
 outcomes = pytest.StashKey[dict]()
 
 
@@ -137,8 +139,21 @@ REPLACED = {
 }
 
 
+def be_patient(module: ModuleType) -> None:
+    """Their suite of webhooks gives its receiver 10 s to start, and each delivery 5: not enough on a busy machine."""
+    wait = module.AppClient.wait_for_logs
+
+    def wait_for_logs(self: object, expected_count: int, timeout: float = PATIENCE) -> list[object]:
+        return wait(self, expected_count, timeout=max(timeout, PATIENCE))
+
+    module.AppClient.wait_for_logs = wait_for_logs
+    module.wait_until_ready = partial(module.wait_until_ready, max_attempts=PATIENCE)
+
+
 def pytest_collectstart(collector: pytest.Collector) -> None:
     if isinstance(collector, pytest.Module):
+        if collector.obj.__name__ == "tests.webhooks.test_e2e":
+            be_patient(collector.obj)
         for name, fixture in REPLACED.get(collector.obj.__name__, {}).items():
             assert hasattr(collector.obj, name), f"{collector.obj.__name__} has no fixture {name} any more"
             setattr(collector.obj, name, fixture)
