@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 
 from notifications.models import Channel, Event
@@ -21,9 +21,11 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """``name_of`` says what an event is called, None when the form has no word for it. ``message`` takes the secret in
-    plain text, "" for none. ``checked_kinds`` and ``check_secret`` raise Invalid for what the form cannot have."""
+    """``kinds`` are the names that a webhook may subscribe to. ``name_of`` says what an event is called, None when the
+    form has no word for it. ``message`` takes the secret in plain text, "" for none. ``checked_kinds`` and
+    ``check_secret`` raise Invalid for what the form cannot have."""
 
+    kinds: Callable[[], Collection[str]]
     name_of: Callable[[Event], str | None]
     message: Callable[[Event, Channel, str], Message]
     checked_kinds: Callable[[Iterable[str]], list[str]]

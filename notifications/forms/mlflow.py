@@ -128,4 +128,6 @@ def check_secret(secret: str) -> None:
         raise Invalid(f"The secret has at most {LONGEST_SECRET} characters.", field="secret")
 
 
-FORM = Form(name_of=name_of, message=message, checked_kinds=checked_kinds, check_secret=check_secret)
+FORM = Form(
+    kinds=EXAMPLES.keys, name_of=name_of, message=message, checked_kinds=checked_kinds, check_secret=check_secret
+)

@@ -11,7 +11,7 @@ from django.conf import settings
 
 from core.clock import now
 from core.errors import Invalid
-from notifications.events import checked_kinds
+from notifications.events import checked_kinds, known_kinds
 from notifications.forms.base import Form, Message, signature
 from notifications.models import Channel, Event
 
@@ -67,4 +67,4 @@ def name_of(event: Event) -> str:
     return event.kind
 
 
-FORM = Form(name_of=name_of, message=message, checked_kinds=checked_kinds, check_secret=check_secret)
+FORM = Form(kinds=known_kinds, name_of=name_of, message=message, checked_kinds=checked_kinds, check_secret=check_secret)

@@ -14,6 +14,8 @@ from pytest_django.live_server_helper import LiveServer
 from accounts.models import User
 from approvals.models import TransitionRequest
 from notifications import services as notifications
+from notifications.forms.standard import new_secret
+from notifications.models import Channel
 from registry.models import ModelVersion
 from tests.cast import token_of
 from tests.scenes import STAGING, ask, churn_predictor, say, ugly
@@ -28,7 +30,7 @@ ARGUMENTS = {"name": "churn-predictor", "number": 2, "pk": 1, "path": "MLmodel",
 
 @pytest.fixture
 def open_request(mira: User, alice: User, dkim: User, admin: User) -> TransitionRequest:
-    """One request waits, one has called for changes, one is applied; a channel, a token."""
+    """One request waits, one has called for changes, one is applied; two channels, a token."""
     version = churn_predictor(mira)
     review_request = ask(version, mira)
     say(alice, review_request, comment="Fairness is inside tolerance: `tenure` is *gone*.")
@@ -36,6 +38,9 @@ def open_request(mira: User, alice: User, dkim: User, admin: User) -> Transition
     say(admin, doubtful, "request_changes", "Why back?")
     notifications.create_channel(
         actor=admin, kind="slack", name="#ml-releases", target="https://hooks.slack.com/services/T/B/x", models_glob="*"
+    )
+    notifications.create_channel(
+        actor=admin, kind="webhook", name="deploy", target="https://deploy.example.com/", secret=new_secret()
     )
     token_of(admin, name="laptop")
     return review_request
@@ -51,6 +56,8 @@ def pages(user: User, review_request: TransitionRequest) -> dict[str, str]:
         given = {**ARGUMENTS, "pk": review_request.pk}
         if route.name.startswith("policy"):
             given["name"] = "production-gate"
+        if route.name.startswith("channel"):
+            given["pk"] = Channel.objects.get(name="deploy").pk
         path = reverse(route.name, kwargs={name: given[name] for name in names})
         answer = client.get(path)
         if route.name in FOR_STRANGERS or (

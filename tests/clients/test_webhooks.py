@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import requests
 from mlflow import MlflowClient
 from mlflow.entities.webhook import Webhook, WebhookEvent, WebhookStatus
 from mlflow.exceptions import MlflowException
@@ -36,6 +37,11 @@ def make(client: MlflowClient, url: str, *, secret: str | None = None) -> Webhoo
 
 def test_the_stock_client_manages_webhooks(server: Server) -> None:
     client = MlflowClient(server.url)
+    ours = {"kind": "webhook", "name": "ours", "target": "https://e.com/", "kinds": ["transition.applied"]}
+    own = requests.post(
+        f"{server.url}/api/v1/channels/", json=ours, headers={"Authorization": f"Bearer {server.token}"}, timeout=30
+    )
+    assert own.status_code == 201, own.text
     with Receiver() as receiver:
         made = make(client, receiver.url)
 

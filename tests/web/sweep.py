@@ -94,8 +94,8 @@ class World:
 # What each call of our own API takes. A new one that writes belongs here, or the sweep fails.
 TAKES = {
     "web.api.account.Tokens": ["name"],
-    "web.api.deliveries.ChannelDetail": ["is_active"],
-    "web.api.deliveries.Channels": ["kind", "name", "target"],
+    "web.api.channels.ChannelDetail": ["is_active"],
+    "web.api.channels.Channels": ["kind", "name", "target"],
     "web.api.models.Model": ["description"],
     "web.api.models.ModelAliases": ["alias", "version"],
     "web.api.models.ModelTags": ["key", "value"],
@@ -153,6 +153,7 @@ def world(db: None, mira: User, sam: User, admin: User, risk: Team, settings: Se
             "requests/": {"pk": request.pk},
             "tokens/": {"pk": token.pk},
             "grants/": {"pk": grant(actor=None, level=Level.READ, team=risk, pattern="nothing-*").pk},
+            "channels/<int:pk>/secret/": {"pk": mlflows.pk},
             "channels/": {"pk": channel.pk},
             "deliveries/": {"pk": delivery.pk},
             "webhooks/": {"webhook_id": mlflows.key},
@@ -217,8 +218,9 @@ def world(db: None, mira: User, sam: User, admin: User, risk: Team, settings: Se
             "web.mlflow.runs.log_metric": {"value": 1},
             "web.mlflow.runs.log_parameter": {"key": "taken"},
             "web.api.models.Models": {"name": "new-model"},
-            "web.api.deliveries.Channels": {"target": "intruder@example.com"},
+            "web.api.channels.Channels": {"target": "intruder@example.com"},
             "web.pages.channels.create": {"target": "intruder@example.com"},
+            "web.pages.channels.detail": {"target": ""},
             "web.api.people.Teams": {"name": "new-team"},
         },
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from web.api import account, deliveries, events, models, people, policies, requests, schema, versions
+from web.api import account, channels, deliveries, events, models, people, policies, requests, schema, versions
 
 urlpatterns = [
     path("schema/", schema.schema, name="api_schema"),
@@ -40,7 +40,8 @@ urlpatterns = [
     path("events/", events.Events.as_view()),
     path("deliveries/", deliveries.Deliveries.as_view()),
     path("deliveries/<int:pk>/again/", deliveries.DeliveryAgain.as_view()),
-    path("channels/", deliveries.Channels.as_view()),
-    path("channels/<int:pk>/", deliveries.ChannelDetail.as_view()),
-    path("channels/<int:pk>/test/", deliveries.ChannelTest.as_view()),
+    path("channels/", channels.Channels.as_view()),
+    path("channels/<int:pk>/", channels.ChannelDetail.as_view()),
+    path("channels/<int:pk>/secret/", channels.ChannelSecret.as_view()),
+    path("channels/<int:pk>/test/", channels.ChannelTest.as_view()),
 ]

@@ -7,18 +7,24 @@ from typing import Any
 from django.contrib import messages
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
-from django.views.decorators.http import require_POST, require_safe
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
+from core.answers import require
 from core.errors import CountersignError
 from notifications import services
 from notifications.events import known_kinds
+from notifications.forms import FORMS
+from notifications.forms.standard import new_secret
 from notifications.models import Channel
 from web.signed_in import SignedInRequest
+
+FIELDS = ("name", "target", "models_glob")
 
 
 def _context(request: SignedInRequest) -> dict[str, Any]:
     return {
-        "channels": Channel.objects.filter(user=None).order_by("name")[:500],
+        "channels": Channel.objects.shared().order_by("name")[:500],
         "kinds": Channel.Kind.choices,
         "event_kinds": sorted(known_kinds()),
         "can_manage": services.can_manage_channels(request.user),
@@ -30,10 +36,13 @@ def index(request: SignedInRequest) -> HttpResponse:
     return render(request, "channels/index.html", _context(request))
 
 
+@never_cache
 @require_POST
 def create(request: SignedInRequest) -> HttpResponse:
-    typed = {key: request.POST.get(key, "").strip() for key in ("kind", "name", "target", "models_glob")}
+    """The secret of a webhook is in this answer and nowhere else."""
+    typed = {key: request.POST.get(key, "").strip() for key in ("kind", *FIELDS)}
     chosen = request.POST.getlist("kinds")
+    secret = new_secret() if typed["kind"] == Channel.Kind.WEBHOOK else ""
     try:
         channel = services.create_channel(
             actor=request.user,
@@ -42,16 +51,80 @@ def create(request: SignedInRequest) -> HttpResponse:
             target=typed["target"],
             models_glob=typed["models_glob"],
             kinds=chosen,
+            secret=secret,
         )
     except CountersignError as error:
         context = {**_context(request), "error": error.message, "typed": typed, "chosen": chosen}
         return render(request, "channels/index.html", context, status=422)
+    if secret:
+        return render(request, "channels/index.html", {**_context(request), "made": channel, "secret": secret})
     messages.success(request, f"The channel {channel.name} is there. Send a test to be sure.")
     return redirect("channels")
 
 
 def _get(pk: int) -> Channel:
-    return get_object_or_404(Channel, pk=pk, user=None)
+    return get_object_or_404(Channel.objects.shared(), pk=pk)
+
+
+def _detail_context(channel: Channel) -> dict[str, Any]:
+    known = FORMS[channel.form].kinds() if channel.form else known_kinds()
+    return {
+        "channel": channel,
+        "typed": {"name": channel.name, "description": channel.description, "models_glob": channel.models_glob},
+        "event_kinds": sorted(known),
+        "chosen": channel.kinds,
+    }
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def detail(request: SignedInRequest, pk: int) -> HttpResponse:
+    """What can be changed. An address that is left empty stays."""
+    require(services.can_manage_channels(request.user))
+    channel = _get(pk)
+    if request.method != "POST":
+        return render(request, "channels/detail.html", _detail_context(channel))
+    typed = {key: request.POST.get(key, "").strip() for key in (*FIELDS, "description")}
+    chosen = request.POST.getlist("kinds")
+    try:
+        services.update_channel(
+            actor=request.user,
+            channel=channel,
+            name=typed["name"],
+            description=typed["description"],
+            target=typed["target"] or None,
+            models_glob=typed["models_glob"],
+            kinds=chosen,
+        )
+    except CountersignError as error:
+        context = {**_detail_context(channel), "error": error.message, "typed": typed, "chosen": chosen}
+        return render(request, "channels/detail.html", context, status=422)
+    messages.success(request, f"The channel {typed['name']} is changed.")
+    return redirect("channels")
+
+
+@never_cache
+@require_POST
+def make_secret(request: SignedInRequest, pk: int) -> HttpResponse:
+    """Show the new secret of a webhook, once."""
+    channel, secret = _get(pk), new_secret()
+    try:
+        channel = services.update_channel(actor=request.user, channel=channel, secret=secret)
+    except CountersignError as error:
+        messages.error(request, error.message)
+        return redirect("channels")
+    return render(request, "channels/detail.html", {**_detail_context(channel), "secret": secret})
+
+
+@require_POST
+def delete(request: SignedInRequest, pk: int) -> HttpResponse:
+    channel = _get(pk)
+    try:
+        services.delete_channel(actor=request.user, channel=channel)
+    except CountersignError as error:
+        messages.error(request, error.message)
+        return redirect("channels")
+    messages.success(request, f"The channel {channel.name} is deleted. What was sent through it stays.")
+    return redirect("channels")
 
 
 @require_POST

@@ -8,10 +8,12 @@ import pytest
 from django.test import Client
 
 from accounts.models import User
+from core.crypto import decrypt
 from notifications.models import Channel
+from notifications.services import create_channel
 
 Session = Callable[[User], Client]
-HOOK = "https://hooks.slack.com/services/T0/B0/secret"
+HOOK = "https://hooks.slack.com/services/T0/B0/x0y1z2"
 FORM = {"kind": "slack", "name": "#ml-releases", "target": HOOK, "models_glob": "churn-*"}
 
 
@@ -19,7 +21,7 @@ def test_a_channel_is_added_and_its_address_never_shown_again(admin: User, sessi
     page = session(admin).post("/channels/new/", FORM, follow=True).content.decode()
 
     assert "#ml-releases" in page
-    assert "secret" not in page
+    assert "x0y1z2" not in page
     assert HOOK not in Channel.objects.get().target
 
 
@@ -64,7 +66,7 @@ def test_a_refused_form_keeps_the_chosen_events(admin: User, session: Session) -
     page = session(admin).post("/channels/new/", FORM | {"name": "", "kinds": ["tag.set"]}).content.decode()
 
     assert 'value="tag.set" checked' in page
-    assert "secret" not in page
+    assert "x0y1z2" not in page
 
 
 def test_a_test_message_stands_among_the_deliveries(admin: User, session: Session) -> None:
@@ -74,7 +76,7 @@ def test_a_test_message_stands_among_the_deliveries(admin: User, session: Sessio
     shown = page.post(f"/channels/{Channel.objects.get().pk}/test/", follow=True).content.decode()
 
     assert "tries the channel #ml-releases" in shown
-    assert "secret" not in shown
+    assert "x0y1z2" not in shown
 
 
 @pytest.mark.parametrize("verb", ["test", "switch"])
@@ -83,3 +85,108 @@ def test_a_persons_mailbox_is_no_channel_of_this_page(verb: str, admin: User, mi
 
     assert session(admin).post(f"/channels/{mailbox.pk}/{verb}/", {"to": "off"}).status_code == 404
     assert Channel.objects.get().is_active
+
+
+# -- Webhooks ----------------------------------------------------------------------------------------------------------
+
+WEBHOOK = {"kind": "webhook", "name": "deploy", "target": "https://deploy.example.com/x0y1z2", "models_glob": "*"}
+
+
+def test_the_secret_of_a_new_webhook_is_shown_once(admin: User, session: Session) -> None:
+    page = session(admin)
+    answer = page.post("/channels/new/", WEBHOOK | {"kinds": ["transition.applied"]})
+
+    channel = Channel.objects.get()
+    secret = decrypt(channel.secret)
+    assert (channel.form, channel.kinds) == ("standard", ["transition.applied"])
+    assert answer.status_code == 200 and secret in answer.content.decode()
+    assert "no-store" in answer["Cache-Control"]
+    for path in ("/channels/", f"/channels/{channel.pk}/"):
+        assert secret not in page.get(path).content.decode()
+
+
+def test_a_webhook_that_is_refused_shows_no_secret(admin: User, session: Session) -> None:
+    answer = session(admin).post("/channels/new/", WEBHOOK | {"target": "https://10.0.0.1/"})
+
+    assert answer.status_code == 422
+    assert "whsec_" not in answer.content.decode()
+    assert not Channel.objects.exists()
+
+
+def test_a_new_secret_takes_the_place_of_the_old_one(admin: User, session: Session) -> None:
+    page = session(admin)
+    page.post("/channels/new/", WEBHOOK)
+    old = decrypt(Channel.objects.get().secret)
+
+    shown = page.post(f"/channels/{Channel.objects.get().pk}/secret/").content.decode()
+
+    new = decrypt(Channel.objects.get().secret)
+    assert new != old and new in shown and old not in shown
+
+
+# -- Editing and deleting ----------------------------------------------------------------------------------------------
+
+
+def test_a_channel_is_edited_and_its_address_stays_unless_given(admin: User, session: Session) -> None:
+    page = session(admin)
+    page.post("/channels/new/", FORM | {"kinds": ["tag.set"]})
+    address = f"/channels/{Channel.objects.get().pk}/"
+    form = page.get(address).content.decode()
+    assert 'value="tag.set" checked' in form and "x0y1z2" not in form
+
+    changed = {"name": "#releases", "description": "For all.", "models_glob": "*", "target": "", "kinds": []}
+    assert page.post(address, changed).status_code == 302
+    channel = Channel.objects.get()
+    assert (channel.name, channel.description, channel.models_glob, channel.kinds) == ("#releases", "For all.", "*", [])
+    assert decrypt(channel.target) == HOOK
+
+    page.post(address, changed | {"target": HOOK + "2"})
+    assert decrypt(Channel.objects.get().target) == HOOK + "2"
+
+
+def test_an_edit_that_cannot_be_is_refused_and_kept(admin: User, session: Session) -> None:
+    page = session(admin)
+    page.post("/channels/new/", FORM)
+
+    answer = page.post(f"/channels/{Channel.objects.get().pk}/", {"name": "", "models_glob": "fraud-*"})
+
+    assert answer.status_code == 422
+    assert "fraud-*" in answer.content.decode() and "1 to 100 characters" in answer.content.decode()
+    assert Channel.objects.get().name == "#ml-releases"
+
+
+def test_a_webhook_of_mlflow_is_edited_with_its_own_events(admin: User, session: Session) -> None:
+    channel = create_channel(
+        actor=admin, kind="webhook", form="mlflow", name="ml", target=HOOK, kinds=["prompt_tag.set"]
+    )
+    page, address = session(admin), f"/channels/{channel.pk}/"
+
+    assert 'value="prompt_tag.set" checked' in page.get(address).content.decode()
+    assert "transition.applied" not in page.get(address).content.decode()
+    assert page.post(address, {"name": "ml", "models_glob": "*", "kinds": []}).status_code == 422
+
+
+def test_a_deleted_channel_is_gone_from_the_page_and_its_deliveries_stay(admin: User, session: Session) -> None:
+    page = session(admin)
+    page.post("/channels/new/", FORM)
+    pk = Channel.objects.get().pk
+    page.post(f"/channels/{pk}/test/")
+
+    assert "is deleted" in page.post(f"/channels/{pk}/delete/", follow=True).content.decode()
+
+    assert "#ml-releases</span>" not in page.get("/channels/").content.decode()
+    assert "#ml-releases" in page.get("/deliveries/").content.decode()
+    assert page.get(f"/channels/{pk}/").status_code == 404
+    assert page.post(f"/channels/{pk}/delete/").status_code == 404
+
+
+def test_nobody_else_edits_or_deletes(admin: User, sam: User, session: Session) -> None:
+    session(admin).post("/channels/new/", WEBHOOK)
+    before, page = Channel.objects.values().get(), session(sam)
+    address = f"/channels/{before['id']}/"
+
+    assert page.get(address).status_code == page.post(address, {"name": "mine"}).status_code == 403
+    page.post(f"{address}delete/")
+    assert "whsec_" not in page.post(f"{address}secret/", follow=True).content.decode()
+    assert Channel.objects.values().get() == before
+    assert address not in page.get("/channels/").content.decode()
