@@ -6,14 +6,17 @@ import base64
 import hashlib
 import hmac
 import json
+import re
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 import time_machine
+from django.conf import settings
+from django.test import override_settings
 from mlflow.webhooks.delivery import _generate_hmac_signature
 from mlflow.webhooks.types import EVENT_TO_PAYLOAD_CLASS
-from pytest_django import Settings
 
 from accounts.models import User
 from core.clock import now
@@ -29,6 +32,7 @@ from tests.notifications.conftest import happened, webhook
 
 pytestmark = pytest.mark.django_db
 PROMPT = {"mlflow.prompt.is_prompt": "true", "_mlflow_prompt_type": "text"}
+DOCS = Path(settings.BASE_DIR, "docs", "events.md").read_text()
 URL = "https://deploy.example.com/hook"
 
 
@@ -262,8 +266,8 @@ def test_events_are_in_the_order_of_mlflow() -> None:
 # -- Our own -----------------------------------------------------------------------------------------------------------
 
 
-def test_our_own_form_says_all_that_the_api_says_of_an_event(admin: User, settings: Settings) -> None:
-    settings.BASE_URL = "https://models.example.com"
+@override_settings(BASE_URL="https://models.example.com")
+def test_our_own_form_says_all_that_the_api_says_of_an_event(admin: User) -> None:
     event = happened("transition.applied", target="Production", digest="d1")
     Event.objects.filter(pk=event.pk).update(actor=admin)
     event.refresh_from_db()
@@ -333,3 +337,32 @@ def test_a_secret_without_end_is_refused_by_every_form(form: str) -> None:
 
 def test_our_own_form_has_a_word_for_everything() -> None:
     assert all(standard.FORM.name_of(Event(kind=kind)) == kind for kind in known_kinds())
+
+
+# -- docs/events.md ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("form", "verify", "id_header", "time_header"),
+    [
+        ("standard", "is_from_countersign", "webhook-id", "webhook-timestamp"),
+        ("mlflow", "is_from_mlflow", "x-mlflow-delivery-id", "x-mlflow-timestamp"),
+    ],
+)
+def test_the_code_in_the_docs_verifies_a_message_and_no_other(
+    form: str, verify: str, id_header: str, time_header: str, clock: time_machine.Traveller
+) -> None:
+    known: dict[str, Any] = {}
+    for code in re.findall(r"^```python\n(.*?)^```", DOCS, re.MULTILINE | re.DOTALL):
+        exec(code, known)
+    is_genuine, secret = known[verify], standard.new_secret()
+    sent = message(happened("alias.moved", alias="live"), webhook(URL, form=form), secret)
+    headers = {name.lower(): value for name, value in sent.headers.items()}
+
+    assert is_genuine(headers, sent.body, secret)
+    assert not is_genuine(headers, sent.body + b" ", secret)
+    assert not is_genuine(headers, sent.body, standard.new_secret())
+    assert not is_genuine({**headers, id_header: headers[id_header] + "0"}, sent.body, secret)
+    assert not is_genuine({**headers, time_header: str(int(headers[time_header]) + 1)}, sent.body, secret)
+    clock.shift(301)
+    assert not is_genuine(headers, sent.body, secret)
