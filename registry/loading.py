@@ -154,9 +154,10 @@ class Loading:
                 f"The alias {unknown[0]} of {name} belongs to version {aliases[unknown[0]]}, which is not there."
             )
         created, updated = _times(model.fields)
+        description, is_prompt = model.fields.get("description", ""), says_prompt(tags)
         self._waiting[RegisteredModel].append((
-            model.pk, name, model.fields.get("description", ""), None, created, updated, model.last_version,
-            _json(tags), _json(aliases), says_prompt(tags), None,
+            model.pk, name, description, None, created, updated, model.last_version, _json(tags), _json(aliases),
+            is_prompt, None,
         ))  # fmt: skip
         self._waiting[ModelTag] += [(model.pk, key, value, value_hash(value)) for key, value in tags.items()]
         self._waiting[LatestVersion] += [(model.pk, stage, version) for stage, version in model.latest.items()]
@@ -165,7 +166,7 @@ class Loading:
             self._waiting[Alias].append((model.pk, alias, version, None, since))
             self._hold(model, version, TargetKind.ALIAS, alias, updated)
         self.models += 1
-        record(ModelCreated(model_name=name, description=model.fields.get("description", ""), tags=tags), actor=None)
+        record(ModelCreated(model_name=name, description=description, tags=tags, is_prompt=is_prompt), actor=None)
         record(
             ModelImported(
                 model_name=name,
