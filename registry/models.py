@@ -160,6 +160,9 @@ class ModelVersion(models.Model):
                 name="version_updated_idx",
                 condition=Q(deleted_at=None),
             ),
+            # Search over everything by the other two orders.
+            models.Index(fields=["-creation_timestamp"], name="version_created_idx", condition=Q(deleted_at=None)),
+            models.Index(fields=["version"], name="version_number_idx", condition=Q(deleted_at=None)),
             models.Index(fields=["run_id"], name="version_run_idx", condition=~Q(run_id="")),  # search by run
             models.Index(fields=["model", "current_stage", "-version"], name="version_stage_idx"),  # holders of a stage
             # Is this file frozen?

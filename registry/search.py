@@ -188,14 +188,14 @@ def _without_prompt_rule(conditions: tuple[Condition, ...]) -> tuple[list[Condit
 
 def _only_visible(where: _Where, user: User) -> bool:
     """Leave out what ``user`` may not read; False when that is everything."""
-    visible = RegisteredModel.objects.visible_to(user).values("pk")
-    if not visible.query.where:
+    query = RegisteredModel.objects.visible_to(user).query
+    if not query.where:
         return True
     try:
-        sql, params = visible.query.sql_with_params()
+        sql, params = query.get_compiler(connection=connection).compile(query.where)
     except EmptyResultSet:
         return False
-    where.add(f"m.id IN ({sql})", *params)
+    where.add(sql.replace(f"{connection.ops.quote_name(RegisteredModel._meta.db_table)}.", "m."), *params)
     return True
 
 
