@@ -10,6 +10,9 @@ from django.db.models import F, Q
 
 from accounts.models import Grant, Level, User
 from core.answers import YES, Answer, no
+from core.prepared import Prepared
+
+_GRANTS = Prepared(lambda user: Grant.objects.filter(Q(user=user) | Q(team__memberships__user=user)), int)
 
 
 def can_administer(user: User) -> Answer:
@@ -26,7 +29,7 @@ def grants_of(user: User) -> list[Grant]:
     """The grants of a person and of their teams, in one statement, read once per request."""
     cached = getattr(user, "_grants", None)
     if cached is None:
-        cached = list(Grant.objects.filter(Q(user=user) | Q(team__memberships__user=user)))
+        cached = _GRANTS.all(user.pk)
         user._grants = cached  # type: ignore[attr-defined]
     return cached
 
