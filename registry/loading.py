@@ -108,6 +108,7 @@ class Loading:
         if connection.vendor != "postgresql":
             raise Invalid("Datasets are loaded into PostgreSQL only: set DATABASE_URL.")
         is_empty = not RegisteredModel.objects.exists()
+        self._names = set(RegisteredModel.objects.live().values_list("name", flat=True))
         with transaction.atomic(), _indexed_afterwards() if is_empty else nullcontext():
             for number, line in enumerate(lines, 1):
                 try:
@@ -136,7 +137,7 @@ class Loading:
 
     def _begin_model(self, fields: dict[str, Any]) -> None:
         name = check_name(fields["model"])
-        if name in self._names or RegisteredModel.objects.live().filter(name=name).exists():
+        if name in self._names:
             raise Invalid(f"There is a model {name} already.")
         self._names.add(name)
         self._model = _Model(self._next_id(RegisteredModel), fields)

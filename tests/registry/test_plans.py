@@ -44,7 +44,7 @@ def _lines() -> Iterator[dict[str, Any]]:
         name, versions = f"{TOPICS[index % len(TOPICS)]}-{index:04}", 8 if index else 20_008
         tags = {"team": f"team-{index % 40}", "tier": "gold" if index % 10 == 0 else "silver"}
         moments = {"creation_timestamp": index, "last_updated_timestamp": index * 7919 % MODELS}
-        yield {"name": name, "tags": tags, "aliases": {"champion": versions}, **moments}
+        yield {"model": name, "tags": tags, "aliases": {"champion": versions}, **moments}
         for number in range(1, versions + 1):
             moment = number * MODELS + index
             stage = "Archived" if number % 4 else "None"
@@ -52,7 +52,7 @@ def _lines() -> Iterator[dict[str, Any]]:
                 "version": number,
                 "source": f"s3://models/{name}/{number}",
                 "run_id": run_id(name, number),
-                "current_stage": "Production" if number == versions else stage,
+                "stage": "Production" if number == versions else stage,
                 "tags": {
                     "framework": ("sklearn", "xgboost", "pytorch")[number % 3],
                     "trained_by": f"engineer-{moment % 500}",
