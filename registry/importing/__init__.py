@@ -6,9 +6,10 @@ written is new to this server, by the hand of who runs it, and every imported mo
 what in it.
 """
 
+from registry.importing.database import DatabaseSource, is_database
 from registry.importing.report import Report
 from registry.importing.rest import RestSource
 from registry.importing.runner import Import
 from registry.importing.source import Source, SourceError
 
-__all__ = ["Import", "Report", "RestSource", "Source", "SourceError"]
+__all__ = ["DatabaseSource", "Import", "Report", "RestSource", "Source", "SourceError", "is_database"]

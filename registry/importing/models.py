@@ -21,7 +21,7 @@ from registry.events import ModelCreated, ModelImported
 from registry.evidence import folder_files, refresh, relative, snapshot
 from registry.importing.report import Report
 from registry.importing.runs import pairs, text
-from registry.importing.source import Source, TheirModel, TheirVersion
+from registry.importing.source import DELETED, Source, TheirModel, TheirVersion
 from registry.models import (
     Alias,
     Evidence,
@@ -71,10 +71,11 @@ class Registry:
             self.report.leave(theirs.name[:100], f"a model whose name is not allowed: {error.message}")
             return
         ours = RegisteredModel.objects.live().filter(name=name).first()
-        versions = [version for page in self.source.versions(theirs) for version in page]
+        found = [version for page in self.source.versions(theirs) for version in page]
+        versions = [version for version in found if version.stage != DELETED]
         self.report.count("versions", there=len(versions))
         if ours is None:
-            self._new_model(theirs, name, versions)
+            self._new_model(theirs, name, versions, highest=max((version.version for version in found), default=0))
         elif self._is_imported(ours):
             self.report.count("models", before=1)
             self._known_model(ours, versions)
@@ -110,7 +111,7 @@ class Registry:
 
     # -- A new model -------------------------------------------------------------------------------------------------
 
-    def _new_model(self, theirs: TheirModel, name: str, versions: Sequence[TheirVersion]) -> None:
+    def _new_model(self, theirs: TheirModel, name: str, versions: Sequence[TheirVersion], *, highest: int) -> None:
         is_prompt = says_prompt(theirs.tags)
         placed = [(version, at) for version in versions if (at := self._placed(version, is_prompt, of=name))]
         self.report.count("models", added=1)
@@ -118,7 +119,7 @@ class Registry:
         if self.is_dry:
             return
         with transaction.atomic():
-            model = self._write_model(theirs, name, highest=max((v.version for v in versions), default=0))
+            model = self._write_model(theirs, name, highest=highest)
             rows: list[ModelVersion] = []
             for start in range(0, len(placed), VERSIONS_AT_ONCE):
                 rows += self._write_versions(model, placed[start : start + VERSIONS_AT_ONCE])

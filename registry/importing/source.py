@@ -10,6 +10,8 @@ from typing import Any, Protocol
 from core.blobs import Readable
 from core.errors import CountersignError
 
+DELETED = "Deleted_Internal"  # the stage of a version that is gone and keeps its number
+
 
 class SourceError(CountersignError):
     """The other server cannot be read; the message says why."""

@@ -1,8 +1,9 @@
-"""manage.py import_mlflow URL [--dry-run] [--artifacts] [--owner NAME]"""
+"""manage.py import_mlflow URL_OR_DATABASE [--dry-run] [--artifacts] [--artifacts-from FOLDER] [--owner NAME]"""
 
 from __future__ import annotations
 
 import base64
+from pathlib import Path
 from typing import Any
 
 from django.conf import settings
@@ -11,7 +12,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from accounts import services as accounts
 from accounts.models import User
 from core.errors import CountersignError
-from registry.importing import Import, RestSource
+from registry.importing import DatabaseSource, Import, RestSource, Source, is_database
 from registry.management.progress import Progress
 
 
@@ -19,16 +20,25 @@ class Command(BaseCommand):
     help = "Take over experiments, runs, logged models, models and versions from an MLflow server."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("url", help="the address of the server, as in MLFLOW_TRACKING_URI")
+        parser.add_argument(
+            "address",
+            metavar="URL_OR_DATABASE",
+            help="the server, as in MLFLOW_TRACKING_URI, or its database, as in its --backend-store-uri",
+        )
         parser.add_argument("--dry-run", action="store_true", help="read and count, write nothing")
         parser.add_argument("--artifacts", action="store_true", help="fetch the files too")
+        parser.add_argument(
+            "--artifacts-from",
+            type=Path,
+            help="with a database: the folder of its files, as in the server's --artifacts-destination",
+        )
         parser.add_argument("--owner", default="", help="the account that runs belong to; default: an administrator")
 
     def handle(self, *args: Any, **options: Any) -> None:
         is_dry = options["dry_run"]
         try:
             owner = accounts.find_user(options["owner"]) if options["owner"] else _administrator()
-            source = RestSource(options["url"], authorization=_authorization())
+            source = _source(options["address"], options["artifacts_from"])
         except CountersignError as error:
             raise CommandError(error.message) from error
         progress = Progress(self)
@@ -50,6 +60,14 @@ class Command(BaseCommand):
             self.stdout.write(line)
         if is_dry:
             self.stdout.write("Nothing was written.")
+
+
+def _source(address: str, artifacts: Path | None) -> Source:
+    if is_database(address):
+        return DatabaseSource(address, artifacts=artifacts)
+    if artifacts is not None:
+        raise CommandError("--artifacts-from goes with a database: a server sends its files itself.")
+    return RestSource(address, authorization=_authorization())
 
 
 def _administrator() -> User:
