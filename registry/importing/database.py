@@ -406,7 +406,7 @@ def _opened(address: str) -> _Database:
 
 
 def is_database(address: str) -> bool:
-    return address.partition(":")[0].lower() not in ("http", "https")
+    return "://" in address and address.partition(":")[0].lower() not in ("http", "https")
 
 
 def _reason(error: psycopg.Error) -> str:
