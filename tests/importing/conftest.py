@@ -34,11 +34,12 @@ def origin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Origin]:
     folder = tmp_path_factory.mktemp("origin")
     address = f"http://127.0.0.1:{(port := free_port())}"
     quiet = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true"}
+    jobless = {**quiet, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}  # eight processes that nobody here needs
     with (folder / "log").open("wb") as log:
         server = subprocess.Popen(
             [MLFLOW, "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
              "--backend-store-uri", f"sqlite:///{folder}/mlflow.db", "--artifacts-destination", folder / "artifacts"],
-            cwd=folder, env=quiet, stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
+            cwd=folder, env=jobless, stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
         )  # fmt: skip
         try:
             _wait_for(address, folder / "log")
