@@ -7,7 +7,6 @@ from contextlib import contextmanager
 
 from django.core.management import call_command
 from django.db import connection
-from django.db.backends.postgresql.base import DatabaseWrapper as PostgreSQL
 
 from accounts.services import bootstrap_administrator
 
@@ -44,5 +43,3 @@ def one_at_a_time() -> Iterator[None]:
 def _leave_database() -> None:
     """What comes next, here or in a fork, starts without an open connection."""
     connection.close()
-    if isinstance(connection, PostgreSQL):
-        connection.close_pool()

@@ -30,7 +30,8 @@ def web() -> Process:
     arguments = (
         "config.wsgi:application",
         *("--bind", f"{settings.HOST}:{settings.PORT}"),
-        *("--worker-class", "gthread", "--workers", str(settings.WEB_WORKERS), "--threads", str(settings.WEB_THREADS)),
+        *("--worker-class", "config.web_worker.LingeringThreadWorker"),
+        *("--workers", str(settings.WEB_WORKERS), "--threads", str(settings.WEB_THREADS)),
         *("--graceful-timeout", "8", "--limit-request-line", "8190"),
         *("--no-control-socket", "--log-level", "warning"),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 import structlog
@@ -28,12 +29,12 @@ def after_commit(task: str, *args: Any) -> None:
     transaction.on_commit(lambda: _send(task, args))
 
 
-def wake_after_commit(task: str) -> None:
+def wake_after_commit(task: str, *, when: Callable[[], bool]) -> None:
     """As ``after_commit`` for a task that does all there is to do: of many wake-ups before it starts, one is sent.
 
-    The task calls ``awake`` before it looks for work.
+    The task calls ``awake`` before it looks for work. ``when`` is asked after the commit.
     """
-    transaction.on_commit(lambda: _wake(task))
+    transaction.on_commit(lambda: _wake(task) if when() else None)
 
 
 def awake(task: str) -> None:

@@ -2,8 +2,11 @@
 
 Building a statement costs Django ten times what running it does (1.9 ms of CPU against 0.2 for the look-up of a
 token). The hot look-ups and updates keep their QuerySet form, and with it one meaning on SQLite and PostgreSQL, but pay
-for it once per process. On PostgreSQL the server keeps the plan as well. ``save``, ``insert`` and ``put`` are what
-``Model.save`` and ``bulk_create`` do to one table, without the signals and the parents that no model here has.
+for it once per process. On PostgreSQL the server keeps the plan as well.
+
+``save``, ``insert``, ``add`` and ``put`` are what ``Model.save`` and ``bulk_create`` do to one table, without the
+signals and the parents that no model here has. What answers nothing is sent with the next statement or the commit, and
+its faults are raised there (core.postgres).
 """
 
 from __future__ import annotations
@@ -14,13 +17,14 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, Generic, TypeVar
 
-from django.db import DatabaseError, connection, transaction
-from django.db.backends.postgresql.base import ServerBindingCursor
-from django.db.backends.utils import CursorWrapper
+from django.db import DEFAULT_DB_ALIAS, connection, connections, transaction
 from django.db.models import Field, Model, QuerySet
-from django.db.models.query import get_related_populators
+from django.db.models.base import ModelState
 from django.db.models.sql.compiler import SQLCompiler
 from django.db.models.sql.subqueries import UpdateQuery
+
+from core.postgres.base import DatabaseWrapper as PostgreSQL
+from core.postgres.messages import Statement
 
 M = TypeVar("M", bound=Model)
 _LARGEST = 2**63 - 1
@@ -36,11 +40,39 @@ class _Statement:
     places: Places
     compiler: SQLCompiler
     converters: dict[int, Any]
-    model: type[Any]
-    columns: slice  # of a row, those of the model itself
-    names: list[str]  # of these columns
-    related: list[Any]
+    reading: _Reading
     locks: bool
+
+
+class _Reading:
+    """How a row becomes an instance with its related ones: as by ``from_db``, less the signals and the checks that a
+    constructor makes of its arguments, which cost more than the row."""
+
+    def __init__(self, info: dict[str, Any], select: Sequence[Any]) -> None:
+        first, last = info["select_fields"][0], info["select_fields"][-1] + 1
+        self._model: type[Model] = info["model"]
+        self._columns = slice(first, last)
+        self._names = [column[0].target.attname for column in select[first:last]]
+        self._key = first + self._names.index(self._model._meta.pk.attname)
+        self._related = [
+            (_Reading(related, select), related["local_setter"], related["remote_setter"])
+            for related in info.get("related_klass_infos", ())
+        ]
+
+    def instance(self, row: Sequence[Any]) -> Any:
+        """None where a related row is not there."""
+        if row[self._key] is None:
+            return None
+        instance = self._model.__new__(self._model)
+        instance._state = state = ModelState()
+        state.adding, state.db = False, DEFAULT_DB_ALIAS
+        instance.__dict__.update(zip(self._names, row[self._columns], strict=True))
+        for reading, put_here, put_there in self._related:
+            related = reading.instance(row)
+            put_here(instance, related)
+            if related is not None:
+                put_there(related, instance)
+        return instance
 
 
 class Prepared(Generic[M]):
@@ -61,45 +93,58 @@ class Prepared(Generic[M]):
         return found[0] if found else None
 
     def all(self, *values: Any) -> list[M]:
-        statement = self._compiled.get(connection.vendor) or self._compile()
-        if statement.locks and not connection.in_atomic_block:
+        return together(self.of(*values))[0]
+
+    def of(self, *values: Any) -> Question[M]:
+        """What ``all`` asks, to be asked ``together`` with others."""
+        return Question(self, values)
+
+    def statement(self, values: Sequence[Any]) -> tuple[str, list[Any]]:
+        compiled = self._compiled.get(connection.vendor) or self._compile()
+        if compiled.locks and not connection.in_atomic_block:
             raise transaction.TransactionManagementError("select_for_update cannot be used outside of a transaction.")
-        if any(isinstance(value, int) and abs(value) > _LARGEST for value in values):
-            return []  # no column holds such a number, and SQLite's driver would not take it
-        with _cursor() as cursor:
-            cursor.execute(statement.sql, _filled(statement.params, statement.places, values))
-            rows: Sequence[Any] = cursor.fetchall()
+        return compiled.sql, _filled(compiled.params, compiled.places, values)
+
+    def instances(self, rows: Sequence[Any]) -> list[M]:
+        statement = self._compiled[connection.vendor]
         if statement.converters:
             rows = list(statement.compiler.apply_converters(rows, statement.converters))
-        return [self._instance(statement, row) for row in rows]
+        return [statement.reading.instance(row) for row in rows]
 
     def _compile(self) -> _Statement:
         marks = [_mark(kind, index) for index, kind in enumerate(self._kinds)]
         queryset = self._build(*marks)
         compiler = queryset.query.get_compiler(using=queryset.db)
         sql, params = compiler.as_sql()
-        info = compiler.klass_info
-        first, last = info["select_fields"][0], info["select_fields"][-1] + 1
         statement = _Statement(
             sql=sql,
             params=tuple(params),
             places=_places(sql, params, marks),
             compiler=compiler,
             converters=compiler.get_converters([column[0] for column in compiler.select]),
-            model=info["model"],
-            columns=slice(first, last),
-            names=[column[0].target.attname for column in compiler.select[first:last]],
-            related=get_related_populators(info, compiler.select, queryset.db),  # type: ignore[call-arg]  # stubs of Django 6
+            reading=_Reading(compiler.klass_info, compiler.select),
             locks=queryset.query.select_for_update,
         )
         self._compiled[connection.vendor] = statement
         return statement
 
-    def _instance(self, statement: _Statement, row: Sequence[Any]) -> M:
-        instance: M = statement.model.from_db(connection.alias, statement.names, row[statement.columns])
-        for populator in statement.related:
-            populator.populate(row, instance)
-        return instance
+
+@dataclass(frozen=True, slots=True)
+class Question(Generic[M]):
+    prepared: Prepared[M]
+    values: tuple[Any, ...]
+
+    @property
+    def is_answerable(self) -> bool:
+        """No column holds a larger number, and SQLite's driver would not take it."""
+        return not any(isinstance(value, int) and abs(value) > _LARGEST for value in self.values)
+
+
+def together(*questions: Question[Any]) -> list[list[Any]]:
+    """The rows of each, asked one after the other in one message where the database takes several."""
+    asked = [question for question in questions if question.is_answerable]
+    found = iter(_rows([question.prepared.statement(question.values) for question in asked]))
+    return [question.prepared.instances(next(found)) if question.is_answerable else [] for question in questions]
 
 
 class PreparedUpdate:
@@ -110,12 +155,9 @@ class PreparedUpdate:
         self._kinds = kinds
         self._compiled: dict[str, tuple[str, tuple[Any, ...], Places]] = {}
 
-    def run(self, *values: Any) -> int:
-        """How many rows were written."""
+    def run(self, *values: Any) -> None:
         sql, params, places = self._compiled.get(connection.vendor) or self._compile()
-        with _cursor() as cursor:
-            cursor.execute(sql, _filled(params, places, values))
-            return int(cursor.rowcount)
+        write(sql, _filled(params, places, values))
 
     def _compile(self) -> tuple[str, tuple[Any, ...], Places]:
         marks = [_mark(kind, index) for index, kind in enumerate(self._kinds)]
@@ -128,32 +170,41 @@ class PreparedUpdate:
 
 
 def save(row: Model, *names: str) -> None:
-    """``row.save(update_fields=names)``, as one statement."""
+    """``row.save(update_fields=names)`` of a row that this transaction has locked or made: nobody asks whether it is
+    still there."""
     sql, fields = _update_sql(type(row), names, connection.vendor)
-    with _cursor() as cursor:
-        cursor.execute(sql, [*_column_values(row, fields), row.pk])
-        if cursor.rowcount != 1:
-            raise DatabaseError(f"{row} is not there any more.")
+    write(sql, [*_column_values(row, fields), row.pk])
 
 
 def insert(row: M) -> M:
     """``row.save(force_insert=True)`` of a row without a key: the database gives it one."""
     sql, fields = _insert_sql(type(row), connection.vendor)
-    with _cursor() as cursor:
-        cursor.execute(sql, _column_values(row, fields, add=True))
-        row.pk = cursor.fetchone()[0]
+    [[[row.pk]]] = _rows([(f"{sql} RETURNING {_column(row._meta.pk)}", _column_values(row, fields, add=True))])
     row._state.adding, row._state.db = False, connection.alias
     return row
+
+
+def add(row: Model) -> None:
+    """Insert a row whose key nobody needs."""
+    sql, fields = _insert_sql(type(row), connection.vendor)
+    write(sql, _column_values(row, fields, add=True))
 
 
 def put(rows: Sequence[Model], *, unique: Sequence[str], where: str = "", update: Sequence[str] = ()) -> None:
     """Insert rows; where ``unique`` fields (of a partial index, with its condition as SQL) are taken, write ``update``
     to the row that is there, or leave it alone."""
-    if not rows:
-        return
-    sql, fields = _put_sql(type(rows[0]), len(rows), tuple(unique), where, tuple(update), connection.vendor)
-    with _cursor() as cursor:
-        cursor.execute(sql, [value for row in rows for value in _column_values(row, fields, add=True)])
+    if rows:
+        sql, fields = _put_sql(type(rows[0]), len(rows), tuple(unique), where, tuple(update), connection.vendor)
+        write(sql, [value for row in rows for value in _column_values(row, fields, add=True)])
+
+
+def insert_or_leave(row: Model, *, unique: Sequence[str]) -> bool:
+    """Insert a row, with its key from the database; False where ``unique`` fields are taken."""
+    sql, fields = _put_sql(type(row), 1, tuple(unique), "", (), connection.vendor)
+    [found] = _rows([(f"{sql} RETURNING {_column(row._meta.pk)}", _column_values(row, fields, add=True))])
+    if found:
+        row.pk, row._state.adding, row._state.db = found[0][0], False, connection.alias
+    return bool(found)
 
 
 @lru_cache(maxsize=256)
@@ -170,8 +221,7 @@ def _insert_sql(model: type[Model], _vendor: str, rows: int = 1) -> tuple[str, l
     fields = [field for field in model._meta.concrete_fields if field is not key]
     holes = ", ".join([f"({', '.join(['%s'] * len(fields))})"] * rows)
     columns = ", ".join(_column(field) for field in fields)
-    returning = f" RETURNING {_column(key)}" if rows == 1 else ""
-    return f"INSERT INTO {_quoted(model._meta.db_table)} ({columns}) VALUES {holes}{returning}", fields
+    return f"INSERT INTO {_quoted(model._meta.db_table)} ({columns}) VALUES {holes}", fields
 
 
 @lru_cache(maxsize=256)
@@ -179,7 +229,6 @@ def _put_sql(
     model: type[Model], rows: int, unique: tuple[str, ...], where: str, update: tuple[str, ...], vendor: str
 ) -> tuple[str, list[Field[Any, Any]]]:
     sql, fields = _insert_sql(model, vendor, rows)
-    sql = sql.partition(" RETURNING ")[0]
     columns = ", ".join(_column(_field(model, name)) for name in unique)
     condition = f" WHERE {where}" if where else ""
     changed = [_column(_field(model, name)) for name in update]
@@ -222,17 +271,26 @@ def _filled(params: tuple[Any, ...], places: Places, values: Sequence[Any]) -> l
     return filled
 
 
-def _cursor() -> CursorWrapper:
-    """A cursor whose statements PostgreSQL plans once per connection; Django's own binds values on the client."""
-    if connection.vendor != "postgresql":
-        return connection.cursor()
-    connection.ensure_connection()
-    own = connection.connection
-    usual, own.cursor_factory = own.cursor_factory, ServerBindingCursor
-    try:
-        return connection.cursor()
-    finally:
-        own.cursor_factory = usual
+def _rows(statements: Sequence[Statement]) -> list[list[Any]]:
+    here = connections[DEFAULT_DB_ALIAS]
+    if isinstance(here, PostgreSQL):
+        return here.ask(statements)
+    found = []
+    for sql, params in statements:
+        with here.cursor() as cursor:
+            cursor.execute(sql, params)
+            found.append(cursor.fetchall())
+    return found
+
+
+def write(sql: str, params: Sequence[Any]) -> None:
+    """A statement that answers nothing, and may wait for the next one."""
+    here = connections[DEFAULT_DB_ALIAS]
+    if isinstance(here, PostgreSQL):
+        here.write(sql, params)
+        return
+    with here.cursor() as cursor:
+        cursor.execute(sql, params)
 
 
 def _mark(kind: type, index: int) -> Any:

@@ -23,7 +23,7 @@ from core.clock import now
 from core.crypto import decrypt
 from core.errors import CountersignError
 from notifications.events import ChannelDisabled, DeliveryFailed, record
-from notifications.fanout import HOUSEKEEPING
+from notifications.listeners import HOUSEKEEPING
 from notifications.models import Attempt, Channel, Delivery, Event
 from notifications.transports import SEND, SHARED_SERVER, http, webhook
 from notifications.transports.base import TransportError

@@ -16,7 +16,8 @@ from django.urls import reverse
 from accounts.models import User
 from core import jobs
 from core.errors import Invalid
-from core.prepared import insert
+from core.prepared import add
+from notifications.listeners import is_awaited
 from notifications.models import Event
 
 DRAIN = "notifications.tasks.drain"
@@ -50,7 +51,8 @@ def record(event: Announcement, *, actor: User | None, audience: Iterable[int] =
     """Save ``event`` with the change that caused it and wake the fan-out after the commit.
 
     ``audience`` holds the ids of the users to be told personally; the actor is taken out. ``actor`` None is the
-    system itself. Raises RuntimeError outside a transaction: an event without its change must not exist.
+    system itself. The row that is returned has no number yet. Raises RuntimeError outside a transaction: an event
+    without its change must not exist.
     """
     if not transaction.get_connection().in_atomic_block:
         raise RuntimeError(f"{event.kind} was recorded outside a transaction")
@@ -66,8 +68,8 @@ def record(event: Announcement, *, actor: User | None, audience: Iterable[int] =
         data=event.data(),
         audience=sorted(set(audience) - {actor_id}),
     )
-    insert(row)
-    jobs.wake_after_commit(DRAIN)
+    add(row)
+    jobs.wake_after_commit(DRAIN, when=lambda: is_awaited(row))
     return row
 
 

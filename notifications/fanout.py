@@ -2,30 +2,16 @@
 
 from __future__ import annotations
 
-from fnmatch import fnmatchcase
-
 from django.db import transaction
 
 from accounts.models import User
 from core.clock import now
 from core.crypto import encrypt
 from notifications.forms import FORMS
+from notifications.listeners import TOLD, hears_of_model, told_personally
 from notifications.models import Channel, Delivery, Event
 
 BATCH = 100
-
-# What people are told of. A shared channel that names kinds of its own gets those instead. request.needs_changes is
-# not here: it happens together with review.changes_requested, which says by whom and why.
-TOLD = frozenset(
-    {
-        "request.opened", "request.updated", "request.ready", "request.rejected", "request.withdrawn",
-        "request.superseded",
-        "review.approved", "review.changes_requested", "review.dismissed",
-        "comment.created", "comment.mentioned", "transition.applied", "evidence.failed",
-    }
-)  # fmt: skip
-# What administrators are told of personally; no shared channel hears of it unless it names the kind.
-HOUSEKEEPING = frozenset({"channel.disabled", "delivery.failed"})
 
 
 def fan_out() -> int:
@@ -42,23 +28,18 @@ def fan_out() -> int:
 
 def _deliveries(events: list[Event]) -> list[Delivery]:
     shared = list(Channel.objects.shared().filter(is_active=True)) if events else []
-    mailboxes = _mailboxes({user_id for event in events for user_id in _told(event)})
+    mailboxes = _mailboxes({user_id for event in events for user_id in told_personally(event)})
     deliveries = []
     for event in events:
         channels = [channel for channel in shared if _wants(channel, event)]
-        channels += [mailboxes[user_id] for user_id in _told(event) if user_id in mailboxes]
+        channels += [mailboxes[user_id] for user_id in told_personally(event) if user_id in mailboxes]
         deliveries += [Delivery(event=event, channel=channel) for channel in channels]
     return deliveries
 
 
-def _told(event: Event) -> list[int]:
-    """The ids of the people who are told personally."""
-    return event.audience if event.kind in TOLD | HOUSEKEEPING else []
-
-
 def _wants(channel: Channel, event: Event) -> bool:
     name = FORMS[channel.form].name_of(event) if channel.form else event.kind
-    return name in (channel.kinds or TOLD) and fnmatchcase(event.model_name, channel.models_glob.replace("[", "[[]"))
+    return name in (channel.kinds or TOLD) and hears_of_model(channel, event)
 
 
 def _mailboxes(user_ids: set[int]) -> dict[int, Channel]:

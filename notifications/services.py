@@ -25,7 +25,7 @@ from notifications.events import (
     record,
 )
 from notifications.forms import FORMS, mlflow
-from notifications.models import Channel, Delivery
+from notifications.models import Channel, Delivery, Event
 from notifications.transports import CHECK_TARGET
 
 LONGEST_TARGET = 2000
@@ -155,8 +155,8 @@ def test_channel(*, actor: User, channel: Channel) -> Delivery:
     locked = _shared(channel)
     if not locked.is_active:
         raise Conflict("The channel is switched off: switch it on first.")
-    event = record(ChannelTested(channel=locked.name), actor=actor)
-    return Delivery.objects.create(event=event, channel=locked)
+    row = record(ChannelTested(channel=locked.name), actor=actor)
+    return Delivery.objects.create(event=Event.objects.get(key=row.key), channel=locked)
 
 
 def try_webhook(*, actor: User, channel: Channel, example: str = "") -> Outcome:
@@ -166,8 +166,8 @@ def try_webhook(*, actor: User, channel: Channel, example: str = "") -> Outcome:
     (example,) = mlflow.checked_kinds([example or channel.kinds[0]])
     with transaction.atomic():
         locked = _shared(channel)
-        event = record(ChannelTested(channel=locked.name, example=example), actor=actor)
-    return send_once(event, locked)
+        row = record(ChannelTested(channel=locked.name, example=example), actor=actor)
+    return send_once(Event.objects.get(key=row.key), locked)
 
 
 @transaction.atomic

@@ -8,7 +8,7 @@ import yaml
 
 from core.blobs import blobs
 from core.digests import sha256_json
-from core.prepared import Prepared, put, save
+from core.prepared import Prepared, insert_or_leave, save
 from registry.models import ArtifactFile, Evidence, ModelVersion
 from tracking.models import LoggedModel, Run, RunDataset
 
@@ -50,8 +50,10 @@ def refresh(version: ModelVersion, *, outside: dict[str, Any] | None = None) -> 
     digest = sha256_json(data)
     if version.evidence is not None and version.evidence.digest == digest:
         return version.evidence
-    put([Evidence(version=version, digest=digest, data=data)], unique=["version", "digest"])
-    [version.evidence] = [evidence] = _EVIDENCE.all(version.pk, digest)
+    evidence = Evidence(version=version, digest=digest, data=data)
+    if not insert_or_leave(evidence, unique=["version", "digest"]):
+        [evidence] = _EVIDENCE.all(version.pk, digest)
+    version.evidence = evidence
     save(version, "evidence")
     return evidence
 

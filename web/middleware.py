@@ -1,26 +1,31 @@
 """Who calls, from where, and nobody unknown past this point.
 
-Order: the client's address before anything is logged, Django's session authentication, then Credentials (an
-Authorization header overrides the session), then DenyByDefault, then CSRF for session users: a stranger hears that they
-are one, not that a form has expired.
+Order: the log of requests, Django's session authentication, then Credentials (an Authorization header overrides the
+session), then DenyByDefault, then CSRF for session users: a stranger hears that they are one, not that a form has
+expired.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from ipaddress import ip_address
+from uuid import uuid4
 
+import structlog
 from django.conf import settings
 from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.urls import reverse
 from django_htmx.http import HttpResponseClientRedirect
-from structlog.contextvars import bind_contextvars
+from structlog.contextvars import bind_contextvars, clear_contextvars
 
 from core.errors import CountersignError, Invalid, NotPermitted, Unauthenticated
 from web import errors
 from web.authentication import user_of_header
+
+log = structlog.get_logger(__name__)
 
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 BROWSER_HEADERS = ("Origin", "Referer", "Sec-Fetch-Site")
@@ -34,17 +39,49 @@ OPEN_ROUTES = frozenset(
 Respond = Callable[[HttpRequest], HttpResponseBase]
 
 
-def client_address(get_response: Respond) -> Respond:
-    """Name the client's address in every line of the log, and to whatever counts guesses: behind a proxy, the address
-    that the proxy saw, which it appends to what strangers may have written before it."""
+def request_log(get_response: Respond) -> Respond:
+    """One line per request, and its number, its address and, once known, its user in every line written meanwhile."""
 
     def respond(request: HttpRequest) -> HttpResponseBase:
-        if settings.BEHIND_PROXY:
-            forwarded = request.META.get("HTTP_X_FORWARDED_FOR", "").rpartition(",")[2].strip()
-            with suppress(ValueError):
-                request.META["REMOTE_ADDR"] = str(ip_address(forwarded))
-        bind_contextvars(ip=request.META.get("REMOTE_ADDR", ""))
-        return get_response(request)
+        request.META["REMOTE_ADDR"] = _address(request)
+        clear_contextvars()
+        bind_contextvars(request_id=uuid4().hex, ip=request.META["REMOTE_ADDR"])
+        began = time.perf_counter()
+        response = get_response(request)
+        if not (response.status_code == 200 and request.path.startswith("/health/")):
+            log.info(
+                "request_finished",
+                request=f"{request.method} {_without_secret(request)}",
+                code=response.status_code,
+                ms=round((time.perf_counter() - began) * 1000, 1),
+            )
+        return response
+
+    return respond
+
+
+def _address(request: HttpRequest) -> str:
+    """Behind a proxy, the address that the proxy saw, which it appends to what strangers may have written before it."""
+    peer: str = request.META.get("REMOTE_ADDR", "")
+    if settings.BEHIND_PROXY:
+        with suppress(ValueError):
+            return str(ip_address(request.META.get("HTTP_X_FORWARDED_FOR", "").rpartition(",")[2].strip()))
+    return peer
+
+
+def _without_secret(request: HttpRequest) -> str:
+    """A sign-in link opens an account until it is used, so the log does not have it."""
+    before, link, _ = request.get_full_path().partition("/sign-in/link/")
+    return f"{before}{link}…" if link else before
+
+
+def security_headers(get_response: Respond) -> Respond:
+    """What no page may do. An answer with a stricter policy of its own, as a downloaded file has, keeps it."""
+
+    def respond(request: HttpRequest) -> HttpResponseBase:
+        response = get_response(request)
+        response.headers.setdefault("Content-Security-Policy", settings.CONTENT_SECURITY_POLICY)
+        return response
 
     return respond
 
@@ -108,6 +145,7 @@ class DenyByDefault:
             if errors.is_api(request.path):
                 return errors.response(request, Unauthenticated("Sign in with a token: none was sent."))
             return _to_sign_in(request)
+        bind_contextvars(user_id=request.user.pk)
         if self._is_refused_write(request, view):
             return errors.response(request, NotPermitted("This token may only read."))
         return None

@@ -11,7 +11,7 @@ from accounts.models import User
 from core.clock import now
 from core.errors import Invalid, NotFound
 from core.keys import check_key
-from core.prepared import Prepared, PreparedUpdate, put
+from core.prepared import Prepared, PreparedUpdate, Question, put, together, write
 from registry.gate import Permit, Target
 from registry.models import (
     LatestVersion,
@@ -49,12 +49,19 @@ def lock_model(model: RegisteredModel) -> RegisteredModel:
 
 def lock_version(version: ModelVersion) -> ModelVersion:
     """The live version, its model locked first; read anew, because it may have moved since the caller looked."""
-    model = lock_model(version.model)
-    fresh = _FRESH_VERSION.first(version.pk)
-    if fresh is None:
-        raise NotFound(f"Model Version (name={model.name}, version={version.version}) not found")
-    fresh.model = model
-    return fresh
+    return lock_version_and_ask(version)[0]
+
+
+def lock_version_and_ask(version: ModelVersion, *questions: Question[Any]) -> tuple[ModelVersion, list[list[Any]]]:
+    """The same, and what is to be asked once the model is locked, all in one message."""
+    models, versions, *answers = together(_LOCKED_MODEL.of(version.model_id), _FRESH_VERSION.of(version.pk), *questions)
+    if not models:
+        raise NotFound(f"Registered Model with name={version.model.name} not found")
+    if not versions:
+        raise NotFound(f"Model Version (name={models[0].name}, version={version.version}) not found")
+    [fresh] = versions
+    fresh.model = models[0]
+    return fresh, answers
 
 
 def check_name(name: str) -> str:
@@ -113,21 +120,24 @@ def put_version_tags(version: ModelVersion, tags: dict[str, str]) -> None:
     put(rows, unique=["version", "key"], update=["value", "value_hash"])
 
 
-_NEWEST_IN = Prepared(
-    lambda model, stage: ModelVersion.objects.live().filter(model=model, current_stage=stage).order_by("-version")[:1],
-    int,
-    str,
-)
+# A model's row of a stage goes when its version is not there any more ...
+_FORGET_LATEST = """
+    DELETE FROM registry_latestversion WHERE model_id = %s AND EXISTS (
+        SELECT 1 FROM registry_modelversion v WHERE v.id = registry_latestversion.version_id
+        AND (v.current_stage <> registry_latestversion.stage OR v.deleted_at IS NOT NULL))"""
+# ... and the highest version that is there takes its place.
+_FIND_LATEST = """
+    INSERT INTO registry_latestversion (model_id, stage, version_id)
+    SELECT model_id, current_stage, id FROM registry_modelversion
+    WHERE model_id = %s AND current_stage = %s AND deleted_at IS NULL ORDER BY version DESC LIMIT 1
+    ON CONFLICT (model_id, stage) DO UPDATE SET version_id = EXCLUDED.version_id"""
 
 
 def refresh_latest(model: RegisteredModel, stages: set[str]) -> None:
-    """Recompute which version is the latest of these stages, after versions entered or left them."""
+    """Find which version is the latest of these stages, after versions entered or left them."""
+    write(_FORGET_LATEST, [model.pk])
     for stage in sorted(stages):
-        newest = _NEWEST_IN.first(model.pk, stage)
-        if newest is None:
-            LatestVersion.objects.filter(model=model, stage=stage).delete()
-        else:
-            put_latest(model, stage, newest)
+        write(_FIND_LATEST, [model.pk, stage])
 
 
 def put_latest(model: RegisteredModel, stage: str, version: ModelVersion) -> None:

@@ -17,7 +17,7 @@ from registry.events import AliasDeleted, AliasMoved
 from registry.gate import Change, ChangeKind, Permit
 from registry.models import Alias, ModelVersion, RegisteredModel
 from registry.permissions import can_edit, can_move
-from registry.services._rows import alias_target, begin_holding, end_holdings_of, lock_model, lock_version
+from registry.services._rows import alias_target, begin_holding, end_holdings_of, lock_model, lock_version_and_ask
 
 _ALLOWED = re.compile(r"[\w-]{1,255}")
 _RESERVED = re.compile(r"v\d+", re.IGNORECASE)
@@ -45,9 +45,8 @@ def check_alias(alias: str) -> str:
 def set_alias(*, actor: User, version: ModelVersion, alias: str, permit: Permit | None = None) -> ModelVersion:
     """Point an alias at a version, taking it from the one that has it. With a permit the gate answers for the right."""
     check_alias(alias)
-    version = lock_version(version)
-    model, target = version.model, alias_target(alias)
-    row = _ROW.first(model.pk, alias)
+    version, [rows] = lock_version_and_ask(version, _ROW.of(version.model_id, alias))
+    model, target, row = version.model, alias_target(alias), next(iter(rows), None)
     previous = row.version if row and row.version_id != version.pk else None
     if permit is None:
         require(can_move(actor, version, target))

@@ -20,7 +20,7 @@ from registry.services._rows import (
     begin_holding,
     end_holding,
     end_holdings,
-    lock_version,
+    lock_version_and_ask,
     refresh_latest,
     stage_target,
 )
@@ -47,11 +47,11 @@ def move_to_stage(
             "stage. Valid stages are ['Staging', 'Production']",
             field="archive_existing_versions",
         )
-    version = lock_version(version)
+    version, [holding] = lock_version_and_ask(version, _IN_STAGE.of(version.model_id, stage))
     model, target, origin = version.model, stage_target(stage), version.current_stage
     if permit is None:
         require(can_move(actor, version, target))
-    replaced = _others_in(version, stage) if archive_existing else []
+    replaced = [other for other in holding if other.pk != version.pk] if archive_existing else []
     leaving = (stage_target(origin),) if origin != stage and origin != Stage.NONE else ()
     entering = target if origin != stage or replaced else None
     gate.enforce(
@@ -76,10 +76,6 @@ def move_to_stage(
     if permit is None and entering is not None:
         record(_moved(version, origin, replaced), actor=actor)
     return version
-
-
-def _others_in(version: ModelVersion, stage: Stage) -> list[ModelVersion]:
-    return [other for other in _IN_STAGE.all(version.model.pk, stage) if other.pk != version.pk]
 
 
 def _moved(version: ModelVersion, origin: str, replaced: list[ModelVersion]) -> StageMoved:

@@ -21,7 +21,7 @@ from approvals import events as of_approvals
 from core import jobs
 from notifications import events
 from notifications.events import DRAIN, Announcement, ChannelTested, record
-from notifications.fanout import HOUSEKEEPING, TOLD
+from notifications.listeners import HOUSEKEEPING, TOLD
 from notifications.models import Event
 from notifications.tasks import drain
 from registry import events as of_registry

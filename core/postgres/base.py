@@ -1,0 +1,113 @@
+"""Django's backend for PostgreSQL, with fewer messages to and fro: each costs both sides a change of context, which is
+more than what most statements cost themselves.
+
+* A transaction begins in the message of its first statement, and not at all when it has none.
+* What is only written (``write``) waits for the next statement or the commit, and goes with it. A fault of it is
+  raised there, at the latest where the innermost ``atomic`` ends.
+* ``ask`` sends several statements at once.
+* A statement is planned once for each connection.
+* A connection stays with its thread. Whether the server has closed it is seen on the socket, without asking.
+
+docs/decisions/fewer-messages.md says why. Meant for ``core.prepared``; everything else is as Django has it.
+"""
+
+from __future__ import annotations
+
+import select
+from collections.abc import Sequence
+from typing import Any
+
+from django.db.backends.postgresql import base
+from django.db.backends.utils import debug_transaction
+from psycopg.pq import TransactionStatus
+
+from core.postgres.messages import Planned, Rows, Statement
+
+_BEGIN: Statement = ("BEGIN", ())
+_COMMIT: Statement = ("COMMIT", ())
+
+
+class DatabaseWrapper(base.DatabaseWrapper):
+    """psycopg's own connection is in autocommit always; BEGIN and COMMIT are said here."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._must_begin = False
+        self._waiting: list[Statement] = []
+
+    def ask(self, statements: Sequence[Statement]) -> list[Rows]:
+        """The rows of each statement; all of them in one message, with whatever waits."""
+        self.ensure_connection()
+        return self._send(statements)
+
+    def write(self, sql: str, params: Sequence[Any]) -> None:
+        """In a transaction, with the next message; else at once. How many rows it reaches is not told."""
+        self._waiting.append((sql, params))
+        if not self.in_atomic_block:
+            self.ensure_connection()
+            self._send([])
+
+    def _send(self, statements: Sequence[Statement], *, commit: bool = False) -> list[Rows]:
+        self.validate_thread_sharing()
+        self.validate_no_broken_transaction()
+        before = [*([_BEGIN] if self._must_begin else []), *self._waiting]
+        self._must_begin, self._waiting = False, []
+        if self.queries_logged or self.execute_wrappers:
+            return self._send_singly([*before, *statements, *([_COMMIT] if commit else [])])[len(before) :]
+        with self.wrap_database_errors:
+            return self._planned.send([*before, *statements, *([_COMMIT] if commit else [])])[len(before) :]
+
+    def _send_singly(self, statements: Sequence[Statement]) -> list[Rows]:
+        """One after the other, through a cursor: where somebody watches or counts them."""
+        found = []
+        for sql, params in statements:
+            if (sql, params) in (_BEGIN, _COMMIT):
+                self.connection.execute(sql)  # Django has its own note of these
+                continue
+            with self._prepare_cursor(super().create_cursor()) as cursor:
+                cursor.execute(sql, params)
+                found.append(cursor.fetchall() if cursor.description else [])
+        return found
+
+    def _catch_up(self) -> None:
+        """Begin, if that is due, and send what waits."""
+        if self._must_begin or self._waiting:
+            self._send([])
+
+    def create_cursor(self, name: str | None = None) -> Any:
+        self._catch_up()
+        return super().create_cursor(name)
+
+    def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
+        connection = super().get_new_connection(conn_params)
+        self._planned, self._waiting, self._must_begin = Planned(connection), [], False
+        return connection
+
+    def _set_autocommit(self, autocommit: bool) -> None:
+        with self.wrap_database_errors:
+            if not self.connection.autocommit:
+                self.connection.autocommit = True
+        self._must_begin = not autocommit
+
+    def _commit(self) -> None:
+        if self.connection is None or (self._must_begin and not self._waiting):
+            return
+        with debug_transaction(self, "COMMIT"):
+            self._send([], commit=True)
+        self._must_begin = not self.autocommit
+
+    def _rollback(self) -> None:
+        self._waiting = []
+        if not self._must_begin:
+            super()._rollback()
+            self._must_begin = not self.autocommit
+
+    def is_usable(self) -> bool:
+        """Between requests the server says nothing, unless it takes its leave."""
+        if self.connection is None or self.connection.closed:
+            return False
+        if self.connection.pgconn.transaction_status != TransactionStatus.IDLE:
+            return False
+        socket = select.poll()
+        socket.register(self.connection.fileno(), select.POLLIN)
+        return not socket.poll(0)

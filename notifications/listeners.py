@@ -1,0 +1,68 @@
+"""Whether anybody waits to hear of an event: what decides if a worker is woken for it at once.
+
+From memory a few seconds old, and asked after the commit. What a new channel should have heard meanwhile the sweep
+finds, which asks the tables.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from notifications.models import Channel, Event
+
+REMEMBERED = 5.0  # seconds
+
+# What people are told of. A shared channel that names kinds of its own gets those instead. request.needs_changes is
+# not here: it happens together with review.changes_requested, which says by whom and why.
+TOLD = frozenset(
+    {
+        "request.opened", "request.updated", "request.ready", "request.rejected", "request.withdrawn",
+        "request.superseded",
+        "review.approved", "review.changes_requested", "review.dismissed",
+        "comment.created", "comment.mentioned", "transition.applied", "evidence.failed",
+    }
+)  # fmt: skip
+# What administrators are told of personally; no shared channel hears of it unless it names the kind.
+HOUSEKEEPING = frozenset({"channel.disabled", "delivery.failed"})
+
+
+@dataclass
+class _Memory:
+    channels: tuple[Channel, ...] = ()
+    good_until: float = 0.0  # in the time of time.monotonic()
+
+
+_memory = _Memory()
+
+
+def told_personally(event: Event) -> list[int]:
+    """The ids of the people who are told, wherever else the event goes."""
+    return event.audience if event.kind in TOLD | HOUSEKEEPING else []
+
+
+def hears_of_model(channel: Channel, event: Event) -> bool:
+    return fnmatchcase(event.model_name, channel.models_glob.replace("[", "[[]"))
+
+
+def is_awaited(event: Event) -> bool:
+    """Webhooks name kinds as their form does, so each counts as waiting for all of them."""
+    if told_personally(event):
+        return True
+    return any(
+        (channel.form or event.kind in (channel.kinds or TOLD)) and hears_of_model(channel, event)
+        for channel in _shared_channels()
+    )
+
+
+def forget() -> None:
+    """A channel has changed: the next question reads them again, in this process."""
+    _memory.good_until = 0.0
+
+
+def _shared_channels() -> tuple[Channel, ...]:
+    if time.monotonic() >= _memory.good_until:
+        _memory.channels = tuple(Channel.objects.shared().filter(is_active=True))
+        _memory.good_until = time.monotonic() + REMEMBERED
+    return _memory.channels
