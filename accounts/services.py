@@ -17,7 +17,7 @@ from accounts.permissions import can_administer
 from core.answers import require
 from core.clock import now
 from core.errors import AlreadyExists, Conflict, Invalid, NotFound, Unauthenticated
-from core.prepared import Prepared
+from core.prepared import Prepared, Question
 
 TOKEN_PREFIX = "cs_"  # noqa: S105 (marks our tokens, is none)
 LONGEST_LIFETIME = timedelta(days=3650)
@@ -155,17 +155,20 @@ _USABLE_TOKEN = Prepared(
 )
 
 
-def token_user(secret: str) -> Token | None:
-    """The usable token of this secret with its user, in one statement; None when there is none.
+def is_token(secret: str) -> bool:
+    """Whether it looks like one."""
+    return secret.startswith(TOKEN_PREFIX)
 
-    Its last use is noted at most once a minute.
-    """
-    if not secret.startswith(TOKEN_PREFIX):
-        return None
-    token = _USABLE_TOKEN.first(_digest(secret), now())
-    if token and _is_stale(token.last_used_at):
+
+def token_question(secret: str) -> Question[Token]:
+    """Asks for the usable token of this secret, with its user."""
+    return _USABLE_TOKEN.of(_digest(secret), now())
+
+
+def note_use(token: Token) -> None:
+    """At most once a minute."""
+    if _is_stale(token.last_used_at):
         Token.objects.filter(pk=token.pk).update(last_used_at=now())
-    return token
 
 
 def _is_stale(last_used_at: datetime | None) -> bool:

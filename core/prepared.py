@@ -12,6 +12,7 @@ its faults are raised there (core.postgres).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -140,8 +141,40 @@ class Question(Generic[M]):
         return not any(isinstance(value, int) and abs(value) > _LARGEST for value in self.values)
 
 
+_companion: ContextVar[tuple[Question[Any], Callable[[list[Any]], None]] | None]
+_companion = ContextVar("companion", default=None)
+
+
+def accompany(question: Question[M], take: Callable[[list[M]], None]) -> None:
+    """Have a question travel with whatever is asked ``together`` next in this thread. ``take`` gets its rows first, and
+    when it raises nobody gets any others."""
+    _companion.set((question, take))
+
+
+def alone() -> None:
+    """What should have accompanied others and has not yet travels now."""
+    if _companion.get() is not None:
+        together()
+
+
+def stay_behind() -> None:
+    """Nothing accompanies what is asked next."""
+    _companion.set(None)
+
+
 def together(*questions: Question[Any]) -> list[list[Any]]:
     """The rows of each, asked one after the other in one message where the database takes several."""
+    companion = _companion.get()
+    if companion is None:
+        return _answers(questions)
+    _companion.set(None)
+    question, take = companion
+    rows, *others = _answers((question, *questions))
+    take(rows)
+    return others
+
+
+def _answers(questions: Sequence[Question[Any]]) -> list[list[Any]]:
     asked = [question for question in questions if question.is_answerable]
     found = iter(_rows([question.prepared.statement(question.values) for question in asked]))
     return [question.prepared.instances(next(found)) if question.is_answerable else [] for question in questions]
@@ -281,6 +314,16 @@ def _rows(statements: Sequence[Statement]) -> list[list[Any]]:
             cursor.execute(sql, params)
             found.append(cursor.fetchall())
     return found
+
+
+def ask_once(sql: str, params: Sequence[Any]) -> list[Any]:
+    """The rows of a statement whose plan depends on its values, or that will not be asked again; ``jsonb`` as text."""
+    here = connections[DEFAULT_DB_ALIAS]
+    if isinstance(here, PostgreSQL):
+        return here.ask_once(sql, params)
+    with here.cursor() as cursor:
+        cursor.execute(sql, params)
+        return cursor.fetchall()
 
 
 def write(sql: str, params: Sequence[Any]) -> None:

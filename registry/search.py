@@ -17,6 +17,7 @@ from django.db import connection
 from accounts.models import User
 from core.errors import Invalid
 from core.lookups import pattern_sql
+from core.prepared import ask_once
 from core.search import Condition, decode_page_token, encode_page_token, parse_filter, parse_order
 from registry.models import PROMPT_TAG, RegisteredModel
 from registry.queries import find_model
@@ -33,8 +34,30 @@ class Page(Generic[Row]):
     next_page_token: str
 
 
+class FoundModel(NamedTuple):
+    """What a search tells of a model: rows of text and numbers, for pages have a thousand of them."""
+
+    id: int
+    name: str
+    description: str
+    creation_timestamp: int
+    last_updated_timestamp: int
+    tags_json: str
+    aliases_json: str
+
+    @property
+    def tags(self) -> dict[str, str]:
+        tags: dict[str, str] = orjson.loads(self.tags_json)
+        return tags
+
+    @property
+    def aliases(self) -> dict[str, int]:
+        aliases: dict[str, int] = orjson.loads(self.aliases_json)
+        return aliases
+
+
 class FoundVersion(NamedTuple):
-    """What a search tells of a version. Pages reach 200,000 rows, too many for model instances."""
+    """What a search tells of a version: pages reach 200,000 rows."""
 
     name: str
     version: int
@@ -49,7 +72,12 @@ class FoundVersion(NamedTuple):
     status: str
     status_message: str
     logged_model_id: str
-    tags: dict[str, str]
+    tags_json: str
+
+    @property
+    def tags(self) -> dict[str, str]:
+        tags: dict[str, str] = orjson.loads(self.tags_json)
+        return tags
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +115,8 @@ _VERSION_ORDERS = {
     "last_updated_timestamp": _UPDATED,
 }
 _SELECT_MODELS = (
-    "SELECT "
-    + ", ".join(f"m.{column.column}" for column in RegisteredModel._meta.concrete_fields)
-    + " FROM registry_registeredmodel m"
+    "SELECT m.id, m.name, m.description, m.creation_timestamp, m.last_updated_timestamp, m.tags, m.aliases "
+    "FROM registry_registeredmodel m"
 )
 _SELECT_VERSIONS = (
     "SELECT m.name, v.version, v.creation_timestamp, v.last_updated_timestamp, v.current_stage, v.description, "
@@ -101,7 +128,7 @@ _SELECT_VERSIONS = (
 
 def search_models(
     user: User, *, filter_text: str = "", order_by: tuple[str, ...] = (), limit: int = 100, page_token: str = ""
-) -> Page[RegisteredModel]:
+) -> Page[FoundModel]:
     """Models that ``user`` may read. Prompts are left out unless the filter asks for them."""
     where = _Where()
     conditions, prompts = _without_prompt_rule(parse_filter(filter_text))
@@ -116,7 +143,7 @@ def search_models(
     if not _only_visible(where, user):
         return Page([], "")
     sql = _statement(_SELECT_MODELS, where, keys, limit, page_token)
-    return _page(list(RegisteredModel.objects.raw(sql, where.params)), keys, limit)
+    return _page([FoundModel._make(row) for row in ask_once(sql, where.params)], keys, limit)
 
 
 def search_versions(
@@ -147,29 +174,19 @@ def search_versions(
     if not _only_visible(where, user):
         return Page([], "")
     sql = _statement(_SELECT_VERSIONS, where, keys, limit, page_token)
-    with connection.cursor() as cursor:
-        cursor.execute(sql, where.params)
-        rows = [_found(row) for row in cursor.fetchall()]
-    return _page(rows, keys, limit)
+    return _page([FoundVersion._make(row) for row in ask_once(sql, where.params)], keys, limit)
 
 
-def latest_of(models: Collection[RegisteredModel]) -> dict[str, list[FoundVersion]]:
+def latest_of(models: Collection[FoundModel]) -> dict[str, list[FoundVersion]]:
     """By the name of the model, the live version with the highest number in each stage; in one statement."""
     found: dict[str, list[FoundVersion]] = {model.name: [] for model in models}
-    ids = [model.pk for model in models]
+    ids = [model.id for model in models]
     if not ids:
         return found
     sql = f"{_SELECT_VERSIONS} JOIN registry_latestversion l ON l.version_id = v.id WHERE l.model_id IN ({_holes(ids)})"
-    with connection.cursor() as cursor:
-        cursor.execute(sql, ids)
-        for row in cursor.fetchall():
-            version = _found(row)
-            found[version.name].append(version)
+    for version in map(FoundVersion._make, ask_once(sql, ids)):
+        found[version.name].append(version)
     return found
-
-
-def _found(row: tuple[Any, ...]) -> FoundVersion:
-    return FoundVersion._make((*row[:-1], orjson.loads(row[-1])))
 
 
 # -- Conditions --------------------------------------------------------------------------------------------------------

@@ -17,10 +17,12 @@ from django.utils.crypto import salted_hmac
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from rest_framework.authentication import SessionAuthentication
 from rest_framework.request import Request
+from structlog.contextvars import bind_contextvars
 
 from accounts.models import Token, User
-from accounts.services import token_user
+from accounts.services import is_token, token_question
 from core.errors import Unauthenticated
+from core.prepared import accompany, alone
 
 BAD_CREDENTIALS = "The token or password is wrong, has expired or was revoked. Make a new token on the account page."
 FAILURES_ALLOWED = 10
@@ -28,32 +30,60 @@ FAILURES_WINDOW = 300  # seconds
 PASSWORD_REMEMBERED = 300  # seconds
 
 
-def user_of_header(request: HttpRequest, header: str) -> tuple[User, Token | None]:
-    """The user whom an Authorization header names. Raises Unauthenticated; never falls back to a session."""
+class Caller:
+    """Whom a token stands for.
+
+    The token is looked up by ``settle``; or, for a view that only reads, along with the first thing that the view looks
+    up (``travel``), which saves a third of the work of a short call. Who turns out to be nobody gets none of what was
+    looked up, whatever the view made of it: the middleware settles before it answers.
+    """
+
+    def __init__(self, secret: str) -> None:
+        self._question = token_question(secret)
+        self._token: Token | None = None
+        self._is_refused = False
+
+    def travel(self) -> None:
+        accompany(self._question, self._take)
+
+    def settle(self) -> Token:
+        """Raises Unauthenticated, as often as it is asked."""
+        if self._token is None and not self._is_refused:
+            self.travel()
+            alone()
+        if self._token is None:
+            raise Unauthenticated(BAD_CREDENTIALS)
+        return self._token
+
+    @property
+    def user(self) -> User:
+        return self.settle().user
+
+    def _take(self, rows: list[Token]) -> None:
+        self._is_refused = not rows
+        if not rows:
+            raise Unauthenticated(BAD_CREDENTIALS)
+        self._token = rows[0]
+        bind_contextvars(user_id=self._token.user_id)
+
+
+def caller_of_header(request: HttpRequest, header: str) -> Caller | User:
+    """Whom an Authorization header names: by a token, or by a password, which is checked at once. Raises
+    Unauthenticated; never falls back to a session."""
     scheme, _, value = header.partition(" ")
     if scheme.lower() == "bearer":
-        return _by_token(value.strip())
+        return Caller(value.strip())
     if scheme.lower() == "basic":
         return _by_basic(request, value.strip())
     raise Unauthenticated("The Authorization header must be Bearer <token> or Basic <user:token>.")
 
 
-def _by_token(secret: str) -> tuple[User, Token]:
-    token = token_user(secret)
-    if token is None:
-        raise Unauthenticated(BAD_CREDENTIALS)
-    return token.user, token
-
-
-def _by_basic(request: HttpRequest, encoded: str) -> tuple[User, Token | None]:
+def _by_basic(request: HttpRequest, encoded: str) -> Caller | User:
     try:
         username, _, password = base64.b64decode(encoded, validate=True).decode().partition(":")
     except (binascii.Error, UnicodeDecodeError) as error:
         raise Unauthenticated("The Authorization header cannot be read.") from error
-    token = token_user(password)
-    if token is not None:
-        return token.user, token
-    return _by_password(request, username, password), None
+    return Caller(password) if is_token(password) else _by_password(request, username, password)
 
 
 def _by_password(request: HttpRequest, username: str, password: str) -> User:

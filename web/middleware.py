@@ -18,16 +18,21 @@ from django.conf import settings
 from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.urls import reverse
+from django.utils.functional import SimpleLazyObject
 from django_htmx.http import HttpResponseClientRedirect
 from structlog.contextvars import bind_contextvars, clear_contextvars
 
+from accounts.models import User
+from accounts.services import note_use
 from core.errors import CountersignError, Invalid, NotPermitted, Unauthenticated
+from core.prepared import stay_behind
 from web import errors
-from web.authentication import user_of_header
+from web.authentication import Caller, caller_of_header
 
 log = structlog.get_logger(__name__)
 
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
+SHORT_BODY = 64 * 1024
 BROWSER_HEADERS = ("Origin", "Referer", "Sec-Fetch-Site")
 
 # The only routes that answer a stranger; /static/ is served before any of this.
@@ -99,13 +104,32 @@ class Credentials:
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         request.token = None  # type: ignore[attr-defined]
         header = request.META.get("HTTP_AUTHORIZATION", "")
-        if header and not request.path.startswith("/static/"):
-            try:
-                request.user, request.token = user_of_header(request, header)  # type: ignore[attr-defined]
-            except Unauthenticated as error:
-                return errors.response(request, error)
-            request._dont_enforce_csrf_checks = not _is_sent_by_browser(request, header)  # type: ignore[attr-defined]
-        return self.get_response(request)
+        if not header or request.path.startswith("/static/"):
+            return self.get_response(request)
+        try:
+            caller = caller_of_header(request, header)
+        except Unauthenticated as error:
+            return errors.response(request, error)
+        request._dont_enforce_csrf_checks = not _is_sent_by_browser(request, header)  # type: ignore[attr-defined]
+        if isinstance(caller, User):
+            request.user = caller
+            return self.get_response(request)
+        return self._respond_to(caller, request)
+
+    def _respond_to(self, caller: Caller, request: HttpRequest) -> HttpResponseBase:
+        """Nothing is answered to a token that is none, whatever became of its request."""
+        request.caller = caller  # type: ignore[attr-defined]
+        request.token = SimpleLazyObject(caller.settle)  # type: ignore[attr-defined]
+        request.user = SimpleLazyObject(lambda: caller.user)  # type: ignore[assignment]
+        try:
+            answer = self.get_response(request)
+            token = caller.settle()
+        except Unauthenticated as error:
+            return errors.response(request, error)
+        finally:
+            stay_behind()
+        note_use(token)
+        return answer
 
 
 def _is_sent_by_browser(request: HttpRequest, header: str) -> bool:
@@ -119,6 +143,18 @@ def _to_sign_in(request: HttpRequest) -> HttpResponse:
     if request.headers.get("HX-Request"):
         return HttpResponseClientRedirect(reverse("sign_in"))
     return redirect_to_login(back, reverse("sign_in"))
+
+
+def _only_reads(view: Callable[..., HttpResponse]) -> bool:
+    """A function of the MLflow door carries the mark itself, a class of our own API on the class."""
+    return getattr(getattr(view, "cls", view), "only_reads", False)
+
+
+def _looks_up(request: HttpRequest, view: Callable[..., HttpResponse]) -> bool:
+    """Whether the caller may be looked up along with what the view looks up. A stranger has this much done for them
+    before they are refused: a short body read, and one row."""
+    reads = request.method == "GET" or _only_reads(view)
+    return getattr(view, "looks_up", False) and reads and int(request.META.get("CONTENT_LENGTH") or 0) <= SHORT_BODY
 
 
 class DenyByDefault:
@@ -141,6 +177,10 @@ class DenyByDefault:
         match = request.resolver_match
         if match is not None and match.view_name in OPEN_ROUTES:
             return None
+        caller = getattr(request, "caller", None)
+        if caller is not None and _looks_up(request, view):
+            caller.travel()
+            return None
         if not request.user.is_authenticated:
             if errors.is_api(request.path):
                 return errors.response(request, Unauthenticated("Sign in with a token: none was sent."))
@@ -154,8 +194,7 @@ class DenyByDefault:
         token = getattr(request, "token", None)
         if token is None or not token.read_only or request.method in SAFE_METHODS:
             return False
-        # A function of the MLflow door carries the mark itself, a class of our own API on the class.
-        return not getattr(getattr(view, "cls", view), "only_reads", False)
+        return not _only_reads(view)
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
         if isinstance(exception, CountersignError):

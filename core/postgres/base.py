@@ -21,7 +21,7 @@ from django.db.backends.postgresql import base
 from django.db.backends.utils import debug_transaction
 from psycopg.pq import TransactionStatus
 
-from core.postgres.messages import Planned, Rows, Statement
+from core.postgres.messages import Once, Planned, Rows, Statement
 
 _BEGIN: Statement = ("BEGIN", ())
 _COMMIT: Statement = ("COMMIT", ())
@@ -39,6 +39,11 @@ class DatabaseWrapper(base.DatabaseWrapper):
         """The rows of each statement; all of them in one message, with whatever waits."""
         self.ensure_connection()
         return self._send(statements)
+
+    def ask_once(self, sql: str, params: Sequence[Any]) -> Rows:
+        """The rows of a statement that is planned for these very values, and then forgotten."""
+        self.ensure_connection()
+        return self._send([Once(sql, params)])[0]
 
     def write(self, sql: str, params: Sequence[Any]) -> None:
         """In a transaction, with the next message; else at once. How many rows it reaches is not told."""
@@ -64,7 +69,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
             if (sql, params) in (_BEGIN, _COMMIT):
                 self.connection.execute(sql)  # Django has its own note of these
                 continue
-            with self._prepare_cursor(super().create_cursor()) as cursor:
+            with self._prepare_cursor(super().create_cursor()) as cursor:  # type: ignore[attr-defined]
                 cursor.execute(sql, params)
                 found.append(cursor.fetchall() if cursor.description else [])
         return found
@@ -99,7 +104,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
     def _rollback(self) -> None:
         self._waiting = []
         if not self._must_begin:
-            super()._rollback()
+            super()._rollback()  # type: ignore[misc]
             self._must_begin = not self.autocommit
 
     def is_usable(self) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import count
-from typing import Any
+from typing import Any, NamedTuple
 
 from psycopg import Connection, errors, generators
 from psycopg.abc import PQGen
@@ -17,6 +17,15 @@ from psycopg.pq import ExecStatus
 from psycopg.pq.abc import PGresult
 
 Statement = tuple[str, Sequence[Any]]
+
+
+class Once(NamedTuple):
+    """A statement that is planned for its values and then forgotten."""
+
+    sql: str
+    params: Sequence[Any]
+
+
 Rows = list[tuple[Any, ...]]
 _DONE = (ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK)
 
@@ -36,9 +45,9 @@ class Planned:
         with connection.lock:
             try:
                 connection.pgconn.enter_pipeline_mode()
-                for sql, values in statements:
-                    planned += self._plan(sql)
-                    self._execute(sql, values)
+                for statement in statements:
+                    planned += self._plan(statement)
+                    self._execute(statement)
                 connection.pgconn.pipeline_sync()
                 found = connection.wait(_answers(connection, len(planned) + 1))
                 connection.pgconn.exit_pipeline_mode()
@@ -47,18 +56,23 @@ class Planned:
                 raise
         return self._rows(planned, [results[0] for results in found[:-1]])
 
-    def _plan(self, sql: str) -> list[str | None]:
+    def _plan(self, statement: Statement) -> list[str | None]:
         """What will be answered: the text of what is planned now, and None for what is executed."""
-        if sql in self._names:
+        sql = statement[0]
+        if sql in self._names or isinstance(statement, Once):
             return [None]
         name = f"planned_{next(self._numbers)}".encode()
         self._names[sql] = name
         self._connection.pgconn.send_prepare(name, _numbered(sql))
         return [sql, None]
 
-    def _execute(self, sql: str, values: Sequence[Any]) -> None:
+    def _execute(self, statement: Statement) -> None:
+        (sql, values), pgconn = statement, self._connection.pgconn
         dumped = Transformer(self._connection).dump_sequence(values, [PyFormat.TEXT] * len(values)) if values else ()
-        self._connection.pgconn.send_query_prepared(self._names[sql], dumped)
+        if isinstance(statement, Once):
+            pgconn.send_query_params(_numbered(sql), dumped)
+        else:
+            pgconn.send_query_prepared(self._names[sql], dumped)
 
     def _rows(self, planned: list[str | None], results: list[PGresult]) -> list[Rows]:
         fault, rows = None, []
@@ -82,10 +96,10 @@ class Planned:
 
 
 def _answers(connection: Connection[Any], number: int) -> PQGen[list[list[PGresult]]]:
-    found = []
     yield from generators.send(connection.pgconn)
-    for _ in range(number):
-        found.append((yield from generators.fetch_many(connection.pgconn)))
+    found: list[list[PGresult]] = []
+    while len(found) < number:
+        found += [(yield from generators.fetch_many(connection.pgconn))]
     return found
 
 

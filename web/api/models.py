@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.db.models import prefetch_related_objects
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
@@ -111,8 +110,9 @@ class Models(Endpoint):
             limit=asked["limit"],
             page_token=asked["cursor"],
         )
-        prefetch_related_objects(page.rows, "user")
-        return page_response(ModelOutput(page.rows, many=True).data, page.next_page_token or None)
+        rows = RegisteredModel.objects.select_related("user").in_bulk([found.id for found in page.rows])
+        shown = [rows[found.id] for found in page.rows if found.id in rows]
+        return page_response(ModelOutput(shown, many=True).data, page.next_page_token or None)
 
     @extend_schema(request=ModelInput, responses={201: ModelDetailOutput})
     def post(self, request: Request) -> Response:

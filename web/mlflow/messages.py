@@ -13,7 +13,7 @@ from notifications.delivery import Outcome
 from notifications.models import Channel
 from notifications.queries import address_of
 from registry.models import ModelVersion, RegisteredModel
-from registry.search import FoundVersion
+from registry.search import FoundModel, FoundVersion
 from tracking.models import Experiment, LoggedModel, MetricPoint, Run, RunDataset
 from tracking.search import DatasetSummary
 
@@ -32,11 +32,11 @@ def registered_model(model: RegisteredModel, latest: Iterable[ModelVersion]) -> 
     return _model(model, [model_version(version, model, with_aliases=False) for version in latest])
 
 
-def found_model(model: RegisteredModel, latest: Iterable[FoundVersion]) -> Message:
+def found_model(model: FoundModel, latest: Iterable[FoundVersion]) -> Message:
     return _model(model, [found_version(version) for version in latest])
 
 
-def _model(model: RegisteredModel, latest: list[Message]) -> Message:
+def _model(model: RegisteredModel | FoundModel, latest: list[Message]) -> Message:
     message: Message = {
         "name": model.name,
         "creation_timestamp": model.creation_timestamp,
@@ -46,10 +46,10 @@ def _model(model: RegisteredModel, latest: list[Message]) -> Message:
         message["description"] = model.description
     if latest:
         message["latest_versions"] = latest
-    if model.tags:
-        message["tags"] = tags(model.tags)
-    if model.aliases:
-        message["aliases"] = [{"alias": alias, "version": str(number)} for alias, number in model.aliases.items()]
+    if has := model.tags:
+        message["tags"] = tags(has)
+    if aliases := model.aliases:
+        message["aliases"] = [{"alias": alias, "version": str(number)} for alias, number in aliases.items()]
     return message
 
 
@@ -84,8 +84,8 @@ def _version(row: ModelVersion | FoundVersion, name: str, username: str | None) 
         message["status_message"] = row.status_message
     if row.logged_model_id:
         message["model_id"] = row.logged_model_id
-    if row.tags:
-        message["tags"] = tags(row.tags)
+    if has := row.tags:
+        message["tags"] = tags(has)
     return message
 
 

@@ -42,7 +42,7 @@ def create(request: SignedInRequest, params: Params) -> dict[str, Any]:
     )
 
 
-@endpoint("GET", only_reads=True)
+@endpoint("GET", only_reads=True, looks_up=True)
 def get(request: SignedInRequest, params: Params) -> dict[str, Any]:
     return _answer(_version(request, params))
 
@@ -72,7 +72,7 @@ def delete(request: SignedInRequest, params: Params) -> dict[str, Any]:
     return {}
 
 
-@endpoint("GET", "POST", only_reads=True)
+@endpoint("GET", "POST", only_reads=True, looks_up=True)
 def search(request: SignedInRequest, params: Params) -> dict[str, Any]:
     limit = params.page_size(most=MAX_SEARCH, default=MAX_SEARCH)
     page = search_versions(
@@ -90,7 +90,7 @@ def search(request: SignedInRequest, params: Params) -> dict[str, Any]:
     return answer
 
 
-@endpoint("GET", only_reads=True)
+@endpoint("GET", only_reads=True, looks_up=True)
 def get_download_uri(request: SignedInRequest, params: Params) -> dict[str, Any]:
     return {"artifact_uri": _version(request, params).storage_location}
 

@@ -32,7 +32,7 @@ def create(request: SignedInRequest, params: Params) -> dict[str, Any]:
     return _answer(model)
 
 
-@endpoint("GET", "POST", only_reads=True)
+@endpoint("GET", "POST", only_reads=True, looks_up=True)
 def get(request: SignedInRequest, params: Params) -> dict[str, Any]:
     return _answer(get_model(request.user, params.string("name", required=True)))
 
@@ -77,7 +77,7 @@ def search(request: SignedInRequest, params: Params) -> dict[str, Any]:
     return answer
 
 
-@endpoint("POST", "GET", only_reads=True)
+@endpoint("POST", "GET", only_reads=True, looks_up=True)
 def get_latest_versions(request: SignedInRequest, params: Params) -> dict[str, Any]:
     model = get_model(request.user, params.string("name", required=True))
     stages = {canonical_stage(stage) for stage in params.strings("stages")} or set(Stage)
@@ -112,7 +112,7 @@ def set_alias(request: SignedInRequest, params: Params) -> dict[str, Any]:
     return {}
 
 
-@endpoint("GET", only_reads=True)
+@endpoint("GET", only_reads=True, looks_up=True)
 def get_alias(request: SignedInRequest, params: Params) -> dict[str, Any]:
     name, alias = params.string("name", required=True), params.string("alias", required=True)
     version = get_version_by_alias(request.user, name, alias)
