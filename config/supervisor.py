@@ -7,6 +7,7 @@ kills each process (Linux: ``PR_SET_PDEATHSIG``), so no orphan keeps the port or
 from __future__ import annotations
 
 import ctypes
+import gc
 import os
 import runpy
 import select
@@ -32,7 +33,8 @@ _libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
 
 class Supervisor:
-    """``on_started`` is called when all processes are on their way; ``is_ready`` until it says yes, then ``on_ready``.
+    """With ``prefix`` each line of a process bears its name; without it, the processes write where the supervisor does.
+    ``on_started`` is called when all processes are on their way; ``is_ready`` until it says yes, then ``on_ready``.
 
     Make no thread before ``run``: a process can only start warm from a supervisor that has none.
     """
@@ -45,8 +47,9 @@ class Supervisor:
         is_ready: Callable[[], bool],
         on_ready: Callable[[], None],
         output: TextIO | None = None,
+        prefix: bool = True,
     ) -> None:
-        self._children = [_Child(process, self._write) for process in processes]
+        self._children = [_Child(process, self._write, prefix=prefix) for process in processes]
         self._on_started = on_started
         self._is_ready = is_ready
         self._on_ready = on_ready
@@ -58,6 +61,8 @@ class Supervisor:
         """Until a stop signal (0), or until a process cannot be kept running (1)."""
         signals = _Signals()
         try:
+            gc.collect()
+            gc.freeze()  # what is loaded by now, the processes share: a collection that marked it would copy it
             for child in self._children:
                 child.start()
             for child in self._children:
@@ -99,9 +104,10 @@ class Supervisor:
 
 
 class _Child:
-    def __init__(self, process: Process, write: Callable[[str, str], None]) -> None:
+    def __init__(self, process: Process, write: Callable[[str, str], None], *, prefix: bool) -> None:
         self._process = process
         self._write = write
+        self._prefix = prefix
         self._pid = 0
         self._status: int | None = None
         self._output = -1
@@ -111,19 +117,22 @@ class _Child:
 
     def start(self) -> None:
         """Without a thread of ours alive, a fork may go on as the program; otherwise it must become it anew."""
-        warm = self._process.starts_warm and threading.active_count() == 1
+        warm = threading.active_count() == 1
         supervisor = os.getpid()
         self._started_at = time.monotonic()
         self._status = None
-        self._output, output = os.pipe()
+        self._output, output = os.pipe() if self._prefix else (-1, -1)
         sys.stdout.flush()
         sys.stderr.flush()
         self._pid = os.fork()
         if self._pid == 0:
             _become(self._process, output, supervisor, warm=warm)
-        os.close(output)
+        if self._prefix:
+            os.close(output)
 
     def read(self) -> None:
+        if not self._prefix:
+            return
         self._reader = threading.Thread(target=self._pump, args=(self._output,), daemon=True)
         self._reader.start()
 
@@ -188,8 +197,10 @@ def _become(process: Process, output: int, supervisor: int, *, warm: bool) -> No
         for number in (*STOP_SIGNALS, signal.SIGCHLD):
             signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
         nothing = os.open(os.devnull, os.O_RDONLY)
-        for source, target in ((nothing, 0), (output, 1), (output, 2)):
-            os.dup2(source, target)
+        os.dup2(nothing, 0)
+        if output >= 0:
+            os.dup2(output, 1)
+            os.dup2(output, 2)
         if not warm:
             os.execv(process.command[0], process.command)
         os.closerange(FIRST_INHERITED_FILE, os.sysconf("SC_OPEN_MAX"))  # the lock, the other processes' pipes

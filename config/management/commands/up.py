@@ -45,6 +45,7 @@ class Command(BaseCommand):
         except OperationalError as error:
             raise CommandError(f"The database does not let itself be prepared: {str(error).strip()}.") from error
         self._greet(first)
+        processes.load_shared()
         started = [processes.web(), processes.worker()]
         if production:
             started.append(processes.beat())
@@ -53,6 +54,7 @@ class Command(BaseCommand):
             on_started=_nothing_more if production else _start_beat_here,
             is_ready=_is_ready,
             on_ready=self._say_ready,
+            prefix=settings.LOG_FORMAT == "text",  # a line of JSON names its logger, and stays JSON
         )
         status = supervisor.run()
         self._say("Stopped." if status == 0 else "Stopped after a failure; the lines above say which.")
