@@ -19,12 +19,12 @@ from approvals.events import PolicyWarned
 from approvals.facts import Question
 from approvals.models import TransitionRequest
 from approvals.pins import Pins, in_words
-from approvals.rulebook import Rule, Rulebook
+from approvals.rulebook import IN_FORCE, Rule, Rulebook
 from approvals.services.decisions import RECONSIDER_MODEL, already, supersede
 from approvals.standing import Judgement, answer, standing_of
 from core import jobs
 from core.errors import Conflict
-from core.prepared import Prepared
+from core.prepared import Prepared, together
 from notifications.events import record
 from registry import evidence
 from registry.gate import Change, ChangeKind, GateRefused, Target
@@ -39,12 +39,26 @@ _TAGS = (ChangeKind.SET_MODEL_TAG, ChangeKind.DELETE_MODEL_TAG)
 _CONCERNING = (*_MOVES, *_DELETIONS, *_TAGS, ChangeKind.RENAME_MODEL)
 
 
+_PENDING = Prepared(
+    lambda model: (
+        TransitionRequest.objects.pending()
+        .filter(model=model)
+        .with_rows()
+        .select_for_update(of=("self",))
+        .order_by("pk")
+    ),
+    int,
+)
+
+
 def check(change: Change) -> None:
     """Return when the change may happen; raise GateRefused, with what is unmet and where to ask, when not."""
+    pending = None
     if change.permit is not None:
         _check_permit(change)
     elif change.kind in _MOVES:
-        _check_direct_move(change)
+        policies, pending = together(IN_FORCE.of(), _PENDING.of(change.model.pk))
+        _check_direct_move(change, Rulebook.of(policies))
     elif change.kind in _DELETIONS:
         _check_deletion(change)
     elif change.kind == ChangeKind.RENAME_MODEL:
@@ -52,7 +66,8 @@ def check(change: Change) -> None:
     elif change.kind in _TAGS:
         _check_tag(change)
     # What is left creates or describes: a new model or version holds nothing yet.
-    _settle_requests(change)
+    if change.kind in _CONCERNING:
+        _settle_requests(change, _PENDING.all(change.model.pk) if pending is None else pending)
 
 
 def _check_permit(change: Change) -> None:
@@ -86,12 +101,12 @@ def _check_permit(change: Change) -> None:
         )
 
 
-def _check_direct_move(change: Change) -> None:
+def _check_direct_move(change: Change, rulebook: Rulebook) -> None:
     """Nobody moves a version in or out of a guarded target directly, unless a policy lets the satisfied through."""
     version, target = change.version, change.entering
     if version is None or target is None:
         return  # it stays where it is
-    if not Rulebook.load().about(change.model, entering=target, leaving=change.leaving):
+    if not rulebook.about(change.model, entering=target, leaving=change.leaving):
         return
 
     version.evidence = evidence.refresh(version)
@@ -231,24 +246,10 @@ def _note(change: Change, rule: Rule, unmet: tuple[str, ...]) -> None:
     )
 
 
-_PENDING = Prepared(
-    lambda model: (
-        TransitionRequest.objects.pending()
-        .filter(model=model)
-        .with_rows()
-        .select_for_update(of=("self",))
-        .order_by("pk")
-    ),
-    int,
-)
-
-
-def _settle_requests(change: Change) -> None:
+def _settle_requests(change: Change, pending: list[TransitionRequest]) -> None:
     """Close the requests whose question this change settles; a task looks again at the others of the model."""
-    if change.kind not in _CONCERNING:
-        return
     permitted = change.permit.request_id if change.permit else None
-    requests = [pending for pending in _PENDING.all(change.model.pk) if pending.pk != permitted]
+    requests = [review_request for review_request in pending if review_request.pk != permitted]
     settled = [review_request for review_request in requests if _settles(change, review_request)]
     supersede(settled, actor=change.actor, reason=_superseding(change))
     if len(settled) < len(requests):

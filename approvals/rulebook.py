@@ -13,7 +13,7 @@ from core.prepared import Prepared
 from registry.gate import Target
 from registry.models import RegisteredModel, Stage, TargetKind
 
-_IN_FORCE = Prepared(lambda: Policy.objects.in_force())
+IN_FORCE = Prepared(lambda: Policy.objects.in_force())
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,11 @@ class Rulebook:
 
     @classmethod
     def load(cls) -> Rulebook:
-        return cls(tuple(_rule(policy) for policy in _IN_FORCE.all()))
+        return cls.of(IN_FORCE.all())
+
+    @classmethod
+    def of(cls, policies: Iterable[Policy]) -> Rulebook:
+        return cls(tuple(_rule(policy) for policy in policies))
 
     @property
     def tag_keys(self) -> frozenset[str]:

@@ -9,7 +9,6 @@ from importlib import import_module
 from django.conf import settings
 from django.urls import reverse
 
-
 # What the processes load when they start. A supervisor that has loaded it before it forks them shares it with all.
 SHARED_MODULES = (
     "config.wsgi",

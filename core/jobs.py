@@ -29,7 +29,7 @@ def after_commit(task: str, *args: Any) -> None:
     transaction.on_commit(lambda: _send(task, args))
 
 
-def wake_after_commit(task: str, *, when: Callable[[], bool]) -> None:
+def wake_after_commit(task: str, *, when: Callable[[], bool] = lambda: True) -> None:
     """As ``after_commit`` for a task that does all there is to do: of many wake-ups before it starts, one is sent.
 
     The task calls ``awake`` before it looks for work. ``when`` is asked after the commit.

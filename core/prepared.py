@@ -316,8 +316,13 @@ def _rows(statements: Sequence[Statement]) -> list[list[Any]]:
     return found
 
 
+def ask(sql: str, params: Sequence[Any]) -> list[Any]:
+    """The rows of a statement that is planned once, whatever its values; ``jsonb`` as text."""
+    return _rows([(sql, params)])[0]
+
+
 def ask_once(sql: str, params: Sequence[Any]) -> list[Any]:
-    """The rows of a statement whose plan depends on its values, or that will not be asked again; ``jsonb`` as text."""
+    """The same for a statement whose best plan depends on its values, or that will hardly be asked again."""
     here = connections[DEFAULT_DB_ALIAS]
     if isinstance(here, PostgreSQL):
         return here.ask_once(sql, params)

@@ -17,7 +17,7 @@ from accounts.models import User
 from core import jobs
 from core.errors import Invalid
 from core.prepared import add
-from notifications.listeners import is_awaited
+from notifications import listeners
 from notifications.models import Event
 
 DRAIN = "notifications.tasks.drain"
@@ -69,7 +69,9 @@ def record(event: Announcement, *, actor: User | None, audience: Iterable[int] =
         audience=sorted(set(audience) - {actor_id}),
     )
     add(row)
-    jobs.wake_after_commit(DRAIN, when=lambda: is_awaited(row))
+    if isinstance(event, ChannelAnnouncement):
+        transaction.on_commit(listeners.forget)
+    jobs.wake_after_commit(DRAIN, when=lambda: listeners.is_awaited(row))
     return row
 
 

@@ -8,12 +8,14 @@ from collections.abc import Iterable
 from django.db import transaction
 
 from accounts.models import User
+from core import jobs
 from core.answers import YES, Answer, no, require
 from core.clock import now
 from core.crypto import encrypt
 from core.errors import Conflict, Invalid, NotFound
 from notifications.delivery import Outcome, send_once
 from notifications.events import (
+    DRAIN,
     ChannelCreated,
     ChannelDeleted,
     ChannelDisabled,
@@ -156,6 +158,7 @@ def test_channel(*, actor: User, channel: Channel) -> Delivery:
     if not locked.is_active:
         raise Conflict("The channel is switched off: switch it on first.")
     row = record(ChannelTested(channel=locked.name), actor=actor)
+    jobs.wake_after_commit(DRAIN)
     return Delivery.objects.create(event=Event.objects.get(key=row.key), channel=locked)
 
 
@@ -183,6 +186,7 @@ def send_again(*, actor: User, delivery: Delivery) -> None:
     if not again.update(state=Delivery.State.PENDING, attempts=0, next_attempt_at=now(), lease=None, lease_until=None):
         raise Conflict("This delivery is on its way already.")
     record(DeliverySentAgain(channel=delivery.channel.name, event_key=str(delivery.event.key)), actor=actor)
+    jobs.wake_after_commit(DRAIN)
 
 
 def _shared(channel: Channel) -> Channel:

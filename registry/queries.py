@@ -6,7 +6,7 @@ from django.db.models import Exists, OuterRef, Q, QuerySet, Subquery
 
 from accounts.models import User
 from core.errors import Invalid, NotFound
-from core.prepared import Prepared
+from core.prepared import Prepared, together
 from notifications.models import Event
 from registry.evidence import lies_elsewhere
 from registry.gate import Target
@@ -41,8 +41,10 @@ _NEWEST = Prepared(
     ),
     int,
 )
-
-_LATEST = Prepared(lambda model: LatestVersion.objects.select_related("version__user").filter(model=model), int)
+_LATEST = Prepared(
+    lambda name: LatestVersion.objects.select_related("version__user").filter(model__name=name, model__deleted_at=None),
+    str,
+)
 
 
 def find_model(name: str) -> RegisteredModel | None:
@@ -54,8 +56,12 @@ def get_model(user: User, name: str) -> RegisteredModel:
     """Raises NotFound with MLflow's text."""
     model = find_model(name)
     if model is None or not can_read(user, model):
-        raise NotFound(f"Registered Model with name={name[:300]} not found")
+        raise _no_model(name)
     return model
+
+
+def _no_model(name: str) -> NotFound:
+    return NotFound(f"Registered Model with name={name[:300]} not found")
 
 
 def get_version(user: User, name: str, number: int) -> ModelVersion:
@@ -80,9 +86,21 @@ def get_version_by_alias(user: User, name: str, alias: str) -> ModelVersion:
     return version
 
 
+def get_model_and_latest(user: User, name: str) -> tuple[RegisteredModel, list[ModelVersion]]:
+    """``get_model`` and ``latest_versions``, asked together."""
+    models, latest = together(_MODEL.of(name), _LATEST.of(name))
+    if not models or not can_read(user, models[0]):
+        raise _no_model(name)
+    return models[0], _by_stage(latest)
+
+
 def latest_versions(model: RegisteredModel) -> list[ModelVersion]:
     """The live version with the highest number in each stage, in the order of the stages."""
-    found = {row.stage: row.version for row in _LATEST.all(model.pk)}
+    return _by_stage(_LATEST.all(model.name))
+
+
+def _by_stage(latest: list[LatestVersion]) -> list[ModelVersion]:
+    found = {row.stage: row.version for row in latest}
     return [found[stage] for stage in Stage if stage in found]
 
 

@@ -17,7 +17,7 @@ from django.db import connection
 from accounts.models import User
 from core.errors import Invalid
 from core.lookups import pattern_sql
-from core.prepared import ask_once
+from core.prepared import ask, ask_once
 from core.search import Condition, decode_page_token, encode_page_token, parse_filter, parse_order
 from registry.models import PROMPT_TAG, RegisteredModel
 from registry.queries import find_model
@@ -118,11 +118,17 @@ _SELECT_MODELS = (
     "SELECT m.id, m.name, m.description, m.creation_timestamp, m.last_updated_timestamp, m.tags, m.aliases "
     "FROM registry_registeredmodel m"
 )
+_OF_VERSION = (
+    "v.version, v.creation_timestamp, v.last_updated_timestamp, v.current_stage, v.description, "
+    "u.username, v.source, v.run_id, v.run_link, v.status, v.status_message, v.logged_model_id, v.tags"
+)
 _SELECT_VERSIONS = (
-    "SELECT m.name, v.version, v.creation_timestamp, v.last_updated_timestamp, v.current_stage, v.description, "
-    "u.username, v.source, v.run_id, v.run_link, v.status, v.status_message, v.logged_model_id, v.tags "
-    "FROM registry_modelversion v JOIN registry_registeredmodel m ON m.id = v.model_id "
-    "LEFT JOIN accounts_user u ON u.id = v.user_id"
+    f"SELECT m.name, {_OF_VERSION} FROM registry_modelversion v "
+    "JOIN registry_registeredmodel m ON m.id = v.model_id LEFT JOIN accounts_user u ON u.id = v.user_id"
+)
+_SELECT_LATEST = (
+    f"SELECT l.model_id, {_OF_VERSION} FROM registry_latestversion l "
+    "JOIN registry_modelversion v ON v.id = l.version_id LEFT JOIN accounts_user u ON u.id = v.user_id"
 )
 
 
@@ -180,12 +186,16 @@ def search_versions(
 def latest_of(models: Collection[FoundModel]) -> dict[str, list[FoundVersion]]:
     """By the name of the model, the live version with the highest number in each stage; in one statement."""
     found: dict[str, list[FoundVersion]] = {model.name: [] for model in models}
-    ids = [model.id for model in models]
-    if not ids:
+    names = {model.id: model.name for model in models}
+    if not names:
         return found
-    sql = f"{_SELECT_VERSIONS} JOIN registry_latestversion l ON l.version_id = v.id WHERE l.model_id IN ({_holes(ids)})"
-    for version in map(FoundVersion._make, ask_once(sql, ids)):
-        found[version.name].append(version)
+    among, params = f"IN ({_holes(names)})", list[Any](names)
+    if connection.vendor == "postgresql":
+        among, params = "= ANY(%s)", [list(names)]
+    rows = ask(f"{_SELECT_LATEST} WHERE l.model_id {among} ORDER BY l.model_id, v.version", params)
+    for model_id, *row in rows:
+        name = names[model_id]
+        found[name].append(FoundVersion(name, *row))
     return found
 
 

@@ -12,6 +12,7 @@ from django.conf import settings
 from django.core.cache import caches
 
 from config.celery import app as celery_app
+from notifications import listeners
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")  # Playwright's sync API keeps a loop in the test's thread
@@ -42,10 +43,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.fixture(autouse=True)
 def _own_cache() -> None:
-    """What one test put into the cache, another does not find: limits on guesses live there."""
+    """What one test put into the cache, or a process remembers of its channels, another does not find."""
     prefix = uuid.uuid4().hex
     settings.CACHES["default"]["KEY_PREFIX"] = prefix  # for the threads of a live server
     caches["default"].key_prefix = prefix
+    listeners.forget()
 
 
 @pytest.hookimpl(wrapper=True)

@@ -19,7 +19,6 @@ from registry.services._rows import (
     HELD_STAGES,
     begin_holding,
     end_holding,
-    end_holdings,
     lock_version_and_ask,
     refresh_latest,
     stage_target,
@@ -61,10 +60,10 @@ def move_to_stage(
         )
     )  # fmt: skip
     moment = now_ms()
-    if replaced:
-        ids = [other.pk for other in replaced]
-        ModelVersion.objects.filter(pk__in=ids).update(current_stage=Stage.ARCHIVED, last_updated_timestamp=moment)
-        end_holdings(version__in=ids, target_kind=target.kind, target=stage)
+    for other in replaced:
+        other.current_stage, other.last_updated_timestamp = Stage.ARCHIVED, moment
+        save(other, "current_stage", "last_updated_timestamp")
+        end_holding(other, target)
     if origin in HELD_STAGES and origin != stage:
         end_holding(version, stage_target(origin))
     version.current_stage, version.last_updated_timestamp = stage, moment

@@ -11,7 +11,7 @@ from accounts import services
 from accounts.models import SignInLink, Token, User
 from core.clock import now
 from core.errors import Invalid, NotPermitted, Unauthenticated
-from tests.cast import token_of
+from tests.cast import named_by, token_of
 
 
 def last_used(token: Token) -> object:
@@ -20,10 +20,10 @@ def last_used(token: Token) -> object:
 
 def test_a_token_names_its_user_in_one_statement(mira: User, django_assert_num_queries: object) -> None:
     _, secret = token_of(mira)
-    services.token_user(secret)
+    named_by(secret)
 
     with django_assert_num_queries(1):  # type: ignore[operator]
-        found = services.token_user(secret)
+        found = named_by(secret)
         assert found and found.user.username == "mira"
 
 
@@ -39,51 +39,51 @@ def test_a_secret_is_not_stored(mira: User) -> None:
 
 @pytest.mark.parametrize("secret", ["", "cs_", "cs_wrong", "x", "cs_" + "a" * 10_000, "cs_\x00", "cs_é"])
 def test_what_is_no_token_names_nobody(mira: User, secret: str) -> None:
-    assert services.token_user(secret) is None
+    assert named_by(secret) is None
 
 
 def test_a_revoked_token_is_over(mira: User) -> None:
     token, secret = token_of(mira)
     services.revoke_token(actor=mira, token=token)
 
-    assert services.token_user(secret) is None
+    assert named_by(secret) is None
 
 
 def test_a_token_ends_when_it_says(mira: User) -> None:
     _, secret = services.create_token(actor=mira, user=mira, name="ci", expires_in=timedelta(days=1))
 
     with time_machine.travel(now() + timedelta(hours=23)):
-        assert services.token_user(secret)
+        assert named_by(secret)
     with time_machine.travel(now() + timedelta(hours=25)):
-        assert services.token_user(secret) is None
+        assert named_by(secret) is None
 
 
 def test_a_token_ends_with_its_user(mira: User) -> None:
     _, secret = token_of(mira)
     services.set_active(actor=None, user=mira, is_active=False)
 
-    assert services.token_user(secret) is None
+    assert named_by(secret) is None
 
 
 def test_a_service_account_ends_with_the_person_it_belongs_to(mira: User, ci_bot: User) -> None:
     _, secret = token_of(ci_bot)
-    assert services.token_user(secret)
+    assert named_by(secret)
 
     services.set_active(actor=None, user=mira, is_active=False)
 
-    assert services.token_user(secret) is None
+    assert named_by(secret) is None
 
 
 def test_the_last_use_is_noted_once_a_minute(mira: User) -> None:
     start = now()
     with time_machine.travel(start, tick=False):
         token, secret = token_of(mira)
-        services.token_user(secret)
+        named_by(secret)
     with time_machine.travel(start + timedelta(seconds=30), tick=False):
-        services.token_user(secret)
+        named_by(secret)
         assert last_used(token) == start
     with time_machine.travel(start + timedelta(seconds=90), tick=False):
-        services.token_user(secret)
+        named_by(secret)
         assert last_used(token) == start + timedelta(seconds=90)
 
 
@@ -151,7 +151,7 @@ def test_the_first_start_makes_an_administrator_once(db: None) -> None:
 
     assert made
     link, secret = made
-    token = services.token_user(secret)
+    token = named_by(secret)
     assert token and token.user.is_superuser
     assert not token.user.has_usable_password()
     assert services.use_sign_in_link(secret_of(link)) == token.user

@@ -11,7 +11,7 @@ from accounts import services
 from accounts.models import Grant, Level, Membership, Team, User
 from accounts.permissions import level_on
 from core.errors import AlreadyExists, Conflict, CountersignError, Invalid, NotFound, NotPermitted
-from tests.cast import person
+from tests.cast import named_by, person
 
 
 def run(*args: str) -> str:
@@ -178,7 +178,7 @@ def test_the_commands_make_people_teams_grants_and_tokens(db: None) -> None:
     noor = User.objects.get(username="noor")
     assert "/sign-in/link/" in link
     assert level(noor) == Level.EDIT
-    assert services.token_user(secret).user.username == "bot"  # type: ignore[union-attr]
+    assert named_by(secret).user.username == "bot"  # type: ignore[union-attr]
     assert "/sign-in/link/" in run("sign_in_link", "noor")
     assert run("team", "risk", "--remove", "noor") == "risk: nobody"
 

@@ -7,7 +7,6 @@ import base64
 import pytest
 from django.test import Client
 
-from accounts import services as accounts
 from accounts.models import Level, User
 from approvals import services
 from approvals.models import Review, TransitionRequest
@@ -16,7 +15,7 @@ from core.errors import NotPermitted
 from registry.gate import Target
 from registry.models import ModelVersion, TargetKind
 from tests.approvals.conftest import approve
-from tests.cast import person, token_of
+from tests.cast import named_by, person, token_of
 from tests.factories import make_version
 
 pytestmark = pytest.mark.django_db
@@ -107,7 +106,7 @@ def test_guesses_of_one_password_count_together_however_the_name_is_written(mira
     for name in ("mira", "MiRA", "Mira@Example.com"):
         answer = Client().get("/api/v1/me/", headers=_basic(name, "the right password"))
         assert answer.status_code == 401 and b"Too many" in answer.content, name
-    assert accounts.token_user(token_of(mira)[1]) is not None
+    assert named_by(token_of(mira)[1]) is not None
 
 
 def _basic(name: str, password: str) -> dict[str, str]:

@@ -6,7 +6,14 @@ from typing import Any
 
 from registry import services
 from registry.models import RegisteredModel, Stage
-from registry.queries import canonical_stage, get_model, get_version, get_version_by_alias, latest_versions
+from registry.queries import (
+    canonical_stage,
+    get_model,
+    get_model_and_latest,
+    get_version,
+    get_version_by_alias,
+    latest_versions,
+)
 from registry.search import latest_of, search_models
 from web.gated import gated
 from web.mlflow.endpoint import by_method, endpoint
@@ -34,7 +41,8 @@ def create(request: SignedInRequest, params: Params) -> dict[str, Any]:
 
 @endpoint("GET", "POST", only_reads=True, looks_up=True)
 def get(request: SignedInRequest, params: Params) -> dict[str, Any]:
-    return _answer(get_model(request.user, params.string("name", required=True)))
+    model, latest = get_model_and_latest(request.user, params.string("name", required=True))
+    return {"registered_model": registered_model(model, latest)}
 
 
 @endpoint("PATCH", "POST")
@@ -79,9 +87,9 @@ def search(request: SignedInRequest, params: Params) -> dict[str, Any]:
 
 @endpoint("POST", "GET", only_reads=True, looks_up=True)
 def get_latest_versions(request: SignedInRequest, params: Params) -> dict[str, Any]:
-    model = get_model(request.user, params.string("name", required=True))
+    model, latest = get_model_and_latest(request.user, params.string("name", required=True))
     stages = {canonical_stage(stage) for stage in params.strings("stages")} or set(Stage)
-    found = [version for version in latest_versions(model) if version.current_stage in stages]
+    found = [version for version in latest if version.current_stage in stages]
     return {"model_versions": [model_version(version, model) for version in found]} if found else {}
 
 

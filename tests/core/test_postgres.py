@@ -1,0 +1,221 @@
+"""Our PostgreSQL backend: what waits is sent in time, faults are raised with their change, connections are seen to."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+from django.db import IntegrityError, connection, transaction
+from django.db.utils import DataError, OperationalError
+
+from core.postgres.base import DatabaseWrapper
+from core.prepared import Prepared, add, ask_once, put, save, together, write
+from registry.models import ModelTag, RegisteredModel
+from tests.factories import make_model
+
+pytestmark = [pytest.mark.postgres, pytest.mark.django_db(transaction=True)]
+
+BY_NAME = Prepared(lambda name: RegisteredModel.objects.filter(name=name), str)
+
+
+@pytest.fixture(autouse=True)
+def _on_postgresql(transactional_db: None) -> None:
+    if connection.vendor != "postgresql":
+        pytest.skip("needs DATABASE_URL")
+
+
+@pytest.fixture
+def other() -> Iterator[psycopg.Connection[tuple[object, ...]]]:
+    """What somebody else sees."""
+    parameters = connection.get_connection_params()
+    parameters.pop("cursor_factory", None)
+    names = {key: parameters[key] for key in ("dbname", "user", "host", "port", "password") if key in parameters}
+    with psycopg.connect(**names, autocommit=True) as other:
+        yield other
+
+
+def tag(model: RegisteredModel, key: str, value: str = "v") -> ModelTag:
+    return ModelTag(model=model, key=key, value=value, value_hash=1)
+
+
+@transaction.atomic
+def add_all(model: RegisteredModel, *keys: str) -> None:
+    for key in keys:
+        add(tag(model, key))
+
+
+def keys() -> list[str]:
+    return list(ModelTag.objects.order_by("key").values_list("key", flat=True))
+
+
+def test_a_transaction_is_seen_by_others_whole_and_after_its_end(other: psycopg.Connection[tuple[int]]) -> None:
+    model = make_model("churn")
+
+    def seen() -> int:
+        row = other.execute("SELECT count(*) FROM registry_modeltag").fetchone()
+        assert row is not None
+        return row[0]
+
+    with transaction.atomic():
+        add(tag(model, "a"))
+        assert keys() == ["a"]  # sent by now
+        add(tag(model, "b"))  # waits for the commit
+        assert seen() == 0
+
+    assert seen() == 2
+
+
+def test_a_rollback_takes_what_waits_with_it() -> None:
+    model = make_model("churn")
+
+    @transaction.atomic
+    def change() -> None:
+        add(tag(model, "sent"))
+        assert keys() == ["sent"]
+        add(tag(model, "waits"))
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        change()
+
+    assert keys() == []
+
+
+def test_a_transaction_without_a_statement_asks_nothing() -> None:
+    make_model("churn")
+
+    with transaction.atomic():
+        assert connection.connection.info.transaction_status == psycopg.pq.TransactionStatus.IDLE
+
+
+def test_a_fault_of_what_waits_is_raised_at_the_end_of_its_savepoint_and_undone_alone() -> None:
+    model = make_model("churn")
+
+    with transaction.atomic():
+        add(tag(model, "before"))
+        with pytest.raises(IntegrityError):
+            add_all(model, "inside", "before")
+        add(tag(model, "after"))
+
+    assert keys() == ["after", "before"]
+
+
+def test_a_fault_at_the_commit_undoes_the_whole_transaction() -> None:
+    model = make_model("churn")
+
+    with pytest.raises(IntegrityError):
+        add_all(model, "a", "b", "a", "c")
+
+    assert keys() == []
+    with transaction.atomic():
+        add(tag(model, "later"))
+    assert keys() == ["later"]
+
+
+def test_statements_that_were_skipped_after_a_fault_work_the_next_time() -> None:
+    """They were not planned, and must not be taken for planned."""
+    model = make_model("churn")
+    fresh = Prepared(lambda pk: RegisteredModel.objects.filter(pk=pk).order_by("-name", "pk"), int)
+
+    @transaction.atomic
+    def change() -> None:
+        put([tag(model, "a")], unique=["model", "key"])
+        add(tag(model, "a"))
+        fresh.first(model.pk)
+
+    for _ in range(2):
+        with pytest.raises(IntegrityError):
+            change()
+
+    with transaction.atomic():
+        assert fresh.first(model.pk) == model
+
+
+def test_a_statement_that_cannot_be_planned_is_a_fault_and_no_more() -> None:
+    make_model("churn")
+    for _ in range(2):
+        with pytest.raises(Exception, match="no_such_column"), transaction.atomic():
+            write("UPDATE registry_registeredmodel SET no_such_column = %s", [1])
+    with pytest.raises(DataError):
+        ask_once("SELECT %s::int", ["one"])
+
+    assert BY_NAME.first("churn") is not None
+
+
+def test_a_question_behind_a_lock_sees_what_its_holder_did() -> None:
+    """Both travel in one message, yet the second is asked when the first has been answered."""
+    model = make_model("churn")
+    locked = Prepared(lambda pk: RegisteredModel.objects.select_for_update().filter(pk=pk), int)
+    tags = Prepared(lambda pk: ModelTag.objects.filter(model=pk), int)
+    holds, found = threading.Event(), list[str]()
+
+    def wait_for_lock() -> None:
+        try:
+            holds.wait()
+            with transaction.atomic():
+                _, rows = together(locked.of(model.pk), tags.of(model.pk))
+            found.extend(row.key for row in rows)
+        finally:
+            connection.close()
+
+    waiting = threading.Thread(target=wait_for_lock)
+    waiting.start()
+    with transaction.atomic():
+        locked.first(model.pk)
+        holds.set()
+        waiting.join(timeout=0.3)
+        assert waiting.is_alive()
+        add(tag(model, "theirs"))
+    waiting.join()
+
+    assert found == ["theirs"]
+
+
+def test_texts_of_any_size_and_kind_arrive_as_they_are() -> None:
+    model = make_model("churn")
+    model.tags = {"quotes": 'it\'s "%s" $1 \\', "long": "é" * 2_000_000, "none": ""}
+
+    with transaction.atomic():
+        save(model, "tags")
+        for number in range(300):  # more than the buffers of a connection hold
+            add(tag(model, f"k{number}", "x" * 20_000))
+
+    read = BY_NAME.first("churn")
+    assert read is not None
+    assert read.tags == model.tags
+    assert len(keys()) == 300
+
+
+def test_a_connection_that_the_server_has_closed_is_not_used_again(
+    other: psycopg.Connection[tuple[object, ...]],
+) -> None:
+    make_model("churn")
+    assert isinstance(connection, DatabaseWrapper) or connection.vendor == "postgresql"
+    assert connection.is_usable()
+
+    other.execute("SELECT pg_terminate_backend(%s)", [connection.connection.info.backend_pid])
+    with pytest.raises(OperationalError):
+        BY_NAME.first("churn")
+
+    assert not connection.is_usable()
+    connection.close_if_unusable_or_obsolete()
+    assert BY_NAME.first("churn") is not None
+
+
+def test_a_closed_connection_is_noticed_before_it_is_asked(other: psycopg.Connection[tuple[object, ...]]) -> None:
+    make_model("churn")
+
+    other.execute("SELECT pg_terminate_backend(%s, 5000)", [connection.connection.info.backend_pid])
+
+    assert not connection.is_usable()
+    connection.close()
+
+
+def test_an_open_transaction_is_no_connection_for_somebody_else() -> None:
+    make_model("churn")
+    with transaction.atomic():
+        BY_NAME.first("churn")
+
+        assert not connection.is_usable()
