@@ -230,8 +230,6 @@ else:
         raise ImproperlyConfigured(f"DATABASE_URL must name a PostgreSQL database: write {_like}.")
     DATABASES = {"default": env.db("DATABASE_URL")}
     DATABASES["default"]["ENGINE"] = "core.postgres"
-    # core.prepared has its statements planned once; Django's own never are, whatever this says.
-    DATABASES["default"]["OPTIONS"] = {"prepare_threshold": 2, **DATABASES["default"].get("OPTIONS", {})}
     if not RUNNING_TESTS:
         # A thread keeps its connection: one for each of WEB_THREADS in each web process, and for each job.
         DATABASES["default"] |= {"CONN_MAX_AGE": 600, "CONN_HEALTH_CHECKS": True}

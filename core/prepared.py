@@ -117,10 +117,11 @@ class Prepared(Generic[M]):
         queryset = self._build(*marks)
         compiler = queryset.query.get_compiler(using=queryset.db)
         sql, params = compiler.as_sql()
+        places = _places(sql, params, marks)
         statement = _Statement(
-            sql=sql,
+            sql=_with_large_numbers(sql, places, self._kinds),
             params=tuple(params),
-            places=_places(sql, params, marks),
+            places=places,
             compiler=compiler,
             converters=compiler.get_converters([column[0] for column in compiler.select]),
             reading=_Reading(compiler.klass_info, compiler.select),
@@ -295,6 +296,15 @@ def _places(sql: str, params: Sequence[Any], marks: Sequence[Any]) -> Places:
     if {index for _, index in places} != set(range(len(marks))):
         raise RuntimeError(f"A value does not reach this statement as it is: {sql}")
     return places
+
+
+def _with_large_numbers(sql: str, places: Places, kinds: Sequence[type]) -> str:
+    """PostgreSQL would take a number for one of the column's size, and find fault with a larger one."""
+    if connection.vendor != "postgresql":
+        return sql
+    numbers = {at for at, index in places if kinds[index] is int}
+    first, *rest = sql.split("%s")
+    return first + "".join(f"%s{'::bigint' if at in numbers else ''}{part}" for at, part in enumerate(rest))
 
 
 def _filled(params: tuple[Any, ...], places: Places, values: Sequence[Any]) -> list[Any]:

@@ -13,6 +13,7 @@ from typing import Any
 
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
+from django.db import transaction
 
 from accounts.models import User
 from core.clock import now_ms
@@ -111,6 +112,7 @@ def make_files(owner_id: str, files: dict[str, bytes]) -> list[ArtifactFile]:
     return made
 
 
+@transaction.atomic
 def make_model(
     name: str = "", *, user: User | None = None, tags: dict[str, str] | None = None, **fields: Any
 ) -> RegisteredModel:
@@ -126,6 +128,7 @@ def make_model(
     return model
 
 
+@transaction.atomic
 def make_version(
     model: RegisteredModel | str = "",
     *,

@@ -162,7 +162,7 @@ def test_options_of_the_database_address_are_kept(tmp_path: Path) -> None:
 
     options = seen["DATABASES"]["default"]["OPTIONS"]  # type: ignore[index]
     assert options["sslmode"] == "require"
-    assert options["pool"]["max_size"] == 10
+    assert seen["DATABASES"]["default"]["CONN_HEALTH_CHECKS"] is True  # type: ignore[index]
 
 
 def test_without_redis_the_processes_share_a_queue_and_a_cache_of_files(tmp_path: Path) -> None:

@@ -55,6 +55,13 @@ class Caller:
             raise Unauthenticated(BAD_CREDENTIALS)
         return self._token
 
+    def is_somebody(self) -> bool:
+        try:
+            self.settle()
+        except Unauthenticated:
+            return False
+        return True
+
     @property
     def user(self) -> User:
         return self.settle().user

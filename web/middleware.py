@@ -15,6 +15,7 @@ from uuid import uuid4
 
 import structlog
 from django.conf import settings
+from django.contrib.auth.models import AnonymousUser
 from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.urls import reverse
@@ -27,7 +28,7 @@ from accounts.services import note_use
 from core.errors import CountersignError, Invalid, NotPermitted, Unauthenticated
 from core.prepared import stay_behind
 from web import errors
-from web.authentication import Caller, caller_of_header
+from web.authentication import BAD_CREDENTIALS, Caller, caller_of_header
 
 log = structlog.get_logger(__name__)
 
@@ -124,12 +125,17 @@ class Credentials:
         try:
             answer = self.get_response(request)
             token = caller.settle()
-        except Unauthenticated as error:
-            return errors.response(request, error)
+        except Unauthenticated:
+            return _to_nobody(request)
         finally:
             stay_behind()
         note_use(token)
         return answer
+
+
+def _to_nobody(request: HttpRequest) -> HttpResponse:
+    request.user, request.token = AnonymousUser(), None  # type: ignore[attr-defined]
+    return errors.response(request, Unauthenticated(BAD_CREDENTIALS))
 
 
 def _is_sent_by_browser(request: HttpRequest, header: str) -> bool:
@@ -181,6 +187,8 @@ class DenyByDefault:
         if caller is not None and _looks_up(request, view):
             caller.travel()
             return None
+        if caller is not None and not caller.is_somebody():
+            return _to_nobody(request)
         if not request.user.is_authenticated:
             if errors.is_api(request.path):
                 return errors.response(request, Unauthenticated("Sign in with a token: none was sent."))

@@ -12,7 +12,7 @@ from django.test.utils import CaptureQueriesContext
 from accounts.models import User
 from core.errors import Invalid
 from registry import services
-from registry.models import PROMPT_TAG, ModelVersion
+from registry.models import PROMPT_TAG, ModelVersion, RegisteredModel
 from registry.search import search_models, search_versions
 from tests.factories import make_model, make_run, make_version
 
@@ -192,9 +192,7 @@ def test_orders_that_models_do_not_have(reader: User, order_by: tuple[str, ...])
 def test_models_sort_by_last_update_with_the_name_as_tie_break(reader: User) -> None:
     assert models(reader, order_by=("name DESC",)) == ["fraud_1", "fraud-2", "churn", "Churn-EU", "50%"]
     for number, name in enumerate(["churn", "50%", "fraud-2"]):
-        search_models(reader, filter_text=f"name = '{name}'").rows[0].__class__.objects.filter(name=name).update(
-            last_updated_timestamp=number
-        )
+        RegisteredModel.objects.filter(name=name).update(last_updated_timestamp=number)
     expected = ["churn", "50%", "fraud-2"]
     assert (
         models(reader, order_by=("timestamp",))[:3]
