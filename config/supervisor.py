@@ -28,6 +28,7 @@ QUICK_DEATH_SECONDS = 5
 QUICK_DEATHS_ALLOWED = 3
 READY_SECONDS = 60
 PR_SET_PDEATHSIG = 1
+PR_SET_NAME = 15
 FIRST_INHERITED_FILE = 3
 _libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
@@ -192,6 +193,7 @@ def _become(process: Process, output: int, supervisor: int, *, warm: bool) -> No
     status = 1
     try:
         os.setpgid(0, 0)  # Ctrl-C reaches the supervisor alone, and the group can be ended as a whole
+        _call_it(process.name)
         _end_with(supervisor)
         signal.set_wakeup_fd(-1)
         for number in (*STOP_SIGNALS, signal.SIGCHLD):
@@ -242,6 +244,12 @@ class _Signals:
 
 def _wake_up_only(_number: int, _frame: object) -> None:
     """Python writes the number to the wake-up socket; there is nothing else to do."""
+
+
+def _call_it(name: str) -> None:
+    """What ``ps -o comm`` and ``top`` show: a fork has the command line of what it was forked from."""
+    if _libc is not None:
+        _libc.prctl(PR_SET_NAME, name.encode())
 
 
 def _end_with(supervisor: int) -> None:

@@ -111,6 +111,11 @@ def processes_with(assignment: str) -> set[int]:
     return found
 
 
+def name_of(pid: int) -> str:
+    """What a process is called: a fork of the supervisor has its command line, but a name of its own (Linux)."""
+    return Path(f"/proc/{pid}/comm").read_text().strip()
+
+
 def wait_until_gone(server: Server, within: float = 10) -> set[int]:
     """The processes of the server that are left after a while; empty as soon as none is."""
     deadline = time.monotonic() + within

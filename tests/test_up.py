@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from django.conf import settings
 
-from tests.servers import Server, free_port, processes_of, wait_until_gone
+from tests.servers import Server, free_port, name_of, processes_of, wait_until_gone
 
 pytestmark = [pytest.mark.slow, pytest.mark.embedded]
 
@@ -105,7 +105,7 @@ def test_a_killed_supervisor_leaves_no_process(start: Callable[..., Server]) -> 
 def test_a_killed_worker_is_started_again(start: Callable[..., Server]) -> None:
     server = start()
     server.wait_ready()
-    worker = next(pid for pid in processes_of(server) if b"celery" in Path(f"/proc/{pid}/cmdline").read_bytes())
+    worker = next(pid for pid in processes_of(server) if name_of(pid) == "worker")
 
     os.kill(worker, signal.SIGKILL)
 

@@ -17,7 +17,7 @@ from django.conf import settings
 from playwright.sync_api import Browser, Page, expect
 
 from tests.receivers import Mailbox, Receiver, wait_until
-from tests.servers import Server, free_port, processes_of
+from tests.servers import Server, free_port, name_of, processes_of
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.embedded, pytest.mark.timeout(420)]
 
@@ -202,7 +202,7 @@ def test_a_version_goes_live_by_two_approvals_and_everybody_hears_of_it(house: H
 
 
 def signal_worker(house: House, number: signal.Signals) -> None:
-    workers = [pid for pid in processes_of(house.server) if b"celery" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    workers = [pid for pid in processes_of(house.server) if name_of(pid) == "worker"]
     assert workers
     for pid in workers:
         os.kill(pid, number)
