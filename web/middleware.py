@@ -118,8 +118,8 @@ class Credentials:
         return self._respond_to(caller, request)
 
     def _respond_to(self, caller: Caller, request: HttpRequest) -> HttpResponseBase:
-        """Nothing is answered to a token that is none, whatever became of its request. Only views of the MLflow door may
-        begin before it is looked up, and of these only some (``DenyByDefault``)."""
+        """Nothing is answered to a token that is none, whatever became of its request. Only some views of the MLflow
+        door begin before it is looked up (``DenyByDefault``)."""
         if not errors.speaks_mlflow(request.path) and not caller.is_somebody():
             return _to_nobody(request)
         request.caller = caller  # type: ignore[attr-defined]
