@@ -37,30 +37,38 @@ class DatabaseWrapper(base.DatabaseWrapper):
 
     def ask(self, statements: Sequence[Statement]) -> list[Rows]:
         """The rows of each statement; all of them in one message, with whatever waits."""
-        self.ensure_connection()
+        self._be_connected()
         return self._send(statements)
 
     def ask_once(self, sql: str, params: Sequence[Any]) -> Rows:
         """The rows of a statement that is planned for these very values, and then forgotten."""
-        self.ensure_connection()
+        self._be_connected()
         return self._send([Once(sql, params)])[0]
 
     def write(self, sql: str, params: Sequence[Any]) -> None:
         """In a transaction, with the next message; else at once. How many rows it reaches is not told."""
+        self._be_connected()
         self._waiting.append((sql, params))
         if not self.in_atomic_block:
-            self.ensure_connection()
             self._send([])
+
+    def _be_connected(self) -> None:
+        """As Django is before it makes a cursor."""
+        self.close_if_health_check_failed()
+        self.ensure_connection()
 
     def _send(self, statements: Sequence[Statement], *, commit: bool = False) -> list[Rows]:
         self.validate_thread_sharing()
         self.validate_no_broken_transaction()
         before = [*([_BEGIN] if self._must_begin else []), *self._waiting]
-        self._must_begin, self._waiting = False, []
-        if self.queries_logged or self.execute_wrappers:
-            return self._send_singly([*before, *statements, *([_COMMIT] if commit else [])])[len(before) :]
+        batch = [*before, *statements, *([_COMMIT] if commit else [])]
         with self.wrap_database_errors:
-            return self._planned.send([*before, *statements, *([_COMMIT] if commit else [])])[len(before) :]
+            if self.queries_logged or self.execute_wrappers:
+                self._must_begin, self._waiting = False, []
+                return self._send_singly(batch)[len(before) :]
+            message = self._planned.message(batch)  # a value that cannot be sent leaves everything as it was
+            self._must_begin, self._waiting = False, []
+            return self._planned.send(message)[len(before) :]
 
     def _send_singly(self, statements: Sequence[Statement]) -> list[Rows]:
         """One after the other, through a cursor: where somebody watches or counts them."""

@@ -26,6 +26,7 @@ class Once(NamedTuple):
     params: Sequence[Any]
 
 
+Message = list[tuple[Statement, Sequence[Any]]]
 Rows = list[tuple[Any, ...]]
 _DONE = (ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK)
 
@@ -38,16 +39,20 @@ class Planned:
         self._names: dict[str, bytes] = {}
         self._numbers = count()
 
-    def send(self, statements: Sequence[Statement]) -> list[Rows]:
+    def message(self, statements: Sequence[Statement]) -> Message:
+        """The statements with their values as they are sent. Raises psycopg.DataError for one that cannot be."""
+        return [(statement, self._dumped(statement[1])) for statement in statements]
+
+    def send(self, message: Message) -> list[Rows]:
         """The rows of each statement. After a fault the server does none of those that follow, and the first fault is
         raised. Values reach the server as text, and it knows their types from where they stand."""
         connection, planned = self._connection, list[str | None]()
         with connection.lock:
             try:
                 connection.pgconn.enter_pipeline_mode()
-                for statement in statements:
+                for statement, values in message:
                     planned += self._plan(statement)
-                    self._execute(statement)
+                    self._execute(statement, values)
                 connection.pgconn.pipeline_sync()
                 found = connection.wait(_answers(connection, len(planned) + 1))
                 connection.pgconn.exit_pipeline_mode()
@@ -66,9 +71,11 @@ class Planned:
         self._connection.pgconn.send_prepare(name, _numbered(sql))
         return [sql, None]
 
-    def _execute(self, statement: Statement) -> None:
-        (sql, values), pgconn = statement, self._connection.pgconn
-        dumped = Transformer(self._connection).dump_sequence(values, [PyFormat.TEXT] * len(values)) if values else ()
+    def _dumped(self, values: Sequence[Any]) -> Sequence[Any]:
+        return Transformer(self._connection).dump_sequence(values, [PyFormat.TEXT] * len(values)) if values else ()
+
+    def _execute(self, statement: Statement, dumped: Sequence[Any]) -> None:
+        sql, pgconn = statement[0], self._connection.pgconn
         if isinstance(statement, Once):
             pgconn.send_query_params(_numbered(sql), dumped)
         else:

@@ -213,6 +213,70 @@ def test_a_closed_connection_is_noticed_before_it_is_asked(other: psycopg.Connec
     connection.close()
 
 
+def test_a_thread_whose_connection_was_closed_meanwhile_opens_another(
+    other: psycopg.Connection[tuple[object, ...]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after a restart of the server: nobody's request fails for it."""
+    monkeypatch.setitem(connection.settings_dict, "CONN_HEALTH_CHECKS", True)
+    make_model("churn")
+
+    def restart() -> None:
+        other.execute("SELECT pg_terminate_backend(%s, 5000)", [connection.connection.info.backend_pid])
+        connection.health_check_enabled, connection.health_check_done = True, False  # a new request
+
+    restart()
+    model = BY_NAME.first("churn")
+    assert model is not None
+    restart()
+    write("UPDATE registry_registeredmodel SET description = %s WHERE id = %s", ["written", model.pk])
+    restart()
+    with transaction.atomic():
+        add(tag(model, "a"))
+    assert keys() == ["a"]
+    restart()
+    assert ask_once("SELECT description FROM registry_registeredmodel", []) == [("written",)]
+
+
+def test_what_is_written_outside_a_transaction_opens_a_connection_for_itself() -> None:
+    model = make_model("churn")
+    connection.close()
+
+    add(tag(model, "a"))
+
+    assert keys() == ["a"]
+
+
+def test_a_value_that_cannot_be_sent_harms_nothing_else() -> None:
+    """Neither the beginning of the transaction nor what waits goes missing with it."""
+    model = make_model("churn")
+
+    @transaction.atomic
+    def change(*, fails: bool) -> None:
+        with pytest.raises(DataError):
+            BY_NAME.first("a\x00b")
+        add(tag(model, "a"))
+        with pytest.raises(DataError):
+            BY_NAME.first("a\x00b")
+        if fails:
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        change(fails=True)
+    assert keys() == []
+
+    change(fails=False)
+    assert keys() == ["a"]
+
+
+def test_a_written_value_that_cannot_be_sent_fails_the_transaction() -> None:
+    model = make_model("churn")
+
+    with pytest.raises(DataError):
+        add_all(model, "a", "b\x00", "c")
+
+    assert keys() == []
+
+
 def test_an_open_transaction_is_no_connection_for_somebody_else() -> None:
     make_model("churn")
     with transaction.atomic():
