@@ -77,6 +77,7 @@ class Server(ABC):
         self.folder.mkdir(parents=True)
         self.database = Database(postgres, f"bench_{self.name}")
         self.database.create()
+        self._taken: dict[int, float] = {}
 
     @abstractmethod
     def command(self) -> tuple[list[str], dict[str, str]]:
@@ -130,8 +131,11 @@ class Server(ABC):
         return found
 
     def cpu(self) -> float:
-        """Seconds of user and system time that its processes and those of PostgreSQL for it have taken."""
-        return sum(_cpu(pid) for pid in (*self.processes(), *self.database.backends()))
+        """Seconds of user and system time that its processes and those of PostgreSQL for it have taken; what has ended
+        meanwhile counts as it was last seen."""
+        for pid in (*self.processes(), *self.database.backends()):
+            self._taken[pid] = max(self._taken.get(pid, 0.0), _cpu(pid))
+        return sum(self._taken.values())
 
     def rest(self, seconds: float) -> None:
         """Wait until it has started whole, the processes in its background too, and see what it takes while nobody asks
