@@ -9,7 +9,7 @@ from typing import Any
 import structlog
 from celery import current_app
 from django.core.cache import cache
-from django.db import transaction
+from django.db import DatabaseError, transaction
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
@@ -34,7 +34,16 @@ def wake_after_commit(task: str, *, when: Callable[[], bool] = lambda: True) -> 
 
     The task calls ``awake`` before it looks for work. ``when`` is asked after the commit.
     """
-    transaction.on_commit(lambda: _wake(task) if when() else None)
+    transaction.on_commit(lambda: _wake(task) if _is_due(task, when) else None)
+
+
+def _is_due(task: str, when: Callable[[], bool]) -> bool:
+    """Yes where it cannot be told: the change is committed, and its user is not to hear of a fault."""
+    try:
+        return when()
+    except DatabaseError as error:
+        log.warning("wake_up_unclear", task=task, error=str(error))
+        return True
 
 
 def awake(task: str) -> None:

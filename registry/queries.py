@@ -41,7 +41,8 @@ _NEWEST = Prepared(
     ),
     int,
 )
-_LATEST = Prepared(
+_LATEST = Prepared(lambda model: LatestVersion.objects.select_related("version__user").filter(model=model), int)
+_LATEST_BY_NAME = Prepared(
     lambda name: LatestVersion.objects.select_related("version__user").filter(model__name=name, model__deleted_at=None),
     str,
 )
@@ -88,7 +89,7 @@ def get_version_by_alias(user: User, name: str, alias: str) -> ModelVersion:
 
 def get_model_and_latest(user: User, name: str) -> tuple[RegisteredModel, list[ModelVersion]]:
     """``get_model`` and ``latest_versions``, asked together."""
-    models, latest = together(_MODEL.of(name), _LATEST.of(name))
+    models, latest = together(_MODEL.of(name), _LATEST_BY_NAME.of(name))
     if not models or not can_read(user, models[0]):
         raise _no_model(name)
     return models[0], _by_stage(latest)
@@ -96,7 +97,7 @@ def get_model_and_latest(user: User, name: str) -> tuple[RegisteredModel, list[M
 
 def latest_versions(model: RegisteredModel) -> list[ModelVersion]:
     """The live version with the highest number in each stage, in the order of the stages."""
-    return _by_stage(_LATEST.all(model.name))
+    return _by_stage(_LATEST.all(model.pk))
 
 
 def _by_stage(latest: list[LatestVersion]) -> list[ModelVersion]:

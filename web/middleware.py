@@ -162,8 +162,9 @@ def _only_reads(view: Callable[..., HttpResponse]) -> bool:
 def _looks_up(request: HttpRequest, view: Callable[..., HttpResponse]) -> bool:
     """Whether the caller may be looked up along with what the view looks up. A stranger has this much done for them
     before they are refused: a short body read, and one row."""
-    reads = request.method == "GET" or _only_reads(view)
-    return getattr(view, "looks_up", False) and reads and int(request.META.get("CONTENT_LENGTH") or 0) <= SHORT_BODY
+    if request.META.get("HTTP_TRANSFER_ENCODING") or int(request.META.get("CONTENT_LENGTH") or 0) > SHORT_BODY:
+        return False  # a body in chunks may be of any length
+    return getattr(view, "looks_up", False) and (request.method == "GET" or _only_reads(view))
 
 
 class DenyByDefault:

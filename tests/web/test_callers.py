@@ -15,6 +15,7 @@ from accounts import services
 from accounts.models import Level, User
 from tests.cast import person, token_of
 from tests.factories import make_version
+from web.mlflow import endpoint
 
 API = "/api/2.0/mlflow"
 LOOK_UPS = [
@@ -79,15 +80,30 @@ def test_one_bearers_token_does_not_stay_for_the_next_request(mira: User) -> Non
     assert ask(f"{API}/model-versions/get?name=churn&version=1", "cs_wrong").status_code == 401
 
 
-def test_a_long_body_is_read_for_somebody_only(mira: User) -> None:
-    headers = {"authorization": "Bearer cs_wrong"}
-    body = {"name": "churn", "padding": "x" * 100_000}
+@pytest.mark.parametrize("more", [{"CONTENT_LENGTH": "100000"}, {"HTTP_TRANSFER_ENCODING": "chunked"}])
+def test_a_body_that_may_be_long_is_not_read_for_a_stranger(
+    more: dict[str, str], mira: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str] = []
+    monkeypatch.setattr(endpoint, "_read_body", lambda request: read.append(request.path) or b'{"name": "churn"}')
+    _, secret = token_of(mira)
 
-    answer = Client().post(
-        f"{API}/registered-models/get-latest-versions", body, content_type="application/json", headers=headers
-    )
+    def send(token: str) -> int:
+        return (
+            Client()
+            .generic(
+                "POST",
+                f"{API}/registered-models/get-latest-versions",
+                b"{}",
+                content_type="application/json",
+                headers={"authorization": f"Bearer {token}"},
+                **{"wsgi.input_terminated": True, **more},
+            )
+            .status_code
+        )
 
-    assert answer.status_code == 401
+    assert (send("cs_wrong"), read) == (401, [])
+    assert (send(secret), len(read)) == (200, 1)
 
 
 def test_only_views_that_read_look_up_their_caller_along_the_way() -> None:

@@ -110,7 +110,8 @@ class Models(Endpoint):
             limit=asked["limit"],
             page_token=asked["cursor"],
         )
-        rows = RegisteredModel.objects.select_related("user").in_bulk([found.id for found in page.rows])
+        readable = RegisteredModel.objects.live().visible_to(user_of(request)).select_related("user")
+        rows = readable.in_bulk([found.id for found in page.rows])  # a search tells less than is shown here
         shown = [rows[found.id] for found in page.rows if found.id in rows]
         return page_response(ModelOutput(shown, many=True).data, page.next_page_token or None)
 
