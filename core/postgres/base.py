@@ -71,13 +71,16 @@ class DatabaseWrapper(base.DatabaseWrapper):
             return self._planned.send(message)[len(before) :]
 
     def _send_singly(self, statements: Sequence[Statement]) -> list[Rows]:
-        """One after the other, through a cursor: where somebody watches or counts them."""
+        """One after the other, through cursors: where somebody watches or counts them."""
         found = []
-        for sql, params in statements:
-            if (sql, params) in (_BEGIN, _COMMIT):
+        for statement in statements:
+            sql, params = statement
+            if statement in (_BEGIN, _COMMIT):
                 self.connection.execute(sql)  # Django has its own note of these
                 continue
-            with self._prepare_cursor(super().create_cursor()) as cursor:  # type: ignore[attr-defined]
+            is_planned = not isinstance(statement, Once)
+            raw = base.ServerBindingCursor(self.connection) if is_planned else super().create_cursor()  # type: ignore[call-arg]
+            with self._prepare_cursor(raw) as cursor:  # type: ignore[attr-defined]
                 cursor.execute(sql, params)
                 found.append(cursor.fetchall() if cursor.description else [])
         return found

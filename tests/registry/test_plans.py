@@ -95,11 +95,13 @@ class Plans:
 
     def __init__(self) -> None:
         self.all: list[str] = []
+        self.generic = 0
         self.scans: list[str] = []
 
     def __call__(self, execute: Callable[..., Any], sql: str, params: Any, many: bool, context: dict[str, Any]) -> Any:
         if sql.lstrip().startswith("SELECT"):
             is_prepared = isinstance(context["cursor"].cursor, ServerBindingCursor)
+            self.generic += is_prepared
             plan = _generic_plan(sql, params) if is_prepared else _plan("EXPLAIN " + sql, params)
             self.all.append(plan)
             if TABLES.search(plan):
@@ -231,6 +233,14 @@ def test_no_read_walks_through_a_table(readers: dict[str, Client], path: str, fi
     plans, _ = _plans(readers["reader"], path, fields)
 
     assert not plans.scans, "\n\n".join(plans.scans)
+
+
+def test_what_is_planned_once_is_looked_at_for_whatever_values(readers: dict[str, Client]) -> None:
+    look_up, _ = _plans(readers["reader"], *LOOK_UPS[0])
+    search, _ = _plans(readers["reader"], *_models())
+
+    assert look_up.generic == len(look_up.all) > 2
+    assert search.generic == len(search.all) - 1  # the search itself is planned for its values
 
 
 def test_a_common_tag_is_looked_for_among_the_newest_versions(readers: dict[str, Client]) -> None:
