@@ -34,6 +34,12 @@ def grants_of(user: User) -> list[Grant]:
     return cached
 
 
+def forget_grants(user: User) -> None:
+    """They have changed within this request."""
+    if hasattr(user, "_grants"):
+        del user._grants
+
+
 def read_grants(users: Iterable[User]) -> None:
     """Read the grants of several people in one statement, so that asking about each of them reads nothing more."""
     waiting = [user for user in users if not user.is_superuser and not hasattr(user, "_grants")]

@@ -25,10 +25,11 @@ from django.db.models.sql.compiler import SQLCompiler
 from django.db.models.sql.subqueries import UpdateQuery
 
 from core.postgres.base import DatabaseWrapper as PostgreSQL
-from core.postgres.messages import Statement
+from core.postgres.messages import Once, Statement
 
 M = TypeVar("M", bound=Model)
 _LARGEST = 2**63 - 1
+MOST_PLANNED = 20  # rows of an INSERT: its text differs with their number, and a connection keeps each plan
 
 
 Places = tuple[tuple[int, int], ...]  # position among the params of a statement, and which value goes there
@@ -229,7 +230,8 @@ def put(rows: Sequence[Model], *, unique: Sequence[str], where: str = "", update
     to the row that is there, or leave it alone."""
     if rows:
         sql, fields = _put_sql(type(rows[0]), len(rows), tuple(unique), where, tuple(update), connection.vendor)
-        write(sql, [value for row in rows for value in _column_values(row, fields, add=True)])
+        values = [value for row in rows for value in _column_values(row, fields, add=True)]
+        write(sql, values, once=len(rows) > MOST_PLANNED)
 
 
 def insert_or_leave(row: Model, *, unique: Sequence[str]) -> bool:
@@ -341,11 +343,11 @@ def ask_once(sql: str, params: Sequence[Any]) -> list[Any]:
         return cursor.fetchall()
 
 
-def write(sql: str, params: Sequence[Any]) -> None:
-    """A statement that answers nothing, and may wait for the next one."""
+def write(sql: str, params: Sequence[Any], *, once: bool = False) -> None:
+    """A statement that answers nothing, and may wait for the next one. ``once``: its plan is not worth keeping."""
     here = connections[DEFAULT_DB_ALIAS]
     if isinstance(here, PostgreSQL):
-        here.write(sql, params)
+        here.write(Once(sql, params) if once else (sql, params))
         return
     with here.cursor() as cursor:
         cursor.execute(sql, params)

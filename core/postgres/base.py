@@ -21,7 +21,7 @@ from django.db.backends.postgresql import base
 from django.db.backends.utils import debug_transaction
 from psycopg.pq import TransactionStatus
 
-from core.postgres.messages import Once, Planned, Rows, Statement
+from core.postgres.messages import Message, Once, Planned, Rows, Statement
 
 _BEGIN: Statement = ("BEGIN", ())
 _COMMIT: Statement = ("COMMIT", ())
@@ -33,7 +33,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._must_begin = False
-        self._waiting: list[Statement] = []
+        self._waiting: Message = []
 
     def ask(self, statements: Sequence[Statement]) -> list[Rows]:
         """The rows of each statement; all of them in one message, with whatever waits."""
@@ -45,10 +45,12 @@ class DatabaseWrapper(base.DatabaseWrapper):
         self._be_connected()
         return self._send([Once(sql, params)])[0]
 
-    def write(self, sql: str, params: Sequence[Any]) -> None:
-        """In a transaction, with the next message; else at once. How many rows it reaches is not told."""
+    def write(self, statement: Statement) -> None:
+        """In a transaction, with the next message; else at once. How many rows it reaches is not told. A value that
+        cannot be sent is found here."""
         self._be_connected()
-        self._waiting.append((sql, params))
+        with self.wrap_database_errors:
+            self._waiting += self._planned.message([statement])
         if not self.in_atomic_block:
             self._send([])
 
@@ -60,23 +62,24 @@ class DatabaseWrapper(base.DatabaseWrapper):
     def _send(self, statements: Sequence[Statement], *, commit: bool = False) -> list[Rows]:
         self.validate_thread_sharing()
         self.validate_no_broken_transaction()
-        before = [*([_BEGIN] if self._must_begin else []), *self._waiting]
-        batch = [*before, *statements, *([_COMMIT] if commit else [])]
+        begin, end = [_BEGIN] if self._must_begin else [], [_COMMIT] if commit else []
         with self.wrap_database_errors:
-            if self.queries_logged or self.execute_wrappers:
-                self._must_begin, self._waiting = False, []
-                return self._send_singly(batch)[len(before) :]
-            message = self._planned.message(batch)  # a value that cannot be sent leaves everything as it was
+            # A value that cannot be sent leaves everything as it was.
+            asked = self._planned.message([*statements, *end])
+            before = [*self._planned.message(begin), *self._waiting]
             self._must_begin, self._waiting = False, []
-            return self._planned.send(message)[len(before) :]
+            message = [*before, *asked]
+            watched = self.queries_logged or self.execute_wrappers
+            return (self._send_singly(message) if watched else self._planned.send(message))[len(before) :]
 
-    def _send_singly(self, statements: Sequence[Statement]) -> list[Rows]:
+    def _send_singly(self, message: Message) -> list[Rows]:
         """One after the other, through cursors: where somebody watches or counts them."""
-        found = []
-        for statement in statements:
+        found: list[Rows] = []
+        for statement, _ in message:
             sql, params = statement
             if statement in (_BEGIN, _COMMIT):
                 self.connection.execute(sql)  # Django has its own note of these
+                found.append([])
                 continue
             is_planned = not isinstance(statement, Once)
             raw = base.ServerBindingCursor(self.connection) if is_planned else super().create_cursor()  # type: ignore[call-arg]
@@ -104,6 +107,15 @@ class DatabaseWrapper(base.DatabaseWrapper):
             if not self.connection.autocommit:
                 self.connection.autocommit = True
         self._must_begin = not autocommit
+
+    def _savepoint(self, sid: str) -> None:
+        """A fault of what waits belongs to the transaction around the savepoint, not to what comes in it."""
+        try:
+            self._catch_up()
+        except Exception as error:
+            self.needs_rollback, self.rollback_exc = True, error
+            raise
+        super()._savepoint(sid)  # type: ignore[misc]
 
     def _commit(self) -> None:
         if self.connection is None or (self._must_begin and not self._waiting):

@@ -6,6 +6,7 @@ from django.db import IntegrityError, transaction
 
 from accounts import services as accounts
 from accounts.models import Level, User
+from accounts.permissions import forget_grants
 from core.answers import require
 from core.clock import now, now_ms
 from core.errors import AlreadyExists
@@ -54,7 +55,7 @@ def create_model(
         save(model, "tags")
     if not actor.is_superuser:
         accounts.grant(actor=actor, level=Level.MANAGE, user=actor, model_id=model.pk)
-        actor.__dict__.pop("_grants", None)
+        forget_grants(actor)
     created = ModelCreated(model_name=name, description=description, tags=model.tags, is_prompt=model.is_prompt)
     record(created, actor=actor)
     return model

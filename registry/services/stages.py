@@ -46,11 +46,12 @@ def move_to_stage(
             "stage. Valid stages are ['Staging', 'Production']",
             field="archive_existing_versions",
         )
-    version, [holding] = lock_version_and_ask(version, _IN_STAGE.of(version.model_id, stage))
+    others = [_IN_STAGE.of(version.model_id, stage)] if archive_existing else []
+    version, holding = lock_version_and_ask(version, *others)
     model, target, origin = version.model, stage_target(stage), version.current_stage
     if permit is None:
         require(can_move(actor, version, target))
-    replaced = [other for other in holding if other.pk != version.pk] if archive_existing else []
+    replaced = [other for rows in holding for other in rows if other.pk != version.pk]
     leaving = (stage_target(origin),) if origin != stage and origin != Stage.NONE else ()
     entering = target if origin != stage or replaced else None
     gate.enforce(

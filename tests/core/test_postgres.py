@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
 
 import psycopg
 import pytest
-from django.db import IntegrityError, connection, transaction
+from django.db import IntegrityError, connection, connections, transaction
 from django.db.utils import DataError, OperationalError
 
 from core.postgres.base import DatabaseWrapper
-from core.prepared import Prepared, add, ask_once, put, save, together, write
+from core.prepared import MOST_PLANNED, Prepared, add, ask_once, put, save, together, write
 from registry.models import ModelTag, RegisteredModel
 from tests.factories import make_model
 
@@ -144,6 +146,58 @@ def test_a_statement_that_cannot_be_planned_is_a_fault_and_no_more() -> None:
     assert BY_NAME.first("churn") is not None
 
 
+def test_whoever_watches_sees_the_same_answers() -> None:
+    make_model("churn"), make_model("fraud")
+
+    def watch(execute: Any, *arguments: Any) -> Any:
+        return execute(*arguments)
+
+    with connection.execute_wrapper(watch), transaction.atomic():
+        churn, fraud = together(BY_NAME.of("churn"), BY_NAME.of("fraud"))
+    with transaction.atomic():
+        assert [churn, fraud] == together(BY_NAME.of("churn"), BY_NAME.of("fraud"))
+
+    assert [model.name for model in (*churn, *fraud)] == ["churn", "fraud"]
+
+
+def test_a_fault_that_waited_for_a_savepoint_is_not_forgiven_with_it() -> None:
+    model = make_model("churn")
+
+    with transaction.atomic():
+        add(tag(model, "a"))
+        add(tag(model, "a"))
+        with suppress(IntegrityError), transaction.atomic():
+            pass
+        assert transaction.get_rollback()
+
+    assert keys() == []
+
+
+def test_a_value_that_cannot_be_sent_costs_its_savepoint_alone() -> None:
+    model = make_model("churn")
+
+    with transaction.atomic():
+        add(tag(model, "before"))
+        with pytest.raises(DataError):
+            add_all(model, "inside", "b\x00")
+        add(tag(model, "after"))
+
+    assert keys() == ["after", "before"]
+
+
+def test_plans_of_long_inserts_are_not_kept() -> None:
+    model = make_model("churn")
+    kept: Any = connections["default"]
+    put([tag(model, "first")], unique=["model", "key"])
+    before = len(kept._planned._names)
+
+    for rows in range(MOST_PLANNED + 1, MOST_PLANNED + 6):
+        put([tag(model, f"{rows}/{number}") for number in range(rows)], unique=["model", "key"])
+
+    assert len(kept._planned._names) == before
+    assert len(keys()) == 1 + sum(range(MOST_PLANNED + 1, MOST_PLANNED + 6))
+
+
 def test_a_question_behind_a_lock_sees_what_its_holder_did() -> None:
     """Both travel in one message, yet the second is asked when the first has been answered."""
     model = make_model("churn")
@@ -192,7 +246,7 @@ def test_a_connection_that_the_server_has_closed_is_not_used_again(
     other: psycopg.Connection[tuple[object, ...]],
 ) -> None:
     make_model("churn")
-    assert isinstance(connection, DatabaseWrapper) or connection.vendor == "postgresql"
+    assert isinstance(connections["default"], DatabaseWrapper)
     assert connection.is_usable()
 
     other.execute("SELECT pg_terminate_backend(%s)", [connection.connection.info.backend_pid])
