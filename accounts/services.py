@@ -17,7 +17,7 @@ from accounts.permissions import can_administer
 from core.answers import require
 from core.clock import now
 from core.errors import AlreadyExists, Conflict, Invalid, NotFound, Unauthenticated
-from core.prepared import Prepared, Question
+from core.prepared import LookUp, Prepared
 
 TOKEN_PREFIX = "cs_"  # noqa: S105 (marks our tokens, is none)
 LONGEST_LIFETIME = timedelta(days=3650)
@@ -155,12 +155,12 @@ _USABLE_TOKEN = Prepared(
 )
 
 
-def is_token(secret: str) -> bool:
+def looks_like_token(secret: str) -> bool:
     """Whether it looks like one."""
     return secret.startswith(TOKEN_PREFIX)
 
 
-def token_question(secret: str) -> Question[Token]:
+def token_look_up(secret: str) -> LookUp[Token]:
     """Asks for the usable token of this secret, with its user."""
     return _USABLE_TOKEN.of(_digest(secret), now())
 

@@ -1,4 +1,5 @@
-"""The processes of a running Countersign, as command lines: the supervisor, the image and compose use these."""
+"""The processes of a running Countersign, as command lines that the supervisor, the image and compose use, and what
+they load in common."""
 
 from __future__ import annotations
 
@@ -69,6 +70,7 @@ def beat() -> Process:
 
 
 def load_shared() -> None:
+    """Load what the processes share. Opens no connection and starts no thread: a fork could use neither."""
     for module in SHARED_MODULES:
         import_module(module)
     reverse("sign_in")  # reads the whole table of URLs, and with it every view

@@ -1,4 +1,4 @@
-"""Runs processes as one tree: prefixed output, restarts, and nothing left behind however it ends.
+"""Runs processes as one tree: output with or without their names, restarts, and nothing left behind however it ends.
 
 Stopping: SIGTERM or Ctrl-C stops every process and waits for it. Should the supervisor itself be killed, the system
 kills each process (Linux: ``PR_SET_PDEATHSIG``), so no orphan keeps the port or the queue.

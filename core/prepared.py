@@ -4,6 +4,9 @@ Building a statement costs Django ten times what running it does (1.9 ms of CPU 
 token). The hot look-ups and updates keep their QuerySet form, and with it one meaning on SQLite and PostgreSQL, but pay
 for it once per process. On PostgreSQL the server keeps the plan as well.
 
+``together`` asks several things at once, and ``accompany`` has a look-up travel with whatever is asked next. ``ask``,
+``ask_once`` and ``write`` take SQL.
+
 ``save``, ``insert``, ``add`` and ``put`` are what ``Model.save`` and ``bulk_create`` do to one table, without the
 signals and the parents that no model here has. What answers nothing is sent with the next statement or the commit, and
 its faults are raised there (core.postgres).
@@ -97,9 +100,9 @@ class Prepared(Generic[M]):
     def all(self, *values: Any) -> list[M]:
         return together(self.of(*values))[0]
 
-    def of(self, *values: Any) -> Question[M]:
+    def of(self, *values: Any) -> LookUp[M]:
         """What ``all`` asks, to be asked ``together`` with others."""
-        return Question(self, values)
+        return LookUp(self, values)
 
     def statement(self, values: Sequence[Any]) -> tuple[str, list[Any]]:
         compiled = self._compiled.get(connection.vendor) or self._compile()
@@ -133,7 +136,7 @@ class Prepared(Generic[M]):
 
 
 @dataclass(frozen=True, slots=True)
-class Question(Generic[M]):
+class LookUp(Generic[M]):
     prepared: Prepared[M]
     values: tuple[Any, ...]
 
@@ -143,14 +146,14 @@ class Question(Generic[M]):
         return not any(isinstance(value, int) and abs(value) > _LARGEST for value in self.values)
 
 
-_companion: ContextVar[tuple[Question[Any], Callable[[list[Any]], None]] | None]
+_companion: ContextVar[tuple[LookUp[Any], Callable[[list[Any]], None]] | None]
 _companion = ContextVar("companion", default=None)
 
 
-def accompany(question: Question[M], take: Callable[[list[M]], None]) -> None:
-    """Have a question travel with whatever is asked ``together`` next in this thread. ``take`` gets its rows first, and
+def accompany(look_up: LookUp[M], take: Callable[[list[M]], None]) -> None:
+    """Have a look-up travel with whatever is asked ``together`` next in this thread. ``take`` gets its rows first, and
     when it raises nobody gets any others."""
-    _companion.set((question, take))
+    _companion.set((look_up, take))
 
 
 def alone() -> None:
@@ -159,27 +162,22 @@ def alone() -> None:
         together()
 
 
-def stay_behind() -> None:
-    """Nothing accompanies what is asked next."""
-    _companion.set(None)
-
-
-def together(*questions: Question[Any]) -> list[list[Any]]:
+def together(*look_ups: LookUp[Any]) -> list[list[Any]]:
     """The rows of each, asked one after the other in one message where the database takes several."""
     companion = _companion.get()
     if companion is None:
-        return _answers(questions)
+        return _answers(look_ups)
     _companion.set(None)
-    question, take = companion
-    rows, *others = _answers((question, *questions))
+    look_up, take = companion
+    rows, *others = _answers((look_up, *look_ups))
     take(rows)
     return others
 
 
-def _answers(questions: Sequence[Question[Any]]) -> list[list[Any]]:
-    asked = [question for question in questions if question.is_answerable]
-    found = iter(_rows([question.prepared.statement(question.values) for question in asked]))
-    return [question.prepared.instances(next(found)) if question.is_answerable else [] for question in questions]
+def _answers(look_ups: Sequence[LookUp[Any]]) -> list[list[Any]]:
+    asked = [look_up for look_up in look_ups if look_up.is_answerable]
+    found = iter(_rows([look_up.prepared.statement(look_up.values) for look_up in asked]))
+    return [look_up.prepared.instances(next(found)) if look_up.is_answerable else [] for look_up in look_ups]
 
 
 class PreparedUpdate:
@@ -335,22 +333,16 @@ def ask(sql: str, params: Sequence[Any]) -> list[Any]:
 
 def ask_once(sql: str, params: Sequence[Any]) -> list[Any]:
     """The same for a statement whose best plan depends on its values, or that will hardly be asked again."""
-    here = connections[DEFAULT_DB_ALIAS]
-    if isinstance(here, PostgreSQL):
-        return here.ask_once(sql, params)
-    with here.cursor() as cursor:
-        cursor.execute(sql, params)
-        return cursor.fetchall()
+    return _rows([Once(sql, params)])[0]
 
 
 def write(sql: str, params: Sequence[Any], *, once: bool = False) -> None:
     """A statement that answers nothing, and may wait for the next one. ``once``: its plan is not worth keeping."""
-    here = connections[DEFAULT_DB_ALIAS]
+    here, statement = connections[DEFAULT_DB_ALIAS], Once(sql, params) if once else (sql, params)
     if isinstance(here, PostgreSQL):
-        here.write(Once(sql, params) if once else (sql, params))
-        return
-    with here.cursor() as cursor:
-        cursor.execute(sql, params)
+        here.write(statement)
+    else:
+        _rows([statement])
 
 
 def _mark(kind: type, index: int) -> Any:

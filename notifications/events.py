@@ -48,7 +48,8 @@ class Announcement:
 
 
 def record(event: Announcement, *, actor: User | None, audience: Iterable[int] = ()) -> Event:
-    """Save ``event`` with the change that caused it and wake the fan-out after the commit.
+    """Save ``event`` with the change that caused it and, after the commit, wake the fan-out if somebody waits to hear
+    of it (``listeners``); else the sweep finds it.
 
     ``audience`` holds the ids of the users to be told personally; the actor is taken out. ``actor`` None is the
     system itself. The row that is returned has no number yet. Raises RuntimeError outside a transaction: an event

@@ -1,7 +1,8 @@
-"""Whether anybody waits to hear of an event: what decides if a worker is woken for it at once.
+"""Who is told of what unless they choose, and whether anybody waits to hear of an event: what decides if a worker is
+woken for it at once.
 
-From memory a few seconds old, and asked after the commit. What a new channel should have heard meanwhile the sweep
-finds, which asks the tables.
+The latter from memory a few seconds old, and asked after the commit. What a new channel should have heard meanwhile the
+sweep finds, which asks the tables.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from django.test import Client
 
 from accounts import services
 from accounts.models import Level, Team, Token, User
-from accounts.services import is_token, note_use, token_question
+from accounts.services import looks_like_token, note_use, token_look_up
 from core.prepared import together
 
 
@@ -134,7 +134,7 @@ def session(db: None) -> Callable[[User], Client]:
 
 def named_by(secret: str) -> Token | None:
     """The token that a secret is, as a door finds it."""
-    [rows] = together(token_question(secret)) if is_token(secret) else [[]]
+    [rows] = together(token_look_up(secret)) if looks_like_token(secret) else [[]]
     for token in rows:
         note_use(token)
     return next(iter(rows), None)

@@ -7,11 +7,8 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
-import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -113,35 +110,6 @@ def test_a_killed_worker_is_started_again(start: Callable[..., Server]) -> None:
     os.kill(worker, signal.SIGKILL)
 
     server.wait_for(r"worker was ended by SIGKILL: starting it again")
-
-
-@pytest.mark.parametrize("threads", [1, 3])
-def test_clients_that_never_stop_asking_leave_room_for_others(start: Callable[..., Server], threads: int) -> None:
-    """More of them than there are threads, each with its next request on the way before the answer is out."""
-    server = start(WEB_THREADS=str(threads))
-    server.wait_ready()
-    is_over = threading.Event()
-
-    def ask_without_end() -> int:
-        number = 0
-        with socket.create_connection(("127.0.0.1", server.port), timeout=20) as client:
-            while not is_over.is_set():
-                client.sendall(b"GET /health/live HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
-                number += client.recv(65536).count(b"HTTP/1.1 200")
-        return number
-
-    with ThreadPoolExecutor(6) as pool:
-        asking = [pool.submit(ask_without_end) for _ in range(6)]
-        try:
-            time.sleep(1)
-            began = time.monotonic()
-            assert [get(f"{server.url}/health/live") for _ in range(5)] == [200] * 5
-            assert time.monotonic() - began < 10  # the promise of every answer
-        finally:
-            is_over.set()
-        assert all(one.result() > 1 for one in asking)
-
-    assert server.stop() == 0
 
 
 def test_a_port_in_use_is_told_in_one_sentence(start: Callable[..., Server]) -> None:

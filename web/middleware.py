@@ -1,8 +1,8 @@
-"""Who calls, from where, and nobody unknown past this point.
+"""Who calls, from where, one line of log for it, and nobody unknown past this point.
 
-Order: the log of requests, Django's session authentication, then Credentials (an Authorization header overrides the
-session), then DenyByDefault, then CSRF for session users: a stranger hears that they are one, not that a form has
-expired.
+Order: the log of requests and what no page may do, Django's session authentication, then Credentials (an Authorization
+header overrides the session), then DenyByDefault, then CSRF for session users: a stranger hears that they are one, not
+that a form has expired.
 """
 
 from __future__ import annotations
@@ -26,7 +26,6 @@ from structlog.contextvars import bind_contextvars, clear_contextvars
 from accounts.models import User
 from accounts.services import note_use
 from core.errors import CountersignError, Invalid, NotPermitted, Unauthenticated
-from core.prepared import stay_behind
 from web import errors
 from web.authentication import BAD_CREDENTIALS, Caller, caller_of_header
 
@@ -54,7 +53,7 @@ def request_log(get_response: Respond) -> Respond:
         bind_contextvars(request_id=uuid4().hex, ip=request.META["REMOTE_ADDR"])
         began = time.perf_counter()
         response = get_response(request)
-        if not (response.status_code == 200 and request.path.startswith("/health/")):
+        if not (response.status_code == 200 and f"{request.path}/".startswith("/health/")):
             log.info(
                 "request_finished",
                 request=f"{request.method} {_without_secret(request)}",
@@ -130,8 +129,6 @@ class Credentials:
             token = caller.settle()
         except Unauthenticated:
             return _to_nobody(request)
-        finally:
-            stay_behind()
         note_use(token)
         return answer
 

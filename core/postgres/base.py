@@ -40,11 +40,6 @@ class DatabaseWrapper(base.DatabaseWrapper):
         self._be_connected()
         return self._send(statements)
 
-    def ask_once(self, sql: str, params: Sequence[Any]) -> Rows:
-        """The rows of a statement that is planned for these very values, and then forgotten."""
-        self._be_connected()
-        return self._send([Once(sql, params)])[0]
-
     def write(self, statement: Statement) -> None:
         """In a transaction, with the next message; else at once. How many rows it reaches is not told. A value that
         cannot be sent is found here."""

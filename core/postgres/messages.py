@@ -1,5 +1,5 @@
 """Several statements in one message, each planned once per connection: what psycopg's own pipeline does, without its
-turn through the event loop for every statement (half the CPU of a short transaction).
+turn through the event loop for every statement.
 
 The pipeline mode of libpq: https://www.postgresql.org/docs/current/libpq-pipeline-mode.html
 """

@@ -11,7 +11,7 @@ from accounts.models import User
 from core.clock import now
 from core.errors import Invalid, NotFound
 from core.keys import check_key
-from core.prepared import Prepared, PreparedUpdate, Question, put, together, write
+from core.prepared import LookUp, Prepared, PreparedUpdate, put, together, write
 from registry.gate import Permit, Target
 from registry.models import (
     LatestVersion,
@@ -52,7 +52,7 @@ def lock_version(version: ModelVersion) -> ModelVersion:
     return lock_version_and_ask(version)[0]
 
 
-def lock_version_and_ask(version: ModelVersion, *questions: Question[Any]) -> tuple[ModelVersion, list[list[Any]]]:
+def lock_version_and_ask(version: ModelVersion, *questions: LookUp[Any]) -> tuple[ModelVersion, list[list[Any]]]:
     """The same, and what is to be asked once the model is locked, all in one message."""
     models, versions, *answers = together(_LOCKED_MODEL.of(version.model_id), _FRESH_VERSION.of(version.pk), *questions)
     if not models:

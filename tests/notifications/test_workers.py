@@ -184,7 +184,7 @@ def test_an_outage_that_empties_redis_loses_nothing(tmp_path: Path) -> None:
                 installation.start_again()  # Celery's worker ends by a fault of kombu's if it acknowledges just then
                 return len(mailbox.messages) >= 2 * PEOPLE * EVENTS
 
-            wait_until(every_mail_arrived, "every mail of the outage", within=90)
+            wait_until(every_mail_arrived, "every mail of the outage", within=60)
     finally:
         installation.kill()
         redis.kill()
