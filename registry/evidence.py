@@ -13,6 +13,19 @@ from registry.models import ArtifactFile, Evidence, ModelVersion
 from tracking.models import LoggedModel, Run, RunDataset
 
 COMMIT_TAG = "mlflow.source.git.commit"
+NOTHING: dict[str, Any] = {  # what is known of a version whose run and files are not here
+    "run": None,
+    "params": {},
+    "metrics": {},
+    "tags": {},
+    "datasets": [],
+    "commit": "",
+    "files": [],
+    "signature": None,
+    "flavors": [],
+}
+_OF_RUN = ("run", "params", "metrics", "tags", "datasets", "commit")
+_OF_FILES = ("files", "signature", "flavors")
 MAX_MLMODEL = 256 * 1024
 MAX_MLMODEL_DEPTH = 32
 MAX_MLMODEL_EVENTS = 20_000
@@ -46,7 +59,18 @@ def refresh(version: ModelVersion, *, outside: dict[str, Any] | None = None) -> 
     """The evidence as of now; a new row, and the version pointing to it, when anything differs. In a transaction.
 
     ``outside`` is what another tracking server said of the version, with the name of that server under "origin"."""
-    data = snapshot(version, outside=outside)
+    return _kept(version, snapshot(version, outside=outside))
+
+
+def take_first(version: ModelVersion) -> None:
+    """The evidence of a version that is being registered. Where nothing is known of it there is none, until a decision
+    needs one: thousands of versions without a run here would each keep the same."""
+    data = snapshot(version)
+    if data != NOTHING:
+        _kept(version, data)
+
+
+def _kept(version: ModelVersion, data: dict[str, Any]) -> Evidence:
     digest = sha256_json(data)
     if version.evidence is not None and version.evidence.digest == digest:
         return version.evidence
@@ -71,25 +95,18 @@ def snapshot(version: ModelVersion, *, outside: dict[str, Any] | None = None) ->
     files = folder_files(version.artifact_owner, version.artifact_folder)
     run = _RUN.first(version.run_id) if version.run_id else None
     logged = _LOGGED_MODEL.first(version.logged_model_id) if version.logged_model_id else None
-    data: dict[str, Any] = {
-        "run": None,
-        "params": logged.params if logged else {},
-        "metrics": {},
-        "tags": {},
-        "datasets": [],
-        "commit": "",
-    }
+    data = NOTHING | {"params": logged.params if logged else {}}
     if run is not None:
         data |= _of_run(run)
     elif known.get("origin"):
-        data |= {key: known[key] for key in (*data, "origin")} | {"metrics": _metrics(known["metrics"])}
+        data |= {key: known[key] for key in (*_OF_RUN, "origin")} | {"metrics": _metrics(known["metrics"])}
     elif known.get("run"):
-        data |= {key: known[key] for key in data} | {"metrics": _metrics(known["metrics"])}
+        data |= {key: known[key] for key in _OF_RUN} | {"metrics": _metrics(known["metrics"])}
     if files:
         data["files"] = [[relative(f, version.artifact_folder), f.size, f.sha256] for f in files]
         data |= _of_mlmodel_file(files, version, known)
     else:
-        data |= {key: known.get(key, empty) for key, empty in (("files", []), ("signature", None), ("flavors", []))}
+        data |= {key: known.get(key, NOTHING[key]) for key in _OF_FILES}
     return data
 
 

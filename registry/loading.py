@@ -24,16 +24,14 @@ from registry.models import (
     Alias,
     Evidence,
     LatestVersion,
-    ModelTag,
     ModelVersion,
     RegisteredModel,
     Stage,
     StageHolding,
     TargetKind,
-    VersionTag,
     says_prompt,
 )
-from registry.services._rows import HELD_STAGES, check_description, check_name, check_tag, value_hash
+from registry.services._rows import HELD_STAGES, check_description, check_name, check_tag
 from registry.services.aliases import check_alias
 from registry.services.versions import check_lengths
 from registry.sources import source_in_store
@@ -49,19 +47,18 @@ COLUMNS: dict[type[models.Model], tuple[str, ...]] = {
         "id", "name", "description", "user_id", "creation_timestamp", "last_updated_timestamp", "last_version", "tags",
         "aliases", "is_prompt", "deleted_at",
     ),
-    ModelTag: ("model_id", "key", "value", "value_hash"),
     ModelVersion: (
         "id", "model_id", "version", "current_stage", "description", "user_id", "creation_timestamp",
         "last_updated_timestamp", "source", "storage_location", "run_id", "logged_model_id", "run_link", "status",
         "status_message", "tags", "artifact_owner", "artifact_folder", "digest", "file_count", "total_size",
         "evidence_id", "deleted_at",
     ),
-    VersionTag: ("version_id", "key", "value", "value_hash"),
     Evidence: ("id", "version_id", "digest", "data", "taken_at"),
     LatestVersion: ("model_id", "stage", "version_id"),
     Alias: ("model_id", "name", "version_id", "set_by_id", "set_at"),
     StageHolding: ("model_id", "version_id", "target_kind", "target", "since", "until", "set_by_id", "request_id"),
 }  # fmt: skip
+_RUN_ID, _EVIDENCE = (COLUMNS[ModelVersion].index(name) for name in ("run_id", "evidence_id"))
 _MODEL_FIELDS = {
     "model": str, "description": str, "tags": dict, "aliases": dict, "creation_timestamp": int,
     "last_updated_timestamp": int,
@@ -96,11 +93,8 @@ class Loading:
         self._model: _Model | None = None
         self._names: set[str] = set()
         self._waiting: dict[type[models.Model], list[tuple[Any, ...]]] = {table: [] for table in COLUMNS}
-        self._runs: list[tuple[int, int, str]] = []  # the ids of version and evidence, and the run, of those waiting
         self._ids: dict[type[models.Model], Iterator[int]] = {}
         self._moment = now()
-        nothing = snapshot(ModelVersion())
-        self._nothing = sha256_json(nothing), _json(nothing)
 
     def run(self, lines: Iterable[bytes]) -> None:
         """A model's line, then those of its versions with rising numbers, then the next model's. Raises Invalid, which
@@ -160,7 +154,6 @@ class Loading:
             model.pk, name, description, None, created, updated, model.last_version, _json(tags), _json(aliases),
             is_prompt, None,
         ))  # fmt: skip
-        self._waiting[ModelTag] += [(model.pk, key, value, value_hash(value)) for key, value in tags.items()]
         self._waiting[LatestVersion] += [(model.pk, stage, version) for stage, version in model.latest.items()]
         since = from_ms(updated)
         for alias, version in model.holders.items():
@@ -191,14 +184,12 @@ class Loading:
         check_lengths(source=fields.get("source", ""), run_link=run_link, run_id=run_id)
         found = source_in_store(fields.get("source", ""), run_id=run_id)
         created, updated = _times(fields)
-        pk, evidence = self._next_id(ModelVersion), self._next_id(Evidence)
+        pk = self._next_id(ModelVersion)
         self._waiting[ModelVersion].append((
             pk, model.pk, number, stage, fields.get("description", ""), None, created, updated, found.source,
-            found.storage_location, run_id, "", run_link, READY, "", _json(tags), "", "", "", 0, 0,
-            evidence, None,
+            found.storage_location, run_id, "", run_link, READY, "", _json(tags), "", "", "", 0, 0, None,
+            None,
         ))  # fmt: skip
-        self._waiting[VersionTag] += [(pk, key, value, value_hash(value)) for key, value in tags.items()]
-        self._runs.append((pk, evidence, run_id))
         model.count += 1
         model.last_version, model.latest[stage] = number, pk
         model.holders |= dict.fromkeys(model.wanted.get(number, ()), pk)
@@ -206,7 +197,7 @@ class Loading:
             model.stages.setdefault(stage, []).append(number)
             self._hold(model, pk, TargetKind.STAGE, stage, updated)
         self.versions += 1
-        if len(self._runs) == AT_ONCE:
+        if len(self._waiting[ModelVersion]) == AT_ONCE:
             self._copy()
 
     def _hold(self, model: _Model, version: int, kind: str, target: str, since: int) -> None:
@@ -236,17 +227,16 @@ class Loading:
         self.on_step(self.versions)
 
     def _take_evidence(self) -> None:
-        """Of runs that are here what is known of them, of all others nothing, which is the same for each."""
-        runs = Run.objects.filter(run_id__in={run_id for _, _, run_id in self._runs if run_id})
+        """Of the versions whose runs are here."""
+        versions = self._waiting[ModelVersion]
+        runs = Run.objects.filter(run_id__in={row[_RUN_ID] for row in versions if row[_RUN_ID]})
         here = set(runs.values_list("run_id", flat=True))
         runs.filter(has_versions=False).update(has_versions=True)
-        for version, evidence, run_id in self._runs:
-            digest, text = self._nothing
-            if run_id in here:
-                known = snapshot(ModelVersion(run_id=run_id))
-                digest, text = sha256_json(known), _json(known)
-            self._waiting[Evidence].append((evidence, version, digest, text, self._moment))
-        self._runs.clear()
+        for index, row in enumerate(versions):
+            if row[_RUN_ID] in here:
+                known, evidence = snapshot(ModelVersion(run_id=row[_RUN_ID])), self._next_id(Evidence)
+                self._waiting[Evidence].append((evidence, row[0], sha256_json(known), _json(known), self._moment))
+                versions[index] = (*row[:_EVIDENCE], evidence, *row[_EVIDENCE + 1 :])
 
 
 @contextmanager

@@ -71,8 +71,9 @@ class ModelVersionQuerySet(models.QuerySet["ModelVersion"]):
 
 
 class RegisteredModel(models.Model):
-    """A name with versions. ``tags`` and ``aliases`` (alias -> version number) stand beside the row for the hot
-    reads; ModelTag and Alias serve searching and history. The services write both in one transaction."""
+    """A name with versions. ``aliases`` (alias -> version number) stands beside the row for the hot reads, Alias serves
+    searching and history; the services write both in one transaction. ``tags`` has an index of its own on PostgreSQL
+    (migration 0009), as that of versions has."""
 
     id = models.BigAutoField(primary_key=True)
     name = models.CharField(max_length=256)
@@ -123,7 +124,9 @@ class ModelVersion(models.Model):
     version = models.PositiveIntegerField()
     current_stage = models.CharField(max_length=10, choices=Stage.choices, default=Stage.NONE)
     description = models.TextField(blank=True)
-    user = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+")
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+", db_index=False
+    )
     creation_timestamp = models.BigIntegerField(default=now_ms)
     last_updated_timestamp = models.BigIntegerField(default=now_ms)
     source = models.CharField(max_length=500)
@@ -140,7 +143,7 @@ class ModelVersion(models.Model):
     digest = models.CharField(max_length=64, blank=True)  # empty: the bytes are not with us
     file_count = models.PositiveIntegerField(default=0)
     total_size = models.BigIntegerField(default=0)
-    evidence = models.ForeignKey("Evidence", null=True, on_delete=models.PROTECT, related_name="+")
+    evidence = models.ForeignKey("Evidence", null=True, on_delete=models.PROTECT, related_name="+", db_index=False)
     deleted_at = models.DateTimeField(null=True, blank=True)
 
     objects = ModelVersionQuerySet.as_manager()
@@ -240,36 +243,6 @@ class StageHolding(models.Model):
 
     def __str__(self) -> str:
         return f"{self.version} in {self.target} since {self.since:%Y-%m-%d}"
-
-
-class ModelTag(models.Model):
-    """A model's tags for searching; ``value_hash`` is the first 8 bytes of the value's SHA-256, signed."""
-
-    model = models.ForeignKey(RegisteredModel, on_delete=models.CASCADE, related_name="tag_rows", db_index=False)
-    key = models.CharField(max_length=250)
-    value = models.TextField(blank=True)
-    value_hash = models.BigIntegerField()
-
-    class Meta:
-        constraints = [models.UniqueConstraint(fields=["model", "key"], name="one_value_per_model_tag")]
-        indexes = [models.Index(fields=["key", "value_hash", "model"], name="model_tag_search_idx")]
-
-    def __str__(self) -> str:
-        return f"{self.key}={self.value[:50]}"
-
-
-class VersionTag(models.Model):
-    version = models.ForeignKey(ModelVersion, on_delete=models.CASCADE, related_name="tag_rows", db_index=False)
-    key = models.CharField(max_length=250)
-    value = models.TextField(blank=True)
-    value_hash = models.BigIntegerField()
-
-    class Meta:
-        constraints = [models.UniqueConstraint(fields=["version", "key"], name="one_value_per_version_tag")]
-        indexes = [models.Index(fields=["key", "value_hash", "version"], name="version_tag_search_idx")]
-
-    def __str__(self) -> str:
-        return f"{self.key}={self.value[:50]}"
 
 
 class ArtifactFile(models.Model):

@@ -16,12 +16,12 @@ from django.db import connection
 
 from accounts.models import User
 from core.errors import Invalid
+from core.json_values import TextAt
 from core.lookups import pattern_sql
 from core.prepared import ask, ask_once
 from core.search import Condition, decode_page_token, encode_page_token, parse_filter, parse_order
 from registry.models import PROMPT_TAG, RegisteredModel
 from registry.queries import find_model
-from registry.services._rows import value_hash
 
 Row = TypeVar("Row")
 
@@ -141,7 +141,7 @@ def search_models(
     where.add("m.deleted_at IS NULL AND m.is_prompt = %s", prompts)
     for condition in conditions:
         if condition.kind == "tag":
-            _has_tag(where, "registry_modeltag", "model_id = m.id", condition)
+            _has_tag(where, "m.tags", condition)
         else:
             _require_attribute(condition, _MODEL_STRINGS)
             _compare_string(where, _MODEL_STRINGS[condition.key], condition)
@@ -169,7 +169,7 @@ def search_versions(
             where.add("v.model_id = %s", named.pk if named else None)
             keys = [key for key in keys if key.attribute != "name"]
         elif condition.kind == "tag":
-            _has_tag(where, "registry_versiontag", "version_id = v.id", condition)
+            _has_tag(where, "v.tags", condition)
         elif condition.key == "version_number" and condition.kind in ("", "attribute"):
             _compare_number(where, "v.version", condition)
         else:
@@ -272,20 +272,23 @@ def _compare_number(where: _Where, column: str, condition: Condition) -> None:
     where.add(f"{column} {_COMPARED[condition.comparator]} %s", number)
 
 
-def _has_tag(where: _Where, table: str, belongs: str, condition: Condition) -> None:
+def _has_tag(where: _Where, column: str, condition: Condition) -> None:
     """Whether a row has a tag that fits; ``!=`` wants a tag with another value, not no tag."""
-    if condition.comparator not in ("=", "!=", "LIKE", "ILIKE"):
+    key, comparator, value = condition.key, condition.comparator, condition.value
+    if comparator not in ("=", "!=", "LIKE", "ILIKE"):
         raise _bad_comparator(condition)
-    if not isinstance(condition.value, str):
-        raise Invalid(f"The value of tag '{condition.key[:100]}' must be a quoted string.", field="filter")
-    tag = _Where([f"t.{belongs} AND t.key = %s"], [condition.key])
-    if condition.comparator == "=":
-        tag.add("t.value_hash = %s AND t.value = %s", value_hash(condition.value), condition.value)
-    elif condition.comparator == "!=":
-        tag.add("t.value <> %s", condition.value)
+    if not isinstance(value, str):
+        raise Invalid(f"The value of tag '{key[:100]}' must be a quoted string.", field="filter")
+    if comparator == "=" and connection.vendor == "postgresql":
+        where.add(f"{column} @> %s::jsonb", orjson.dumps({key: value}).decode())  # by the index of tags
+        return
+    template = TextAt.postgresql if connection.vendor == "postgresql" else TextAt.sqlite
+    found = template.format(column=column, key="%s")
+    if comparator in _COMPARED:
+        where.add(f"{found} {_COMPARED[comparator]} %s", key, value)
     else:
-        tag.add(*pattern_sql(connection.vendor, "t.value", condition.comparator, condition.value))
-    where.add(f"EXISTS (SELECT 1 FROM {table} t WHERE {' AND '.join(tag.clauses)})", *tag.params)
+        clause, pattern = pattern_sql(connection.vendor, found, comparator, value)
+        where.add(clause, key, pattern)
 
 
 def _holes(values: Collection[Any]) -> str:

@@ -30,7 +30,7 @@ from registry.models import (
     TargetKind,
     says_prompt,
 )
-from registry.services._rows import HELD_STAGES, put_model_tags, put_version_tags
+from registry.services._rows import HELD_STAGES
 from tracking.models import Experiment, LoggedModel, MetricPoint, Run
 
 _numbers = itertools.count(1)
@@ -116,16 +116,13 @@ def make_files(owner_id: str, files: dict[str, bytes]) -> list[ArtifactFile]:
 def make_model(
     name: str = "", *, user: User | None = None, tags: dict[str, str] | None = None, **fields: Any
 ) -> RegisteredModel:
-    model = RegisteredModel.objects.create(
+    return RegisteredModel.objects.create(
         name=name or f"model-{next(_numbers)}",
         user=user,
+        tags=tags or {},
         is_prompt=says_prompt(tags or {}),
         **fields,
     )
-    if tags:
-        put_model_tags(model, tags)
-        model.save(update_fields=["tags"])
-    return model
 
 
 @transaction.atomic
@@ -171,12 +168,10 @@ def make_version(
         digest=tree_digest(tree) if rows else "",
         file_count=len(rows),
         total_size=sum(row.size for row in rows),
+        tags=tags or {},
         **fields,
     )
     Run.objects.filter(pk=run.pk).update(has_versions=True)
-    if tags:
-        put_version_tags(version, tags)
-        version.save(update_fields=["tags"])
     LatestVersion.objects.update_or_create(model=model, stage=stage, defaults={"version": version})
     if stage in HELD_STAGES:
         _hold(version, TargetKind.STAGE, stage, user)

@@ -18,7 +18,7 @@ from notifications.models import Event
 from registry.artifacts import clean_path
 from registry.elsewhere import LOGGED_MODEL_ID
 from registry.events import ModelCreated, ModelImported
-from registry.evidence import folder_files, refresh, relative, snapshot
+from registry.evidence import NOTHING, folder_files, refresh, relative, snapshot
 from registry.importing.report import Report
 from registry.importing.runs import pairs, text
 from registry.importing.source import DELETED, Source, TheirModel, TheirVersion
@@ -26,16 +26,14 @@ from registry.models import (
     Alias,
     Evidence,
     LatestVersion,
-    ModelTag,
     ModelVersion,
     RegisteredModel,
     Stage,
     StageHolding,
     TargetKind,
-    VersionTag,
     says_prompt,
 )
-from registry.services._rows import HELD_STAGES, MAX_DESCRIPTION, MAX_TAG_VALUE, check_name, value_hash
+from registry.services._rows import HELD_STAGES, MAX_DESCRIPTION, MAX_TAG_VALUE, check_name
 from registry.services.aliases import check_alias
 from tracking.models import LoggedModel, Run
 
@@ -128,7 +126,7 @@ class Registry:
 
     def _write_model(self, theirs: TheirModel, name: str, *, highest: int) -> RegisteredModel:
         tags = pairs(self.report, theirs.tags, of=name, what="tag", most=MAX_TAG_VALUE)
-        model = RegisteredModel.objects.create(
+        return RegisteredModel.objects.create(
             name=name,
             description=text(theirs.description, MAX_DESCRIPTION),
             creation_timestamp=theirs.creation_timestamp,
@@ -137,29 +135,18 @@ class Registry:
             tags=tags,
             is_prompt=says_prompt(tags),
         )
-        ModelTag.objects.bulk_create(
-            ModelTag(model=model, key=key, value=value, value_hash=value_hash(value)) for key, value in tags.items()
-        )
-        return model
 
     def _write_versions(
         self, model: RegisteredModel, placed: Iterable[tuple[TheirVersion, _Place]]
     ) -> list[ModelVersion]:
         rows = [self._version(model, theirs, at) for theirs, at in placed]
         ModelVersion.objects.bulk_create(rows)
-        VersionTag.objects.bulk_create(
-            (
-                VersionTag(version=row, key=key, value=value, value_hash=value_hash(value))
-                for row in rows
-                for key, value in row.tags.items()
-            ),
-            batch_size=VERSIONS_AT_ONCE,
-        )
         known = [Evidence(version=row, data=data, digest=sha256_json(data)) for row in rows for data in [snapshot(row)]]
-        Evidence.objects.bulk_create(known)
-        for row, evidence in zip(rows, known, strict=True):
-            row.evidence = evidence
-        ModelVersion.objects.bulk_update(rows, ["evidence"], batch_size=100)
+        kept = [evidence for evidence in known if evidence.data != NOTHING]
+        Evidence.objects.bulk_create(kept)
+        for evidence in kept:
+            evidence.version.evidence = evidence
+        ModelVersion.objects.bulk_update([evidence.version for evidence in kept], ["evidence"], batch_size=100)
         Run.objects.filter(run_id__in={row.run_id for row in rows}, has_versions=False).update(has_versions=True)
         return rows
 

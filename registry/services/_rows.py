@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from datetime import datetime
 from typing import Any
@@ -15,13 +14,11 @@ from core.prepared import LookUp, Prepared, PreparedUpdate, put, together, write
 from registry.gate import Permit, Target
 from registry.models import (
     LatestVersion,
-    ModelTag,
     ModelVersion,
     RegisteredModel,
     Stage,
     StageHolding,
     TargetKind,
-    VersionTag,
 )
 
 MAX_NAME = 256
@@ -98,26 +95,6 @@ def check_tag(key: str, value: str) -> None:
 def _check_storable(text: str, what: str, *, field: str) -> None:
     if "\x00" in text:
         raise Invalid(f"{what} holds text only, this one has a NUL character.", field=field)
-
-
-def value_hash(value: str) -> int:
-    """The first 8 bytes of the value's SHA-256, signed: what the tag indexes hold in the value's place."""
-    return int.from_bytes(hashlib.sha256(value.encode()).digest()[:8], "big", signed=True)
-
-
-def put_model_tags(model: RegisteredModel, tags: dict[str, str]) -> None:
-    """Set tags on the row and in the search table. The caller saves the row."""
-    model.tags.update(tags)
-    rows = [ModelTag(model=model, key=key, value=value, value_hash=value_hash(value)) for key, value in tags.items()]
-    put(rows, unique=["model", "key"], update=["value", "value_hash"])
-
-
-def put_version_tags(version: ModelVersion, tags: dict[str, str]) -> None:
-    version.tags.update(tags)
-    rows = [
-        VersionTag(version=version, key=key, value=value, value_hash=value_hash(value)) for key, value in tags.items()
-    ]
-    put(rows, unique=["version", "key"], update=["value", "value_hash"])
 
 
 # A model's row of a stage goes when its version is not there any more ...

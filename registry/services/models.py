@@ -24,7 +24,6 @@ from registry.services._rows import (
     check_tag,
     end_holdings,
     lock_model,
-    put_model_tags,
     stage_target,
 )
 
@@ -41,7 +40,9 @@ def create_model(
     check_description(description)
     for key, value in (tags or {}).items():
         check_tag(key, value)
-    model = RegisteredModel(name=name, description=description, user=actor, is_prompt=says_prompt(tags or {}))
+    model = RegisteredModel(
+        name=name, description=description, user=actor, tags=tags or {}, is_prompt=says_prompt(tags or {})
+    )
     gate.enforce(Change(ChangeKind.CREATE_MODEL, actor, model))
     if RegisteredModel.objects.live().filter(name=name).exists():
         raise AlreadyExists(EXISTS.format(name))
@@ -50,9 +51,6 @@ def create_model(
             model.save()
     except IntegrityError as error:
         raise AlreadyExists(EXISTS.format(name)) from error
-    if tags:
-        put_model_tags(model, tags)
-        save(model, "tags")
     if not actor.is_superuser:
         accounts.grant(actor=actor, level=Level.MANAGE, user=actor, model_id=model.pk)
         forget_grants(actor)

@@ -13,9 +13,9 @@ from notifications.events import record
 from registry import gate
 from registry.events import TagDeleted, TagSet
 from registry.gate import Change, ChangeKind
-from registry.models import ModelTag, ModelVersion, RegisteredModel, VersionTag, says_prompt
+from registry.models import ModelVersion, RegisteredModel, says_prompt
 from registry.permissions import can_edit
-from registry.services._rows import check_tag, lock_model, lock_version, put_model_tags, put_version_tags
+from registry.services._rows import check_tag, lock_model, lock_version
 
 
 @transaction.atomic
@@ -24,7 +24,7 @@ def set_model_tag(*, actor: User, model: RegisteredModel, key: str, value: str) 
     model = lock_model(model)
     require(can_edit(actor, model))
     gate.enforce(Change(ChangeKind.SET_MODEL_TAG, actor, model, key=key))
-    put_model_tags(model, {key: value})
+    model.tags[key] = value
     model.is_prompt = says_prompt(model.tags)
     save(model, "tags", "is_prompt")
     record(TagSet(model_name=model.name, key=key, value=value, is_prompt=model.is_prompt), actor=actor)
@@ -38,7 +38,6 @@ def delete_model_tag(*, actor: User, model: RegisteredModel, key: str) -> None:
     gate.enforce(Change(ChangeKind.DELETE_MODEL_TAG, actor, model, key=key))
     if model.tags.pop(key, None) is None:
         return
-    ModelTag.objects.filter(model=model, key=key).delete()
     model.is_prompt = says_prompt(model.tags)
     save(model, "tags", "is_prompt")
     record(TagDeleted(model_name=model.name, key=key, is_prompt=model.is_prompt), actor=actor)
@@ -50,7 +49,7 @@ def set_version_tag(*, actor: User, version: ModelVersion, key: str, value: str)
     version = lock_version(version)
     require(can_edit(actor, version.model))
     gate.enforce(Change(ChangeKind.SET_VERSION_TAG, actor, version.model, version=version, key=key))
-    put_version_tags(version, {key: value})
+    version.tags[key] = value
     save(version, "tags")
     record(TagSet(**_about(version), key=key, value=value), actor=actor)
 
@@ -63,7 +62,6 @@ def delete_version_tag(*, actor: User, version: ModelVersion, key: str) -> None:
     gate.enforce(Change(ChangeKind.DELETE_VERSION_TAG, actor, version.model, version=version, key=key))
     if version.tags.pop(key, None) is None:
         return
-    VersionTag.objects.filter(version=version, key=key).delete()
     save(version, "tags")
     record(TagDeleted(**_about(version), key=key), actor=actor)
 

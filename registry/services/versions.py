@@ -13,7 +13,7 @@ from core.prepared import PreparedUpdate, insert, save
 from notifications.events import record
 from registry import gate
 from registry.events import VersionCreated, VersionDeleted, VersionUpdated
-from registry.evidence import folder_files, refresh, relative
+from registry.evidence import folder_files, relative, take_first
 from registry.gate import Change, ChangeKind
 from registry.models import Alias, ModelVersion, RegisteredModel, Stage, says_prompt
 from registry.permissions import can_edit, can_manage
@@ -25,7 +25,6 @@ from registry.services._rows import (
     lock_model,
     lock_version,
     put_latest,
-    put_version_tags,
     refresh_latest,
 )
 from registry.services.readings import expect_run
@@ -97,13 +96,12 @@ def _create(
         tags=tags,
     )
     insert(version)
-    put_version_tags(version, tags)
     put_latest(model, Stage.NONE, version)
     if found.run_id:
         _NOTE_RUN.run(found.run_id)
     if found.logged_model_id:
         note_version(model_id=found.logged_model_id, name=model.name, version=version.version)
-    refresh(version)
+    take_first(version)
     expect_run(version)
     record(
         VersionCreated(

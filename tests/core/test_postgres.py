@@ -12,10 +12,11 @@ import pytest
 from django.db import IntegrityError, connection, connections, transaction
 from django.db.utils import DataError, OperationalError
 
+from accounts.models import IdempotencyRecord, User
 from core.postgres.base import DatabaseWrapper
 from core.prepared import MOST_PLANNED, Prepared, add, ask_once, put, save, together, write
-from registry.models import ModelTag, RegisteredModel
-from tests.factories import make_model
+from registry.models import RegisteredModel
+from tests.factories import make_model, make_user
 
 pytestmark = [pytest.mark.postgres, pytest.mark.django_db(transaction=True)]
 
@@ -38,45 +39,45 @@ def other() -> Iterator[psycopg.Connection[tuple[object, ...]]]:
         yield other
 
 
-def tag(model: RegisteredModel, key: str, value: str = "v") -> ModelTag:
-    return ModelTag(model=model, key=key, value=value, value_hash=1)
+def note(user: User, key: str, answer: str = "") -> IdempotencyRecord:
+    return IdempotencyRecord(user=user, key=key, call="c", answer=answer)
 
 
 @transaction.atomic
-def add_all(model: RegisteredModel, *keys: str) -> None:
+def add_all(user: User, *keys: str) -> None:
     for key in keys:
-        add(tag(model, key))
+        add(note(user, key))
 
 
 def keys() -> list[str]:
-    return list(ModelTag.objects.order_by("key").values_list("key", flat=True))
+    return list(IdempotencyRecord.objects.order_by("key").values_list("key", flat=True))
 
 
 def test_a_transaction_is_seen_by_others_whole_and_after_its_end(other: psycopg.Connection[tuple[int]]) -> None:
-    model = make_model("churn")
+    user = make_user()
 
     def seen() -> int:
-        row = other.execute("SELECT count(*) FROM registry_modeltag").fetchone()
+        row = other.execute("SELECT count(*) FROM accounts_idempotencyrecord").fetchone()
         assert row is not None
         return row[0]
 
     with transaction.atomic():
-        add(tag(model, "a"))
+        add(note(user, "a"))
         assert keys() == ["a"]  # sent by now
-        add(tag(model, "b"))  # waits for the commit
+        add(note(user, "b"))  # waits for the commit
         assert seen() == 0
 
     assert seen() == 2
 
 
 def test_a_rollback_takes_what_waits_with_it() -> None:
-    model = make_model("churn")
+    user = make_user()
 
     @transaction.atomic
     def change() -> None:
-        add(tag(model, "sent"))
+        add(note(user, "sent"))
         assert keys() == ["sent"]
-        add(tag(model, "waits"))
+        add(note(user, "waits"))
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
@@ -93,38 +94,39 @@ def test_a_transaction_without_a_statement_asks_nothing() -> None:
 
 
 def test_a_fault_of_what_waits_is_raised_at_the_end_of_its_savepoint_and_undone_alone() -> None:
-    model = make_model("churn")
+    user = make_user()
 
     with transaction.atomic():
-        add(tag(model, "before"))
+        add(note(user, "before"))
         with pytest.raises(IntegrityError):
-            add_all(model, "inside", "before")
-        add(tag(model, "after"))
+            add_all(user, "inside", "before")
+        add(note(user, "after"))
 
     assert keys() == ["after", "before"]
 
 
 def test_a_fault_at_the_commit_undoes_the_whole_transaction() -> None:
-    model = make_model("churn")
+    user = make_user()
 
     with pytest.raises(IntegrityError):
-        add_all(model, "a", "b", "a", "c")
+        add_all(user, "a", "b", "a", "c")
 
     assert keys() == []
     with transaction.atomic():
-        add(tag(model, "later"))
+        add(note(user, "later"))
     assert keys() == ["later"]
 
 
 def test_statements_that_were_skipped_after_a_fault_work_the_next_time() -> None:
     """They were not planned, and must not be taken for planned."""
     model = make_model("churn")
+    user = make_user()
     fresh = Prepared(lambda pk: RegisteredModel.objects.filter(pk=pk).order_by("-name", "pk"), int)
 
     @transaction.atomic
     def change() -> None:
-        put([tag(model, "a")], unique=["model", "key"])
-        add(tag(model, "a"))
+        put([note(user, "a")], unique=["user", "key"])
+        add(note(user, "a"))
         fresh.first(model.pk)
 
     for _ in range(2):
@@ -161,11 +163,11 @@ def test_whoever_watches_sees_the_same_answers() -> None:
 
 
 def test_a_fault_that_waited_for_a_savepoint_is_not_forgiven_with_it() -> None:
-    model = make_model("churn")
+    user = make_user()
 
     with transaction.atomic():
-        add(tag(model, "a"))
-        add(tag(model, "a"))
+        add(note(user, "a"))
+        add(note(user, "a"))
         with suppress(IntegrityError), transaction.atomic():
             pass
         assert transaction.get_rollback()
@@ -174,25 +176,25 @@ def test_a_fault_that_waited_for_a_savepoint_is_not_forgiven_with_it() -> None:
 
 
 def test_a_value_that_cannot_be_sent_costs_its_savepoint_alone() -> None:
-    model = make_model("churn")
+    user = make_user()
 
     with transaction.atomic():
-        add(tag(model, "before"))
+        add(note(user, "before"))
         with pytest.raises(DataError):
-            add_all(model, "inside", "b\x00")
-        add(tag(model, "after"))
+            add_all(user, "inside", "b\x00")
+        add(note(user, "after"))
 
     assert keys() == ["after", "before"]
 
 
 def test_plans_of_long_inserts_are_not_kept() -> None:
-    model = make_model("churn")
+    user = make_user()
     kept: Any = connections["default"]
-    put([tag(model, "first")], unique=["model", "key"])
+    put([note(user, "first")], unique=["user", "key"])
     before = len(kept._planned._names)
 
     for rows in range(MOST_PLANNED + 1, MOST_PLANNED + 6):
-        put([tag(model, f"{rows}/{number}") for number in range(rows)], unique=["model", "key"])
+        put([note(user, f"{rows}/{number}") for number in range(rows)], unique=["user", "key"])
 
     assert len(kept._planned._names) == before
     assert len(keys()) == 1 + sum(range(MOST_PLANNED + 1, MOST_PLANNED + 6))
@@ -201,15 +203,16 @@ def test_plans_of_long_inserts_are_not_kept() -> None:
 def test_a_question_behind_a_lock_sees_what_its_holder_did() -> None:
     """Both travel in one message, yet the second is asked when the first has been answered."""
     model = make_model("churn")
+    user = make_user()
     locked = Prepared(lambda pk: RegisteredModel.objects.select_for_update().filter(pk=pk), int)
-    tags = Prepared(lambda pk: ModelTag.objects.filter(model=pk), int)
+    notes = Prepared(lambda pk: IdempotencyRecord.objects.filter(user=pk), int)
     holds, found = threading.Event(), list[str]()
 
     def wait_for_lock() -> None:
         try:
             holds.wait()
             with transaction.atomic():
-                _, rows = together(locked.of(model.pk), tags.of(model.pk))
+                _, rows = together(locked.of(model.pk), notes.of(user.pk))
             found.extend(row.key for row in rows)
         finally:
             connection.close()
@@ -221,7 +224,7 @@ def test_a_question_behind_a_lock_sees_what_its_holder_did() -> None:
         holds.set()
         waiting.join(timeout=0.3)
         assert waiting.is_alive()
-        add(tag(model, "theirs"))
+        add(note(user, "theirs"))
     waiting.join()
 
     assert found == ["theirs"]
@@ -229,12 +232,13 @@ def test_a_question_behind_a_lock_sees_what_its_holder_did() -> None:
 
 def test_texts_of_any_size_and_kind_arrive_as_they_are() -> None:
     model = make_model("churn")
+    user = make_user()
     model.tags = {"quotes": 'it\'s "%s" $1 \\', "long": "é" * 2_000_000, "none": ""}
 
     with transaction.atomic():
         save(model, "tags")
         for number in range(300):  # more than the buffers of a connection hold
-            add(tag(model, f"k{number}", "x" * 20_000))
+            add(note(user, f"k{number}", "x" * 20_000))
 
     read = BY_NAME.first("churn")
     assert read is not None
@@ -273,6 +277,7 @@ def test_a_thread_whose_connection_was_closed_meanwhile_opens_another(
     """As after a restart of the server: nobody's request fails for it."""
     monkeypatch.setitem(connection.settings_dict, "CONN_HEALTH_CHECKS", True)
     make_model("churn")
+    user = make_user()
 
     def restart() -> None:
         other.execute("SELECT pg_terminate_backend(%s, 5000)", [connection.connection.info.backend_pid])
@@ -285,30 +290,30 @@ def test_a_thread_whose_connection_was_closed_meanwhile_opens_another(
     write("UPDATE registry_registeredmodel SET description = %s WHERE id = %s", ["written", model.pk])
     restart()
     with transaction.atomic():
-        add(tag(model, "a"))
+        add(note(user, "a"))
     assert keys() == ["a"]
     restart()
     assert ask_once("SELECT description FROM registry_registeredmodel", []) == [("written",)]
 
 
 def test_what_is_written_outside_a_transaction_opens_a_connection_for_itself() -> None:
-    model = make_model("churn")
+    user = make_user()
     connection.close()
 
-    add(tag(model, "a"))
+    add(note(user, "a"))
 
     assert keys() == ["a"]
 
 
 def test_a_value_that_cannot_be_sent_harms_nothing_else() -> None:
     """Neither the beginning of the transaction nor what waits goes missing with it."""
-    model = make_model("churn")
+    user = make_user()
 
     @transaction.atomic
     def change(*, fails: bool) -> None:
         with pytest.raises(DataError):
             BY_NAME.first("a\x00b")
-        add(tag(model, "a"))
+        add(note(user, "a"))
         with pytest.raises(DataError):
             BY_NAME.first("a\x00b")
         if fails:
@@ -323,10 +328,10 @@ def test_a_value_that_cannot_be_sent_harms_nothing_else() -> None:
 
 
 def test_a_written_value_that_cannot_be_sent_fails_the_transaction() -> None:
-    model = make_model("churn")
+    user = make_user()
 
     with pytest.raises(DataError):
-        add_all(model, "a", "b\x00", "c")
+        add_all(user, "a", "b\x00", "c")
 
     assert keys() == []
 

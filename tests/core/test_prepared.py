@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from django.db import transaction
 
-from accounts.models import Token
+from accounts.models import IdempotencyRecord, Token
 from core.clock import now
 from core.errors import Unauthenticated
 from core.prepared import Prepared, PreparedUpdate, accompany, ask_once, insert, insert_or_leave, put, save, together
 from notifications.models import Event
-from registry.models import ModelTag, ModelVersion, RegisteredModel, StageHolding
+from registry.models import ModelVersion, RegisteredModel, StageHolding
 from tests.factories import make_model, make_user, make_version
 
 pytestmark = pytest.mark.django_db
@@ -170,19 +170,21 @@ def test_an_inserted_row_is_as_the_orm_would_have_written_it() -> None:
 
 
 def test_putting_inserts_or_writes_what_is_named() -> None:
-    model = make_model("churn")
+    user = make_user()
 
-    def tags() -> list[tuple[str, str, int]]:
-        return list(model.tag_rows.order_by("key").values_list("key", "value", "value_hash"))
+    def note(key: str, number: int) -> IdempotencyRecord:
+        return IdempotencyRecord(user=user, key=key, answer=str(number), status=number)
 
-    put([ModelTag(model=model, key=key, value="1", value_hash=1) for key in "ab"], unique=["model", "key"])
-    put([ModelTag(model=model, key="a", value="2", value_hash=2)], unique=["model", "key"])
-    assert tags() == [("a", "1", 1), ("b", "1", 1)]
+    def kept() -> list[tuple[str, str, int]]:
+        return list(IdempotencyRecord.objects.order_by("key").values_list("key", "answer", "status"))
 
-    rows = [ModelTag(model=model, key=key, value="3", value_hash=3) for key in "bc"]
-    put(rows, unique=["model", "key"], update=["value"])
-    put([], unique=["model", "key"])
-    assert tags() == [("a", "1", 1), ("b", "3", 1), ("c", "3", 3)]
+    put([note(key, 1) for key in "ab"], unique=["user", "key"])
+    put([note("a", 2)], unique=["user", "key"])
+    assert kept() == [("a", "1", 1), ("b", "1", 1)]
+
+    put([note(key, 3) for key in "bc"], unique=["user", "key"], update=["answer"])
+    put([], unique=["user", "key"])
+    assert kept() == [("a", "1", 1), ("b", "3", 1), ("c", "3", 3)]
 
 
 def test_putting_minds_the_condition_of_a_partial_index() -> None:
@@ -200,10 +202,11 @@ def test_putting_minds_the_condition_of_a_partial_index() -> None:
 
 
 def test_inserting_leaves_what_is_there_alone() -> None:
-    model = make_model("churn")
-    first, second = (ModelTag(model=model, key="a", value=value, value_hash=1) for value in "12")
+    user = make_user()
+    first, second = (IdempotencyRecord(user=user, key="a", answer=answer) for answer in "12")
 
-    assert insert_or_leave(first, unique=["model", "key"])
-    assert not insert_or_leave(second, unique=["model", "key"])
+    assert insert_or_leave(first, unique=["user", "key"])
+    assert not insert_or_leave(second, unique=["user", "key"])
 
-    assert (ModelTag.objects.get().pk, ModelTag.objects.get().value, second.pk) == (first.pk, "1", None)
+    kept = IdempotencyRecord.objects.get()
+    assert (kept.pk, kept.answer, second.pk) == (first.pk, "1", None)

@@ -52,11 +52,14 @@ def test_a_snapshot_holds_what_a_reviewer_asks_about() -> None:
     assert version.evidence.digest == sha256_json(data)  # type: ignore[union-attr]
 
 
-def test_a_run_that_is_not_here_leaves_its_place_empty(editor: User) -> None:
+def test_where_nothing_is_known_there_is_no_evidence_until_a_decision_needs_one(editor: User) -> None:
     version = services.create_version(actor=editor, model=make_model(), source="s3://bucket/x", run_id="elsewhere")
+    assert version.evidence is None and not Evidence.objects.exists()
 
-    data = version.evidence.data  # type: ignore[union-attr]
+    data = evidence.refresh(version).data
+
     assert data["run"] is None and data["metrics"] == {} and data["files"] == [] and data["signature"] is None
+    assert ModelVersion.objects.get().evidence == Evidence.objects.get() == version.evidence
 
 
 def test_nothing_new_keeps_the_evidence() -> None:

@@ -36,6 +36,10 @@ EVENTS = """
     SELECT gen_random_uuid(), 'model_version.created', v.user_id, m.name, v.version, '', '', '{}', '[]', now(), now()
     FROM registry_modelversion v JOIN registry_registeredmodel m ON m.id = v.model_id
 """
+EVIDENCE = """
+    INSERT INTO registry_evidence (version_id, digest, data, taken_at)
+    SELECT id, md5(id::text), '{}', now() FROM registry_modelversion
+"""
 
 
 def _lines() -> Iterator[dict[str, Any]]:
@@ -80,7 +84,8 @@ def readers(
         call_command("load_dataset", str(file), stdout=StringIO())
         with connection.cursor() as cursor:
             cursor.execute(EVENTS)
-            cursor.execute("ANALYZE notifications_event")
+            cursor.execute(EVIDENCE)
+            cursor.execute("ANALYZE notifications_event, registry_evidence")
         connection.check_constraints()  # now, once; else after each test
         yield {user.username: _client(user) for user in (make_user("reader"), granted, admin)}
         transaction.set_rollback(True)

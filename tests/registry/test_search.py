@@ -37,6 +37,22 @@ def shelf(db: None) -> None:
     make_model("50%")
 
 
+@pytest.mark.parametrize("key", ["0", "1.5", "a.b", "a/b:c", "größe", "$", "k" * 250])
+@pytest.mark.parametrize("value", ["", "1", "null", "ü", 'it is "so"', "back\\slash", "100%_*", "$.a", "x" * 4_000])
+def test_tags_are_found_under_any_key_and_with_any_value(reader: User, key: str, value: str) -> None:
+    make_version(make_model("right", tags={key: value}), tags={key: value})
+    wrong = {key: f"{value}.", "other": value}
+    make_version(make_model("wrong", tags=wrong), tags=wrong)
+
+    for condition, found in (
+        (f"= '{value}'", ["right"]),
+        (f"!= '{value}'", ["wrong"]),
+        (f"LIKE '{value}%'", ["right", "wrong"]),
+    ):
+        assert models(reader, f"tags.`{key}` {condition}") == found
+        assert sorted(name for name, _ in versions(reader, f"tags.`{key}` {condition}")) == found
+
+
 @pytest.mark.usefixtures("shelf")
 @pytest.mark.parametrize(
     ("filter_text", "expected"),
