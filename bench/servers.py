@@ -22,7 +22,7 @@ import psycopg
 
 ROOT = Path(__file__).resolve().parent.parent
 WORKERS = 2
-AT_REST = 0.2  # of a core
+AT_REST = 0.02  # of a core
 TICK = os.sysconf("SC_CLK_TCK")
 
 

@@ -4,8 +4,8 @@ Building a statement costs Django ten times what running it does (1.9 ms of CPU 
 token). The hot look-ups and updates keep their QuerySet form, and with it one meaning on SQLite and PostgreSQL, but pay
 for it once per process. On PostgreSQL the server keeps the plan as well.
 
-``together`` asks several things at once, and ``accompany`` has a look-up travel with whatever is asked next. ``ask``,
-``ask_once`` and ``write`` take SQL.
+``together`` asks several things at once, and ``accompany`` has a look-up travel with whatever is asked next; nothing is
+written before it has. ``ask``, ``ask_once`` and ``write`` take SQL.
 
 ``save``, ``insert``, ``add`` and ``put`` are what ``Model.save`` and ``bulk_create`` do to one table, without the
 signals and the parents that no model here has. What answers nothing is sent with the next statement or the commit, and
@@ -151,8 +151,8 @@ _companion = ContextVar("companion", default=None)
 
 
 def accompany(look_up: LookUp[M], take: Callable[[list[M]], None]) -> None:
-    """Have a look-up travel with whatever is asked ``together`` next in this thread. ``take`` gets its rows first, and
-    when it raises nobody gets any others."""
+    """Have a look-up travel with whatever is asked next in this thread. ``take`` gets its rows first, and when it
+    raises nobody gets any others."""
     _companion.set((look_up, take))
 
 
@@ -164,20 +164,21 @@ def alone() -> None:
 
 def together(*look_ups: LookUp[Any]) -> list[list[Any]]:
     """The rows of each, asked one after the other in one message where the database takes several."""
+    asked = [look_up for look_up in look_ups if look_up.is_answerable]
+    found = iter(_asked([look_up.prepared.statement(look_up.values) for look_up in asked]))
+    return [look_up.prepared.instances(next(found)) if look_up.is_answerable else [] for look_up in look_ups]
+
+
+def _asked(statements: Sequence[Statement]) -> list[list[Any]]:
+    """Their rows, after those of what accompanies them."""
     companion = _companion.get()
     if companion is None:
-        return _answers(look_ups)
+        return _rows(statements)
     _companion.set(None)
     look_up, take = companion
-    rows, *others = _answers((look_up, *look_ups))
-    take(rows)
+    rows, *others = _rows([look_up.prepared.statement(look_up.values), *statements])
+    take(look_up.prepared.instances(rows))
     return others
-
-
-def _answers(look_ups: Sequence[LookUp[Any]]) -> list[list[Any]]:
-    asked = [look_up for look_up in look_ups if look_up.is_answerable]
-    found = iter(_rows([look_up.prepared.statement(look_up.values) for look_up in asked]))
-    return [look_up.prepared.instances(next(found)) if look_up.is_answerable else [] for look_up in look_ups]
 
 
 class PreparedUpdate:
@@ -211,6 +212,7 @@ def save(row: Model, *names: str) -> None:
 
 def insert(row: M) -> M:
     """``row.save(force_insert=True)`` of a row without a key: the database gives it one."""
+    alone()
     sql, fields = _insert_sql(type(row), connection.vendor)
     [[[row.pk]]] = _rows([(f"{sql} RETURNING {_column(row._meta.pk)}", _column_values(row, fields, add=True))])
     row._state.adding, row._state.db = False, connection.alias
@@ -234,6 +236,7 @@ def put(rows: Sequence[Model], *, unique: Sequence[str], where: str = "", update
 
 def insert_or_leave(row: Model, *, unique: Sequence[str]) -> bool:
     """Insert a row, with its key from the database; False where ``unique`` fields are taken."""
+    alone()
     sql, fields = _put_sql(type(row), 1, tuple(unique), "", (), connection.vendor)
     [found] = _rows([(f"{sql} RETURNING {_column(row._meta.pk)}", _column_values(row, fields, add=True))])
     if found:
@@ -328,16 +331,17 @@ def _rows(statements: Sequence[Statement]) -> list[list[Any]]:
 
 def ask(sql: str, params: Sequence[Any]) -> list[Any]:
     """The rows of a statement that is planned once, whatever its values; ``jsonb`` as text."""
-    return _rows([(sql, params)])[0]
+    return _asked([(sql, params)])[0]
 
 
 def ask_once(sql: str, params: Sequence[Any]) -> list[Any]:
     """The same for a statement whose best plan depends on its values, or that will hardly be asked again."""
-    return _rows([Once(sql, params)])[0]
+    return _asked([Once(sql, params)])[0]
 
 
 def write(sql: str, params: Sequence[Any], *, once: bool = False) -> None:
     """A statement that answers nothing, and may wait for the next one. ``once``: its plan is not worth keeping."""
+    alone()
     here, statement = connections[DEFAULT_DB_ALIAS], Once(sql, params) if once else (sql, params)
     if isinstance(here, PostgreSQL):
         here.write(statement)

@@ -21,10 +21,11 @@ from structlog.contextvars import bind_contextvars
 
 from accounts.models import Token, User
 from accounts.services import looks_like_token, token_look_up
-from core.errors import Unauthenticated
+from core.errors import NotPermitted, Unauthenticated
 from core.prepared import accompany, alone
 
 BAD_CREDENTIALS = "The token or password is wrong, has expired or was revoked. Make a new token on the account page."
+READ_ONLY = "This token may only read."
 FAILURES_ALLOWED = 10
 FAILURES_WINDOW = 300  # seconds
 PASSWORD_REMEMBERED = 300  # seconds
@@ -33,26 +34,30 @@ PASSWORD_REMEMBERED = 300  # seconds
 class Caller:
     """Whom a token stands for.
 
-    The token is looked up by ``settle``; or, for a view that only reads, along with the first thing that the view looks
-    up (``travel``), which saves about a third of the work of a short call. Who turns out to be nobody gets none of what
-    was looked up, whatever the view made of it: the middleware settles before it answers.
+    The token is looked up by ``settle``; or, for a view that begins with a look-up, along with that (``travel``), which
+    saves about a third of the work of a short call. Who turns out to be nobody, or wants to write with a token that may
+    only read, gets none of what was looked up and has written nothing, whatever the view made of it: the middleware
+    settles before it answers.
     """
 
     def __init__(self, secret: str) -> None:
         self._look_up = token_look_up(secret)
         self._token: Token | None = None
-        self._is_refused = False
+        self._refusal: Unauthenticated | NotPermitted | None = None
+        self._writes = False
 
-    def travel(self) -> None:
+    def travel(self, *, writes: bool) -> None:
+        self._writes = writes
         accompany(self._look_up, self._take)
 
     def settle(self) -> Token:
-        """Raises Unauthenticated, as often as it is asked."""
-        if self._token is None and not self._is_refused:
-            self.travel()
+        """Raises Unauthenticated or NotPermitted, as often as it is asked."""
+        if self._token is None and self._refusal is None:
+            accompany(self._look_up, self._take)
             alone()
-        if self._token is None:
-            raise Unauthenticated(BAD_CREDENTIALS)
+        if self._refusal is not None:
+            raise self._refusal
+        assert self._token is not None
         return self._token
 
     def is_somebody(self) -> bool:
@@ -67,11 +72,15 @@ class Caller:
         return self.settle().user
 
     def _take(self, rows: list[Token]) -> None:
-        self._is_refused = not rows
         if not rows:
-            raise Unauthenticated(BAD_CREDENTIALS)
-        self._token = rows[0]
-        bind_contextvars(user_id=self._token.user_id)
+            self._refusal = Unauthenticated(BAD_CREDENTIALS)
+        else:
+            self._token = rows[0]
+            bind_contextvars(user_id=self._token.user_id)
+            if self._writes and self._token.read_only:
+                self._refusal = NotPermitted(READ_ONLY)
+        if self._refusal is not None:
+            raise self._refusal
 
 
 def caller_of_header(request: HttpRequest, header: str) -> Caller | User:

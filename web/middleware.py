@@ -27,7 +27,7 @@ from accounts.models import User
 from accounts.services import note_use
 from core.errors import CountersignError, Invalid, NotPermitted, Unauthenticated
 from web import errors
-from web.authentication import BAD_CREDENTIALS, Caller, caller_of_header
+from web.authentication import BAD_CREDENTIALS, READ_ONLY, Caller, caller_of_header
 
 log = structlog.get_logger(__name__)
 
@@ -117,8 +117,8 @@ class Credentials:
         return self._respond_to(caller, request)
 
     def _respond_to(self, caller: Caller, request: HttpRequest) -> HttpResponseBase:
-        """Nothing is answered to a token that is none, whatever became of its request. Only some views of the MLflow
-        door begin before it is looked up (``DenyByDefault``)."""
+        """Nothing is answered to a token that is none or may not do this, whatever became of its request. Only some
+        views of the MLflow door begin before it is looked up (``DenyByDefault``)."""
         if not errors.speaks_mlflow(request.path) and not caller.is_somebody():
             return _to_nobody(request)
         request.caller = caller  # type: ignore[attr-defined]
@@ -129,6 +129,8 @@ class Credentials:
             token = caller.settle()
         except Unauthenticated:
             return _to_nobody(request)
+        except NotPermitted as refusal:
+            return errors.response(request, refusal)
         note_use(token)
         return answer
 
@@ -161,7 +163,7 @@ def _looks_up(request: HttpRequest, view: Callable[..., HttpResponse]) -> bool:
     before they are refused: a short body read, and one row."""
     if request.META.get("HTTP_TRANSFER_ENCODING") or int(request.META.get("CONTENT_LENGTH") or 0) > SHORT_BODY:
         return False  # a body in chunks may be of any length
-    return getattr(view, "looks_up", False) and (request.method == "GET" or _only_reads(view))
+    return request.method in getattr(view, "looks_up", ())
 
 
 class DenyByDefault:
@@ -186,7 +188,7 @@ class DenyByDefault:
             return None
         caller = getattr(request, "caller", None)
         if caller is not None and _looks_up(request, view):
-            caller.travel()
+            caller.travel(writes=request.method not in SAFE_METHODS and not _only_reads(view))
             return None
         if caller is not None and not caller.is_somebody():
             return _to_nobody(request)
@@ -196,7 +198,7 @@ class DenyByDefault:
             return _to_sign_in(request)
         bind_contextvars(user_id=request.user.pk)
         if self._is_refused_write(request, view):
-            return errors.response(request, NotPermitted("This token may only read."))
+            return errors.response(request, NotPermitted(READ_ONLY))
         return None
 
     def _is_refused_write(self, request: HttpRequest, view: Callable[..., HttpResponse]) -> bool:

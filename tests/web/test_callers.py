@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import base64
+import json
 from typing import Any
 from unittest.mock import Mock
 
 import pytest
+from django.db import transaction
 from django.http import HttpResponse
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
@@ -14,9 +16,13 @@ from django.urls import URLPattern, URLResolver, get_resolver
 from accounts import services
 from accounts.models import Level, User
 from core import prepared
-from registry.models import ModelVersion
+from core.errors import NotPermitted
+from notifications.models import Event
+from registry import services as services_of_registry
+from registry.models import Alias, ModelVersion, RegisteredModel
 from tests.cast import person, token_of
 from tests.factories import make_version
+from web.authentication import Caller
 from web.mlflow import endpoint, params
 
 API = "/api/2.0/mlflow"
@@ -134,15 +140,75 @@ def test_a_body_that_may_be_long_is_not_read_for_a_stranger(
     assert (send(secret), len(read)) == (200, 1)
 
 
-def test_only_views_that_read_look_up_their_caller_along_the_way() -> None:
+VERSION = {"name": "churn", "version": "1"}
+WRITES = [
+    ("POST", "model-versions/create", {"name": "churn", "source": "s3://models/churn"}),
+    ("PATCH", "model-versions/update", VERSION | {"description": "new"}),
+    ("POST", "model-versions/set-tag", VERSION | {"key": "k", "value": "v"}),
+    ("DELETE", "model-versions/delete-tag", VERSION | {"key": "known"}),
+    ("POST", "model-versions/transition-stage", VERSION | {"stage": "Staging"}),
+    ("DELETE", "model-versions/delete", VERSION),
+    ("PATCH", "registered-models/update", {"name": "churn", "description": "new"}),
+    ("POST", "registered-models/rename", {"name": "churn", "new_name": "fraud"}),
+    ("POST", "registered-models/set-tag", {"name": "churn", "key": "k", "value": "v"}),
+    ("DELETE", "registered-models/delete-tag", {"name": "churn", "key": "known"}),
+    ("POST", "registered-models/alias", VERSION | {"alias": "champion"}),
+    ("DELETE", "registered-models/alias", {"name": "churn", "alias": "known"}),
+    ("DELETE", "registered-models/delete", {"name": "churn"}),
+]
+
+
+def everything() -> list[Any]:
+    return [list(table.objects.order_by("pk").values()) for table in (RegisteredModel, ModelVersion, Alias, Event)]
+
+
+@pytest.mark.parametrize(("method", "path", "fields"), WRITES)
+def test_a_write_is_its_bearers_and_nobody_elses(method: str, path: str, fields: dict[str, str], admin: User) -> None:
+    version = ModelVersion.objects.get()
+    services_of_registry.set_version_tag(actor=admin, version=version, key="known", value="v")
+    services_of_registry.set_model_tag(actor=admin, model=version.model, key="known", value="v")
+    services_of_registry.set_alias(actor=admin, version=version, alias="known")
+    before = everything()
+
+    def status(secret: str, body: dict[str, str] = fields) -> int:
+        client = Client(headers={"authorization": f"Bearer {secret}"})
+        return client.generic(method, f"{API}/{path}", json.dumps(body), content_type="application/json").status_code
+
+    reading = token_of(admin, read_only=True)[1]
+    for body in (fields, {}, {"name": "nobody", "version": "x"}):
+        assert (status("cs_wrong", body), status(reading, body)) == (401, 403)
+    assert everything() == before
+    assert prepared._companion.get() is None
+
+    assert status(token_of(admin)[1]) == 200
+    assert everything() != before
+
+
+def test_who_writes_is_known_before_anything_is_written(admin: User) -> None:
+    """Even by a view that forgot to look something up."""
+    caller = Caller(token_of(admin, read_only=True)[1])
+    event = Event(kind="k", summary="s")
+
+    for write in (prepared.add, prepared.insert):
+        caller.travel(writes=True)
+        with pytest.raises(NotPermitted), transaction.atomic():
+            write(event)
+
+    assert not Event.objects.filter(kind="k").exists()
+    with pytest.raises(NotPermitted):
+        caller.settle()
+
+
+def test_nothing_else_looks_up_its_caller_along_the_way() -> None:
     def views(patterns: list[URLPattern | URLResolver]) -> list[Any]:
         found = []
         for pattern in patterns:
             found += views(pattern.url_patterns) if isinstance(pattern, URLResolver) else [pattern.callback]
         return found
 
-    marked = {view for view in views(get_resolver().url_patterns) if getattr(view, "looks_up", False)}
+    marked = {view for view in views(get_resolver().url_patterns) if getattr(view, "looks_up", ())}
 
-    assert len(marked) >= 6
-    # By method: the GET of an alias reads, and only a GET is looked at where the view has no mark of its own.
-    assert {view.__name__ for view in marked if not getattr(view, "only_reads", False)} == {"dispatch"}
+    assert len(marked) == 18
+    assert {view.__module__ for view in marked} == {
+        f"web.mlflow.{name}" for name in ("registered_models", "model_versions", "endpoint")
+    }

@@ -25,7 +25,7 @@ def _answer(version: ModelVersion) -> dict[str, Any]:
     return {"model_version": model_version(version, version.model)}
 
 
-@endpoint("POST")
+@endpoint("POST", looks_up=True)
 def create(request: SignedInRequest, params: Params) -> dict[str, Any]:
     name, source = params.string("name", required=True), params.string("source", required=True)
     return _answer(
@@ -47,7 +47,7 @@ def get(request: SignedInRequest, params: Params) -> dict[str, Any]:
     return _answer(_version(request, params))
 
 
-@endpoint("PATCH", "POST")
+@endpoint("PATCH", "POST", looks_up=True)
 def update(request: SignedInRequest, params: Params) -> dict[str, Any]:
     version = _version(request, params)
     return _answer(
@@ -55,7 +55,7 @@ def update(request: SignedInRequest, params: Params) -> dict[str, Any]:
     )
 
 
-@endpoint("POST")
+@endpoint("POST", looks_up=True)
 @gated
 def transition_stage(request: SignedInRequest, params: Params) -> dict[str, Any]:
     name, number = params.string("name", required=True), params.version()
@@ -65,7 +65,7 @@ def transition_stage(request: SignedInRequest, params: Params) -> dict[str, Any]
     return _answer(services.move_to_stage(actor=request.user, version=version, stage=stage, archive_existing=archive))
 
 
-@endpoint("DELETE")
+@endpoint("DELETE", looks_up=True)
 @gated
 def delete(request: SignedInRequest, params: Params) -> dict[str, Any]:
     services.delete_version(actor=request.user, version=_version(request, params))
@@ -95,7 +95,7 @@ def get_download_uri(request: SignedInRequest, params: Params) -> dict[str, Any]
     return {"artifact_uri": _version(request, params).storage_location}
 
 
-@endpoint("POST")
+@endpoint("POST", looks_up=True)
 @gated
 def set_tag(request: SignedInRequest, params: Params) -> dict[str, Any]:
     version = _version(request, params)
@@ -104,7 +104,7 @@ def set_tag(request: SignedInRequest, params: Params) -> dict[str, Any]:
     return {}
 
 
-@endpoint("DELETE")
+@endpoint("DELETE", looks_up=True)
 @gated
 def delete_tag(request: SignedInRequest, params: Params) -> dict[str, Any]:
     version = _version(request, params)

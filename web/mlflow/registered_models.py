@@ -45,13 +45,13 @@ def get(request: SignedInRequest, params: Params) -> dict[str, Any]:
     return {"registered_model": registered_model(model, latest)}
 
 
-@endpoint("PATCH", "POST")
+@endpoint("PATCH", "POST", looks_up=True)
 def update(request: SignedInRequest, params: Params) -> dict[str, Any]:
     model = get_model(request.user, params.string("name", required=True))
     return _answer(services.update_model(actor=request.user, model=model, description=params.string("description")))
 
 
-@endpoint("POST")
+@endpoint("POST", looks_up=True)
 @gated
 def rename(request: SignedInRequest, params: Params) -> dict[str, Any]:
     model = get_model(request.user, params.string("name", required=True))
@@ -59,14 +59,14 @@ def rename(request: SignedInRequest, params: Params) -> dict[str, Any]:
     return _answer(services.rename_model(actor=request.user, model=model, new_name=new_name))
 
 
-@endpoint("DELETE")
+@endpoint("DELETE", looks_up=True)
 @gated
 def delete(request: SignedInRequest, params: Params) -> dict[str, Any]:
     services.delete_model(actor=request.user, model=get_model(request.user, params.string("name", required=True)))
     return {}
 
 
-@endpoint("GET", "POST", only_reads=True)
+@endpoint("GET", "POST", only_reads=True, looks_up=True)
 def search(request: SignedInRequest, params: Params) -> dict[str, Any]:
     limit = params.page_size(most=MAX_SEARCH, default=100)
     page = search_models(
@@ -93,7 +93,7 @@ def get_latest_versions(request: SignedInRequest, params: Params) -> dict[str, A
     return {"model_versions": [model_version(version, model) for version in found]} if found else {}
 
 
-@endpoint("POST")
+@endpoint("POST", looks_up=True)
 @gated
 def set_tag(request: SignedInRequest, params: Params) -> dict[str, Any]:
     model = get_model(request.user, params.string("name", required=True))
@@ -103,7 +103,7 @@ def set_tag(request: SignedInRequest, params: Params) -> dict[str, Any]:
     return {}
 
 
-@endpoint("DELETE")
+@endpoint("DELETE", looks_up=True)
 @gated
 def delete_tag(request: SignedInRequest, params: Params) -> dict[str, Any]:
     model = get_model(request.user, params.string("name", required=True))
@@ -111,7 +111,7 @@ def delete_tag(request: SignedInRequest, params: Params) -> dict[str, Any]:
     return {}
 
 
-@endpoint("POST")
+@endpoint("POST", looks_up=True)
 @gated
 def set_alias(request: SignedInRequest, params: Params) -> dict[str, Any]:
     name, alias = params.string("name", required=True), params.string("alias", required=True)
@@ -127,7 +127,7 @@ def get_alias(request: SignedInRequest, params: Params) -> dict[str, Any]:
     return {"model_version": model_version(version, version.model)}
 
 
-@endpoint("DELETE")
+@endpoint("DELETE", looks_up=True)
 @gated
 def delete_alias(request: SignedInRequest, params: Params) -> dict[str, Any]:
     model = get_model(request.user, params.string("name", required=True))

@@ -67,11 +67,11 @@ LOOK_UPS = [
 TAGS = [{"key": "k", "value": "v"}]
 VERSION = {"name": "churn", "version": "2"}
 WRITES = [
-    (4, "model-versions/set-tag", VERSION | {"key": "k", "value": "v"}),
-    (5, "registered-models/alias", VERSION | {"alias": "champion"}),
-    (5, "model-versions/transition-stage", VERSION | {"stage": "Production", "archive_existing_versions": True}),
+    (3, "model-versions/set-tag", VERSION | {"key": "k", "value": "v"}),
+    (4, "registered-models/alias", VERSION | {"alias": "champion"}),
+    (4, "model-versions/transition-stage", VERSION | {"stage": "Production", "archive_existing_versions": True}),
     (
-        6,
+        4,
         "model-versions/create",
         {"name": "churn", "source": "s3://models/churn", "tags": TAGS},
     ),
