@@ -10,7 +10,7 @@ from registry.queries import canonical_stage, get_model, get_version
 from registry.search import search_versions
 from web.gated import gated
 from web.mlflow.endpoint import endpoint
-from web.mlflow.messages import found_version, model_version
+from web.mlflow.messages import found_version, json_list, model_version
 from web.mlflow.params import Params
 from web.signed_in import SignedInRequest
 
@@ -84,7 +84,7 @@ def search(request: SignedInRequest, params: Params) -> dict[str, Any]:
     )
     answer: dict[str, Any] = {}
     if page.rows:
-        answer["model_versions"] = [found_version(row) for row in page.rows]
+        answer["model_versions"] = json_list(found_version(row) for row in page.rows)
     if page.next_page_token:
         answer["next_page_token"] = page.next_page_token
     return answer

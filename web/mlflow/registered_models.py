@@ -17,7 +17,7 @@ from registry.queries import (
 from registry.search import latest_of, search_models
 from web.gated import gated
 from web.mlflow.endpoint import by_method, endpoint
-from web.mlflow.messages import Message, found_model, model_version, registered_model
+from web.mlflow.messages import Message, found_model, json_list, model_version, registered_model
 from web.mlflow.params import Params
 from web.signed_in import SignedInRequest
 
@@ -79,7 +79,7 @@ def search(request: SignedInRequest, params: Params) -> dict[str, Any]:
     latest = latest_of(page.rows)
     answer: dict[str, Any] = {}
     if page.rows:
-        answer["registered_models"] = [found_model(model, latest[model.name]) for model in page.rows]
+        answer["registered_models"] = json_list(found_model(model, latest[model.name]) for model in page.rows)
     if page.next_page_token:
         answer["next_page_token"] = page.next_page_token
     return answer
