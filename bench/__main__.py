@@ -59,7 +59,7 @@ def run(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
             for operation in operations(size):
                 row = measure.measure(operation, (ours, theirs), effort)
                 found["operations"].append(row)
-                print(report.line(row), flush=True)
+                print(report.line(row, versions=size.versions), flush=True)
             found["pages"] = deep_pages(ours, size)
             for server in (ours, theirs):
                 found[server.name]["memory"] = server.memory()

@@ -115,4 +115,4 @@ def _sessions(server: Server, number: int) -> Iterator[list[Session]]:
 
 
 def effort_of(*, quick: bool) -> Effort:
-    return Effort(rounds=2, batch_seconds=0.2, most=40) if quick else Effort(rounds=5, batch_seconds=0.6)
+    return Effort(rounds=2, batch_seconds=0.2, most=40) if quick else Effort(rounds=3, batch_seconds=0.6)

@@ -197,25 +197,35 @@ def _writes(size: Size, picks: list[tuple[str, int]]) -> Iterator[Operation]:
         made = answer["model_version"]
         return int(made["version"]) > 0 and made["status"] == "READY" and len(made["tags"]) == len(tags)
 
-    def written(title: str, at_least: float, request: Callable[[int], Request], check: Any = is_empty) -> Operation:
-        return Operation(title, at_least, Checked(request, check), writes=True)
+    def written(
+        title: str, at_least: float, request: Callable[[int], Request], check: Any = is_empty, *, clients: int = 8
+    ) -> Operation:
+        return Operation(title, at_least, Checked(request, check), clients=clients, writes=True)
 
+    names = list(dict.fromkeys(name for name, _ in picks))
+    middle = size.big // 2
     yield written("set a version's tag", 4, lambda turn: say(tag, turn, key="bench", value=str(turn)))
-    yield written("set an alias", 4, lambda turn: say(alias, turn, alias="bench"))
+    yield written("set an alias", 4, lambda turn: Request.post(alias, **_there_and_back(names, turn), alias="bench"))
     yield written("create a version", 3, lambda turn: new(pick(turn)[0], turn), is_new)
     yield Operation("32 new versions of one model at once", 3, _AtOnce(32, picks[0][0], new), clients=1, writes=True)
-    for title, at_least, name, versions in (
-        ("transition with archive", 2.5, picks[1][0], (1, 2)),
-        ("transition with archive, big model", 6, BIG, (size.big // 2, size.big // 2 + 1)),
-    ):
-        yield written(title, at_least, _move(name, versions), _is_moved)
+    yield written("transition with archive", 2.5, lambda turn: _move(**_there_and_back(names, turn)), _is_moved)
+    yield written(
+        "transition with archive, big model", 6,
+        lambda turn: _move(**_there_and_back([BIG], turn, middle)), _is_moved, clients=1,
+    )  # fmt: skip
     yield Operation("a pipeline's promotion, stock client", 6, Promotion(picks[2][0]), clients=1, writes=True)
 
 
-def _move(name: str, versions: tuple[int, int]) -> Callable[[int], Request]:
-    return lambda turn: Request.post(
+def _there_and_back(names: list[str], turn: int, first: int = 1) -> dict[str, str]:
+    """One model after the other, so that clients at the same moment have different ones: the reference answers 503
+    ("deadlock detected") to two who move versions of one model. Of each model two versions take turns."""
+    return {"name": names[turn % len(names)], "version": str(first + turn // len(names) % 2)}
+
+
+def _move(name: str, version: str) -> Request:
+    return Request.post(
         "model-versions/transition-stage",
-        name=name, version=str(versions[turn % 2]), stage="Production", archive_existing_versions=True,
+        name=name, version=version, stage="Production", archive_existing_versions=True,
     )  # fmt: skip
 
 
