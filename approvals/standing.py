@@ -14,6 +14,7 @@ from approvals.pins import ALL_PARTS, Pins, in_words
 from approvals.policy import Baseline, Facts, Metric, ReviewFact, Verdict
 from approvals.rulebook import Rule
 from core.answers import YES, Answer, no
+from registry.evidence import known_of
 from registry.models import ModelVersion
 from registry.permissions import can_move, level_to_move
 
@@ -294,7 +295,7 @@ def answer(question: Question) -> Standing:
 
 def _metrics(version: ModelVersion) -> dict[str, Metric]:
     """Its evidence's metrics; a value that no JSON number can say is written as a word there."""
-    found = (version.evidence.data if version.evidence else {}).get("metrics", {})
+    found = known_of(version)["metrics"]
     return {key: Metric(float(entry["value"]), entry.get("dataset", "")) for key, entry in found.items()}
 
 

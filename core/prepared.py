@@ -5,7 +5,7 @@ token). The hot look-ups and updates keep their QuerySet form, and with it one m
 for it once per process. On PostgreSQL the server keeps the plan as well.
 
 ``together`` asks several things at once, and ``accompany`` has a look-up travel with whatever is asked next; nothing is
-written before it has. ``ask``, ``ask_once`` and ``write`` take SQL.
+written by this module before it has. ``ask``, ``ask_once`` and ``write`` take SQL.
 
 ``save``, ``insert``, ``add`` and ``put`` are what ``Model.save`` and ``bulk_create`` do to one table, without the
 signals and the parents that no model here has. What answers nothing is sent with the next statement or the commit, and
@@ -156,6 +156,11 @@ def accompany(look_up: LookUp[M], take: Callable[[list[M]], None]) -> None:
     _companion.set((look_up, take))
 
 
+def forget_companion() -> None:
+    """What has not travelled by now stays: no other request of this thread is to meet it."""
+    _companion.set(None)
+
+
 def alone() -> None:
     """What should have accompanied others and has not yet travels now."""
     if _companion.get() is not None:
@@ -212,10 +217,7 @@ def save(row: Model, *names: str) -> None:
 
 def insert(row: M) -> M:
     """``row.save(force_insert=True)`` of a row without a key: the database gives it one."""
-    alone()
-    sql, fields = _insert_sql(type(row), connection.vendor)
-    [[[row.pk]]] = _rows([(f"{sql} RETURNING {_column(row._meta.pk)}", _column_values(row, fields, add=True))])
-    row._state.adding, row._state.db = False, connection.alias
+    _gets_key(row, *_insert_sql(type(row), connection.vendor))
     return row
 
 
@@ -236,8 +238,11 @@ def put(rows: Sequence[Model], *, unique: Sequence[str], where: str = "", update
 
 def insert_or_leave(row: Model, *, unique: Sequence[str]) -> bool:
     """Insert a row, with its key from the database; False where ``unique`` fields are taken."""
+    return _gets_key(row, *_put_sql(type(row), 1, tuple(unique), "", (), connection.vendor))
+
+
+def _gets_key(row: Model, sql: str, fields: Sequence[Field[Any, Any]]) -> bool:
     alone()
-    sql, fields = _put_sql(type(row), 1, tuple(unique), "", (), connection.vendor)
     [found] = _rows([(f"{sql} RETURNING {_column(row._meta.pk)}", _column_values(row, fields, add=True))])
     if found:
         row.pk, row._state.adding, row._state.db = found[0][0], False, connection.alias

@@ -13,19 +13,9 @@ from registry.models import ArtifactFile, Evidence, ModelVersion
 from tracking.models import LoggedModel, Run, RunDataset
 
 COMMIT_TAG = "mlflow.source.git.commit"
-NOTHING: dict[str, Any] = {  # what is known of a version whose run and files are not here
-    "run": None,
-    "params": {},
-    "metrics": {},
-    "tags": {},
-    "datasets": [],
-    "commit": "",
-    "files": [],
-    "signature": None,
-    "flavors": [],
-}
-_OF_RUN = ("run", "params", "metrics", "tags", "datasets", "commit")
-_OF_FILES = ("files", "signature", "flavors")
+_OF_RUN: dict[str, Any] = {"run": None, "params": {}, "metrics": {}, "tags": {}, "datasets": [], "commit": ""}
+_OF_FILES: dict[str, Any] = {"files": [], "signature": None, "flavors": []}
+NOTHING = _OF_RUN | _OF_FILES  # what is known of a version whose run and files are not here; never changed in place
 MAX_MLMODEL = 256 * 1024
 MAX_MLMODEL_DEPTH = 32
 MAX_MLMODEL_EVENTS = 20_000
@@ -82,31 +72,35 @@ def _kept(version: ModelVersion, data: dict[str, Any]) -> Evidence:
     return evidence
 
 
+def known_of(version: ModelVersion) -> dict[str, Any]:
+    """What its evidence says."""
+    return version.evidence.data if version.evidence else NOTHING
+
+
 def lies_elsewhere(version: ModelVersion) -> bool:
     """Whether what is known of a version, if anything, is known by another tracking server."""
-    known = version.evidence.data if version.evidence else {}
+    known = known_of(version)
     is_ours = bool(version.artifact_owner or known.get("run")) and not known.get("origin")
     return bool(version.run_id or version.logged_model_id) and not is_ours
 
 
 def snapshot(version: ModelVersion, *, outside: dict[str, Any] | None = None) -> dict[str, Any]:
     """What a new piece of evidence would hold. A run that is gone, or elsewhere, keeps what was known of it."""
-    known: dict[str, Any] = outside or (version.evidence.data if version.evidence else {})
+    known = outside or known_of(version)
     files = folder_files(version.artifact_owner, version.artifact_folder)
     run = _RUN.first(version.run_id) if version.run_id else None
     logged = _LOGGED_MODEL.first(version.logged_model_id) if version.logged_model_id else None
     data = NOTHING | {"params": logged.params if logged else {}}
     if run is not None:
         data |= _of_run(run)
-    elif known.get("origin"):
-        data |= {key: known[key] for key in (*_OF_RUN, "origin")} | {"metrics": _metrics(known["metrics"])}
-    elif known.get("run"):
-        data |= {key: known[key] for key in _OF_RUN} | {"metrics": _metrics(known["metrics"])}
+    elif known.get("run") or known.get("origin"):
+        data |= {key: known[key] for key in (*_OF_RUN, "origin") if key in known}
+        data["metrics"] = _metrics(known["metrics"])
     if files:
         data["files"] = [[relative(f, version.artifact_folder), f.size, f.sha256] for f in files]
         data |= _of_mlmodel_file(files, version, known)
     else:
-        data |= {key: known.get(key, NOTHING[key]) for key in _OF_FILES}
+        data |= {key: known.get(key, nothing) for key, nothing in _OF_FILES.items()}
     return data
 
 

@@ -92,7 +92,7 @@ class Loading:
         self.models = self.versions = 0
         self._model: _Model | None = None
         self._names: set[str] = set()
-        self._waiting: dict[type[models.Model], list[tuple[Any, ...]]] = {table: [] for table in COLUMNS}
+        self._waiting: dict[type[models.Model], list[list[Any]]] = {table: [] for table in COLUMNS}
         self._ids: dict[type[models.Model], Iterator[int]] = {}
         self._moment = now()
 
@@ -150,14 +150,14 @@ class Loading:
             )
         created, updated = _times(model.fields)
         description, is_prompt = model.fields.get("description", ""), says_prompt(tags)
-        self._waiting[RegisteredModel].append((
+        self._waiting[RegisteredModel].append([
             model.pk, name, description, None, created, updated, model.last_version, _json(tags), _json(aliases),
             is_prompt, None,
-        ))  # fmt: skip
-        self._waiting[LatestVersion] += [(model.pk, stage, version) for stage, version in model.latest.items()]
+        ])  # fmt: skip
+        self._waiting[LatestVersion] += [[model.pk, stage, version] for stage, version in model.latest.items()]
         since = from_ms(updated)
         for alias, version in model.holders.items():
-            self._waiting[Alias].append((model.pk, alias, version, None, since))
+            self._waiting[Alias].append([model.pk, alias, version, None, since])
             self._hold(model, version, TargetKind.ALIAS, alias, updated)
         self.models += 1
         record(ModelCreated(model_name=name, description=description, tags=tags, is_prompt=is_prompt), actor=None)
@@ -185,11 +185,10 @@ class Loading:
         found = source_in_store(fields.get("source", ""), run_id=run_id)
         created, updated = _times(fields)
         pk = self._next_id(ModelVersion)
-        self._waiting[ModelVersion].append((
+        self._waiting[ModelVersion].append([
             pk, model.pk, number, stage, fields.get("description", ""), None, created, updated, found.source,
-            found.storage_location, run_id, "", run_link, READY, "", _json(tags), "", "", "", 0, 0, None,
-            None,
-        ))  # fmt: skip
+            found.storage_location, run_id, "", run_link, READY, "", _json(tags), "", "", "", 0, 0, None, None,
+        ])  # fmt: skip
         model.count += 1
         model.last_version, model.latest[stage] = number, pk
         model.holders |= dict.fromkeys(model.wanted.get(number, ()), pk)
@@ -201,7 +200,7 @@ class Loading:
             self._copy()
 
     def _hold(self, model: _Model, version: int, kind: str, target: str, since: int) -> None:
-        self._waiting[StageHolding].append((model.pk, version, kind, target, from_ms(since), None, None, None))
+        self._waiting[StageHolding].append([model.pk, version, kind, target, from_ms(since), None, None, None])
 
     def _next_id(self, table: type[models.Model]) -> int:
         """From the sequence, many at a time."""
@@ -232,11 +231,10 @@ class Loading:
         runs = Run.objects.filter(run_id__in={row[_RUN_ID] for row in versions if row[_RUN_ID]})
         here = set(runs.values_list("run_id", flat=True))
         runs.filter(has_versions=False).update(has_versions=True)
-        for index, row in enumerate(versions):
+        for row in versions:
             if row[_RUN_ID] in here:
-                known, evidence = snapshot(ModelVersion(run_id=row[_RUN_ID])), self._next_id(Evidence)
-                self._waiting[Evidence].append((evidence, row[0], sha256_json(known), _json(known), self._moment))
-                versions[index] = (*row[:_EVIDENCE], evidence, *row[_EVIDENCE + 1 :])
+                known, row[_EVIDENCE] = snapshot(ModelVersion(run_id=row[_RUN_ID])), self._next_id(Evidence)
+                self._waiting[Evidence].append([row[_EVIDENCE], row[0], sha256_json(known), _json(known), self._moment])
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 Deleting hides a row and never removes it: decisions hang on internal ids, so a deleted and recreated name inherits
 nothing. Times are milliseconds since the epoch, as on MLflow's wire. A foreign key has no index of its own where one
-stated below starts with it.
+stated below starts with it, or where nobody asks from the other side: people and evidence are never deleted.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ class TargetKind(models.TextChoices):
 
 def _visible(user: User, prefix: str = "") -> Q:
     """The condition under which ``user`` may read a model; ``prefix`` leads from the queried table to it."""
+    # The default first: who asks may still be on the way (web.authentication.Caller).
     if default_level() >= Level.READ or user.is_superuser or user.is_auditor:
         return Q()
     condition = Q(pk__in=[])
@@ -72,8 +73,8 @@ class ModelVersionQuerySet(models.QuerySet["ModelVersion"]):
 
 class RegisteredModel(models.Model):
     """A name with versions. ``aliases`` (alias -> version number) stands beside the row for the hot reads, Alias serves
-    searching and history; the services write both in one transaction. ``tags`` has an index of its own on PostgreSQL
-    (migration 0009), as that of versions has."""
+    searching and history; the services write both in one transaction. ``tags`` of models and of versions are found by
+    indexes that migration 0009 makes, on PostgreSQL."""
 
     id = models.BigAutoField(primary_key=True)
     name = models.CharField(max_length=256)

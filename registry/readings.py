@@ -21,7 +21,7 @@ from notifications.events import record
 from registry import elsewhere
 from registry.elsewhere import OutsideModel, Unread
 from registry.events import EvidenceFailed, EvidenceRead
-from registry.evidence import COMMIT_TAG, MAX_MLMODEL, VOLATILE_TAGS, of_mlmodel, refresh
+from registry.evidence import COMMIT_TAG, MAX_MLMODEL, NOTHING, VOLATILE_TAGS, of_mlmodel, refresh
 from registry.models import ModelVersion, RegisteredModel, RunReading
 from registry.sources import lies_within
 from tracking.models import LoggedModel
@@ -76,8 +76,7 @@ def _read(reading: RunReading) -> Found:
         raise Unread("Every try ended with the worker that made it.", is_final=True)
     if not elsewhere.is_configured():
         raise Unread("EXTERNAL_TRACKING_URI is not set any more.", is_final=True)
-    data: dict[str, Any] = {"origin": {"server": settings.EXTERNAL_TRACKING_URI}, "run": None}
-    data |= {"params": {}, "metrics": {}, "tags": {}, "datasets": [], "commit": "", "files": []}
+    data = NOTHING | {"origin": {"server": settings.EXTERNAL_TRACKING_URI}}
     logged = _logged_model(version)
     if logged is not None:
         data["params"] = logged.params

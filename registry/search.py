@@ -162,7 +162,7 @@ def search_versions(
     keys = _order(order_by, _VERSION_ORDERS, kinds=("", "attribute")) or [_descending(_UPDATED)]
     keys = _distinct([*keys, _MODEL_NAME, _descending(_NUMBER)])
     for condition in conditions:
-        if _names_one_model(condition):
+        if _is_one(condition, "name"):
             # By an id known beforehand and without the name among the sort keys: then PostgreSQL sees how many versions
             # this very model has, and takes a big one's page from the index instead of sorting all of them.
             named = find_model(str(condition.value))
@@ -179,10 +179,13 @@ def search_versions(
             _compare_string(where, _VERSION_STRINGS[condition.key], condition)
             if _names_one_run(condition):
                 where.add("v.run_id <> ''")  # as its index says
+    count = len(where.clauses)
     if not _only_visible(where, user):
         return Page([], "")
+    # A run has a handful of versions, whichever it is: one plan is the best for all. Of other forms there are too many.
+    is_usual = len(conditions) == 1 and _names_one_run(conditions[0]) and not (order_by or page_token)
+    asked = ask if is_usual and len(where.clauses) == count else ask_once
     sql = _statement(_SELECT_VERSIONS, where, keys, limit, page_token)
-    asked = ask if len(conditions) == 1 and _names_one_run(conditions[0]) else ask_once
     return _page([FoundVersion._make(row) for row in asked(sql, where.params)], keys, limit)
 
 
@@ -229,15 +232,13 @@ def _only_visible(where: _Where, user: User) -> bool:
     return True
 
 
-def _names_one_model(condition: Condition) -> bool:
-    is_name = condition.key == "name" and condition.kind in ("", "attribute")
-    return is_name and condition.comparator == "=" and isinstance(condition.value, str)
+def _is_one(condition: Condition, key: str) -> bool:
+    is_key = condition.key == key and condition.kind in ("", "attribute")
+    return is_key and condition.comparator == "=" and isinstance(condition.value, str)
 
 
 def _names_one_run(condition: Condition) -> bool:
-    """A run has a handful of versions, whichever it is: one plan is the best for all."""
-    is_run = condition.key == "run_id" and condition.kind in ("", "attribute")
-    return is_run and condition.comparator == "=" and bool(condition.value)
+    return _is_one(condition, "run_id") and condition.value != ""
 
 
 def _require_attribute(condition: Condition, known: dict[str, str]) -> None:

@@ -112,7 +112,6 @@ def make_files(owner_id: str, files: dict[str, bytes]) -> list[ArtifactFile]:
     return made
 
 
-@transaction.atomic
 def make_model(
     name: str = "", *, user: User | None = None, tags: dict[str, str] | None = None, **fields: Any
 ) -> RegisteredModel:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from bench import report
 from bench.dataset import Size, lines
 from bench.operations import Operation, Reading, Request, Session, WrongAnswer, compare, operations
 from bench.servers import Server
@@ -121,3 +122,16 @@ def test_every_operation_has_a_goal() -> None:
     titles = [operation.title for operation in operations(Size.of(1000))]
     assert len(titles) == len(set(titles)) == 22
     assert all(operation.at_least > 1 for operation in operations(Size.of(1000)))
+
+
+def figures(cpu: float) -> dict[str, Any]:
+    return {"p50": cpu, "p95": cpu, "cpu": cpu, "rate": 100.0, "requests": 10}
+
+
+def test_goals_are_judged_at_the_size_they_were_set_for_and_growth_for_ours_alone() -> None:
+    row = {"operation": "get", "at_least": 6, "mlflow": figures(10), "countersign": figures(2)}
+    grown = {**row, "mlflow": figures(40), "countersign": figures(4)}
+
+    assert report.line(row, versions=100_000).endswith("| 5.0 ✗ | 6 |")
+    assert report.line(row, versions=1000).endswith("| 5.0 |  |")
+    assert report._grown(row, grown) == "| get | 4.0 | 4.0 | 2.0 ✗ | 2.0 ✗ |"

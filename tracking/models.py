@@ -37,8 +37,8 @@ class Experiment(models.Model):
 
 
 class Run(models.Model):
-    """One training run. ``params``, ``tags`` and ``metrics`` (last value each) stand beside the row, for reading
-    and for evidence; the narrow tables below serve searching and history. One service writes both."""
+    """One training run. ``params``, ``tags`` and ``metrics`` (last value each) stand beside the row, for reading,
+    searching and evidence; MetricPoint keeps the history of metrics. One service writes both."""
 
     class Status(models.TextChoices):
         RUNNING = "RUNNING"

@@ -26,13 +26,13 @@ from structlog.contextvars import bind_contextvars, clear_contextvars
 from accounts.models import User
 from accounts.services import note_use
 from core.errors import CountersignError, Invalid, NotPermitted, Unauthenticated
+from core.prepared import forget_companion
 from web import errors
 from web.authentication import BAD_CREDENTIALS, READ_ONLY, Caller, caller_of_header
 
 log = structlog.get_logger(__name__)
 
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
-SHORT_BODY = 64 * 1024
 BROWSER_HEADERS = ("Origin", "Referer", "Sec-Fetch-Site")
 
 # The only routes that answer a stranger; /static/ is served before any of this.
@@ -131,6 +131,8 @@ class Credentials:
             return _to_nobody(request)
         except NotPermitted as refusal:
             return errors.response(request, refusal)
+        finally:
+            forget_companion()
         note_use(token)
         return answer
 
@@ -159,11 +161,12 @@ def _only_reads(view: Callable[..., HttpResponse]) -> bool:
 
 
 def _looks_up(request: HttpRequest, view: Callable[..., HttpResponse]) -> bool:
-    """Whether the caller may be looked up along with what the view looks up. A stranger has this much done for them
-    before they are refused: a short body read, and one row."""
-    if request.META.get("HTTP_TRANSFER_ENCODING") or int(request.META.get("CONTENT_LENGTH") or 0) > SHORT_BODY:
-        return False  # a body in chunks may be of any length
-    return request.method in getattr(view, "looks_up", ())
+    """Whether the caller may be looked up along with what the view looks up."""
+    return request.method in getattr(view, "looks_up_by", ())
+
+
+def _writes(request: HttpRequest, view: Callable[..., HttpResponse]) -> bool:
+    return request.method not in SAFE_METHODS and not _only_reads(view)
 
 
 class DenyByDefault:
@@ -187,8 +190,8 @@ class DenyByDefault:
         if match is not None and match.view_name in OPEN_ROUTES:
             return None
         caller = getattr(request, "caller", None)
-        if caller is not None and _looks_up(request, view):
-            caller.travel(writes=request.method not in SAFE_METHODS and not _only_reads(view))
+        if caller is not None and caller.may_travel and _looks_up(request, view):
+            caller.travel(writes=_writes(request, view))
             return None
         if caller is not None and not caller.is_somebody():
             return _to_nobody(request)
@@ -197,15 +200,10 @@ class DenyByDefault:
                 return errors.response(request, Unauthenticated("Sign in with a token: none was sent."))
             return _to_sign_in(request)
         bind_contextvars(user_id=request.user.pk)
-        if self._is_refused_write(request, view):
+        token = getattr(request, "token", None)
+        if token is not None and token.read_only and _writes(request, view):
             return errors.response(request, NotPermitted(READ_ONLY))
         return None
-
-    def _is_refused_write(self, request: HttpRequest, view: Callable[..., HttpResponse]) -> bool:
-        token = getattr(request, "token", None)
-        if token is None or not token.read_only or request.method in SAFE_METHODS:
-            return False
-        return not _only_reads(view)
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
         if isinstance(exception, CountersignError):

@@ -141,12 +141,15 @@ class Registry:
     ) -> list[ModelVersion]:
         rows = [self._version(model, theirs, at) for theirs, at in placed]
         ModelVersion.objects.bulk_create(rows)
-        known = [Evidence(version=row, data=data, digest=sha256_json(data)) for row in rows for data in [snapshot(row)]]
-        kept = [evidence for evidence in known if evidence.data != NOTHING]
-        Evidence.objects.bulk_create(kept)
-        for evidence in kept:
+        taken = [
+            Evidence(version=row, data=data, digest=sha256_json(data))
+            for row in rows
+            if (data := snapshot(row)) != NOTHING
+        ]
+        Evidence.objects.bulk_create(taken)
+        for evidence in taken:
             evidence.version.evidence = evidence
-        ModelVersion.objects.bulk_update([evidence.version for evidence in kept], ["evidence"], batch_size=100)
+        ModelVersion.objects.bulk_update([evidence.version for evidence in taken], ["evidence"], batch_size=100)
         Run.objects.filter(run_id__in={row.run_id for row in rows}, has_versions=False).update(has_versions=True)
         return rows
 

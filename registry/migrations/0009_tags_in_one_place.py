@@ -1,7 +1,8 @@
 """Tags are the JSON beside the row and nothing else: docs/decisions/json-beside-the-row.md.
 
 PostgreSQL finds them by an index of that column. Without its list of what is still to be entered, so that a search never
-has to read through one.
+has to read through one. Who registered a version and its evidence are never looked for from the other side: their indexes go as well.
+Not reversible: the tables would come back empty.
 """
 
 from __future__ import annotations

@@ -280,3 +280,11 @@ def test_whoever_asks_walks_through_no_table(
     plans, answer = _plans(readers[who], path, fields)
 
     assert answer.json() and not plans.scans, "\n\n".join(plans.scans)
+
+
+def test_a_rare_tag_is_found_by_the_index_of_tags(readers: dict[str, Client]) -> None:
+    of_versions, _ = _plans(readers["reader"], *_versions(f"tags.dataset = 's3://data/{ORDINARY}/week=7'"))
+    of_models, _ = _plans(readers["reader"], *_models("tags.nothing = 'there'"))
+
+    assert "version_tags_idx" in of_versions.all[-1]
+    assert "model_tags_idx" in of_models.all[-1]

@@ -38,7 +38,7 @@ def register(actor: User, run_id: str, source: str = "") -> ModelVersion:
 
 def known(version: ModelVersion) -> dict:
     version.refresh_from_db()
-    return version.evidence.data if version.evidence else evidence.NOTHING
+    return evidence.known_of(version)
 
 
 def test_the_run_of_a_version_is_read_into_its_evidence(other: OtherServer, editor: User) -> None:

@@ -27,8 +27,8 @@ def endpoint(
     *methods: str, only_reads: bool = False, looks_up: bool = False
 ) -> Callable[[View], Callable[..., HttpResponseBase]]:
     """Make a view of the protocol out of a function. ``only_reads`` marks POSTs that a read-only token may make,
-    ``looks_up`` views that begin with the look-up of one thing, or ask who the caller is: whether the caller is
-    somebody who may do this is then looked up along with it (``web.authentication.Caller``)."""
+    ``looks_up`` views that begin with a look-up, or ask who the caller is: whether the caller is somebody who may do
+    this is then looked up along with it (``web.authentication.Caller``)."""
 
     def decorate(view: View) -> Callable[..., HttpResponseBase]:
         @functools.wraps(view)
@@ -42,7 +42,7 @@ def endpoint(
             return HttpResponse(orjson.dumps(body), content_type="application/json")
 
         answer.only_reads = only_reads  # type: ignore[attr-defined]
-        answer.looks_up = frozenset(methods if looks_up else ())  # type: ignore[attr-defined]
+        answer.looks_up_by = frozenset(methods if looks_up else ())  # type: ignore[attr-defined]
         return answer
 
     return decorate
@@ -55,8 +55,8 @@ def by_method(**views: Callable[..., HttpResponseBase]) -> Callable[..., HttpRes
         view = views.get("GET" if request.method == "HEAD" else request.method or "")
         return view(request, **kwargs) if view else method_not_allowed(request, *views)
 
-    dispatch.looks_up = frozenset(  # type: ignore[attr-defined]
-        method for method, view in views.items() if method in getattr(view, "looks_up", ())
+    dispatch.looks_up_by = frozenset(  # type: ignore[attr-defined]
+        method for method, view in views.items() if method in getattr(view, "looks_up_by", ())
     )
     return dispatch
 

@@ -15,6 +15,7 @@ from approvals.rulebook import Rulebook
 from core.errors import CountersignError
 from core.search import decode_page_token, encode_page_token
 from registry import services
+from registry.evidence import known_of
 from registry.models import LatestVersion, ModelVersion, RegisteredModel, Stage, StageHolding
 from registry.permissions import can_edit, can_manage, level_of
 from registry.queries import events_of, get_model
@@ -136,8 +137,7 @@ def _versions(model: RegisteredModel, before: str) -> tuple[list[dict[str, Any]]
 
 
 def _metrics(version: ModelVersion) -> dict[str, Any]:
-    recorded = version.evidence.data.get("metrics", {}) if version.evidence else {}
-    return {name: entry["value"] for name, entry in recorded.items()}
+    return {name: entry["value"] for name, entry in known_of(version)["metrics"].items()}
 
 
 def _metric_names(versions: list[dict[str, Any]]) -> list[str]:

@@ -21,6 +21,7 @@ from approvals.standing import Standing, standing_of
 from core.errors import Conflict, CountersignError, NotFound
 from notifications.models import Delivery, Event
 from registry.comparison import compare
+from registry.evidence import known_of
 from web.pages.lineage import lineage_of
 from web.pages.run_reading import outside_of
 from web.signed_in import SignedInRequest
@@ -184,7 +185,7 @@ class MetricRow:
 def _changes(review_request: TransitionRequest, standing: Standing, shown: Shown) -> dict[str, Any]:
     """The version asked for against who holds the target: as pinned once closed, as of now while open."""
     baseline = standing.known.baseline if review_request.is_pending else review_request.baseline
-    before = baseline.evidence.data if baseline and baseline.evidence else None
+    before = known_of(baseline) if baseline else None
     compared = compare(before, review_request.evidence.data)
     rules = {
         rule.name: rule

@@ -16,6 +16,7 @@ from core.errors import CountersignError, Invalid
 from registry import services
 from registry.artifacts import file_of_version
 from registry.comparison import read_columns
+from registry.evidence import known_of
 from registry.gate import GateRefused, Target
 from registry.models import ModelVersion, Stage, StageHolding, TargetKind
 from registry.permissions import can_edit, can_manage, can_move
@@ -39,7 +40,7 @@ def detail(request: SignedInRequest, name: str, number: int) -> HttpResponse:
 
 
 def _context(request: SignedInRequest, version: ModelVersion) -> dict[str, Any]:
-    evidence: dict[str, Any] = version.evidence.data if version.evidence else {}
+    evidence = known_of(version)
     files = evidence.get("files", [])
     moves: list[dict[str, Any]] = [
         {"stage": stage, "answer": can_move(request.user, version, Target(TargetKind.STAGE, stage))}
