@@ -20,10 +20,13 @@ from core.json_values import TextAt
 from core.lookups import pattern_sql
 from core.prepared import ask, ask_once
 from core.search import Condition, decode_page_token, encode_page_token, parse_filter, parse_order
-from registry.models import PROMPT_TAG, RegisteredModel
+from registry.models import PROMPT_TAG, RegisteredModel, sees_every_model
 from registry.queries import find_model
 
 Row = TypeVar("Row")
+
+USUAL_SIZES = frozenset({100, 1000, 10_000, 200_000})  # what clients ask for unless told otherwise
+FEW = 1000  # versions of a model, which may as well be sorted
 
 _COMPARED = {"=": "=", "!=": "<>", "<": "<", "<=": "<=", ">": ">", ">=": ">="}
 
@@ -146,10 +149,11 @@ def search_models(
             _require_attribute(condition, _MODEL_STRINGS)
             _compare_string(where, _MODEL_STRINGS[condition.key], condition)
     keys = _distinct([*_order(order_by, _MODEL_ORDERS, kinds=("",)), _MODEL_NAME])
+    is_usual = not (conditions or order_by or page_token) and limit in USUAL_SIZES and sees_every_model(user)
     if not _only_visible(where, user):
         return Page([], "")
     sql = _statement(_SELECT_MODELS, where, keys, limit, page_token)
-    return _page([FoundModel._make(row) for row in ask_once(sql, where.params)], keys, limit)
+    return _page([FoundModel._make(row) for row in _rows(sql, where, is_usual=is_usual)], keys, limit)
 
 
 def search_versions(
@@ -161,6 +165,7 @@ def search_versions(
     where.add("v.deleted_at IS NULL AND m.deleted_at IS NULL AND m.is_prompt = %s", prompts)
     keys = _order(order_by, _VERSION_ORDERS, kinds=("", "attribute")) or [_descending(_UPDATED)]
     keys = _distinct([*keys, _MODEL_NAME, _descending(_NUMBER)])
+    is_usual = len(conditions) < 2 and not (order_by or page_token) and limit in USUAL_SIZES and sees_every_model(user)
     for condition in conditions:
         if _is_one(condition, "name"):
             # By an id known beforehand and without the name among the sort keys: then PostgreSQL sees how many versions
@@ -168,25 +173,22 @@ def search_versions(
             named = find_model(str(condition.value))
             where.add("v.model_id = %s", named.pk if named else None)
             keys = [key for key in keys if key.attribute != "name"]
-        elif condition.kind == "tag":
-            _has_tag(where, "v.tags", condition)
-        elif condition.key == "version_number" and condition.kind in ("", "attribute"):
-            _compare_number(where, "v.version", condition)
+            is_usual &= named is not None and named.last_version <= FEW
+        elif _is_one(condition, "run_id") and condition.value:
+            where.add("v.run_id = %s AND v.run_id <> ''", condition.value)  # as its index says
         else:
-            _require_attribute(condition, _VERSION_STRINGS)
-            if condition.comparator in ("IN", "NOT IN") and condition.key == "source_path":
-                raise _bad_comparator(condition)
-            _compare_string(where, _VERSION_STRINGS[condition.key], condition)
-            if _names_one_run(condition):
-                where.add("v.run_id <> ''")  # as its index says
-    count = len(where.clauses)
+            is_usual = False
+            _compare_version(where, condition)
     if not _only_visible(where, user):
         return Page([], "")
-    # A run has a handful of versions, whichever it is: one plan is the best for all. Of other forms there are too many.
-    is_usual = len(conditions) == 1 and _names_one_run(conditions[0]) and not (order_by or page_token)
-    asked = ask if is_usual and len(where.clauses) == count else ask_once
     sql = _statement(_SELECT_VERSIONS, where, keys, limit, page_token)
-    return _page([FoundVersion._make(row) for row in asked(sql, where.params)], keys, limit)
+    return _page([FoundVersion._make(row) for row in _rows(sql, where, is_usual=is_usual)], keys, limit)
+
+
+def _rows(sql: str, where: _Where, *, is_usual: bool) -> list[Any]:
+    """``is_usual``: it comes often, in few texts (a connection keeps the plan of each), and one plan is the best for
+    all values."""
+    return (ask if is_usual else ask_once)(sql, where.params)
 
 
 def latest_of(models: Collection[FoundModel]) -> dict[str, list[FoundVersion]]:
@@ -221,9 +223,9 @@ def _without_prompt_rule(conditions: tuple[Condition, ...]) -> tuple[list[Condit
 
 def _only_visible(where: _Where, user: User) -> bool:
     """Leave out what ``user`` may not read; False when that is everything."""
-    query = RegisteredModel.objects.visible_to(user).query
-    if not query.where:
+    if sees_every_model(user):
         return True
+    query = RegisteredModel.objects.visible_to(user).query
     try:
         sql, params = query.get_compiler(connection=connection).compile(query.where)
     except EmptyResultSet:
@@ -237,10 +239,6 @@ def _is_one(condition: Condition, key: str) -> bool:
     return is_key and condition.comparator == "=" and isinstance(condition.value, str)
 
 
-def _names_one_run(condition: Condition) -> bool:
-    return _is_one(condition, "run_id") and condition.value != ""
-
-
 def _require_attribute(condition: Condition, known: dict[str, str]) -> None:
     if condition.kind not in ("", "attribute") or condition.key not in known:
         shown = f"{condition.kind}.{condition.key}" if condition.kind else condition.key
@@ -252,6 +250,18 @@ def _require_attribute(condition: Condition, known: dict[str, str]) -> None:
 
 def _bad_comparator(condition: Condition) -> Invalid:
     return Invalid(f"Invalid comparator '{condition.comparator}' for '{condition.key[:100]}'.", field="filter")
+
+
+def _compare_version(where: _Where, condition: Condition) -> None:
+    if condition.kind == "tag":
+        _has_tag(where, "v.tags", condition)
+    elif condition.key == "version_number" and condition.kind in ("", "attribute"):
+        _compare_number(where, "v.version", condition)
+    else:
+        _require_attribute(condition, _VERSION_STRINGS)
+        if condition.comparator in ("IN", "NOT IN") and condition.key == "source_path":
+            raise _bad_comparator(condition)
+        _compare_string(where, _VERSION_STRINGS[condition.key], condition)
 
 
 def _compare_string(where: _Where, column: str, condition: Condition) -> None:
@@ -340,8 +350,7 @@ def _statement(select: str, where: _Where, keys: list[_Key], limit: int, page_to
     if page_token:
         _add_after(where, keys, _position(keys, page_token))
     order = ", ".join(f"{key.column} DESC" if key.descending else key.column for key in keys)
-    where.params.append(limit + 1)
-    return f"{select} WHERE {' AND '.join(where.clauses)} ORDER BY {order} LIMIT %s"
+    return f"{select} WHERE {' AND '.join(where.clauses)} ORDER BY {order} LIMIT {int(limit) + 1}"
 
 
 def _page(found: list[Row], keys: list[_Key], limit: int) -> Page[Row]:

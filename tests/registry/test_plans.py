@@ -242,9 +242,11 @@ def test_no_read_walks_through_a_table(readers: dict[str, Client], path: str, fi
 
 def test_what_is_planned_once_is_looked_at_for_whatever_values(readers: dict[str, Client]) -> None:
     look_up, _ = _plans(readers["reader"], *LOOK_UPS[0])
-    search, _ = _plans(readers["reader"], *_models())
+    usual, _ = _plans(readers["reader"], *_models())
+    search, _ = _plans(readers["reader"], *_models("tags.tier = 'gold'"))
 
     assert look_up.generic == len(look_up.all) > 2
+    assert usual.generic == len(usual.all) > 2
     assert search.generic == len(search.all) - 1  # the search itself is planned for its values
 
 
