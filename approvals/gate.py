@@ -9,6 +9,7 @@ with the change: docs/decisions/requests-follow-direct-moves.md.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 from urllib.parse import urlencode
 
 import structlog
@@ -24,7 +25,7 @@ from approvals.services.decisions import RECONSIDER_MODEL, already, supersede
 from approvals.standing import Judgement, answer, standing_of
 from core import jobs
 from core.errors import Conflict
-from core.prepared import Prepared, together
+from core.prepared import LookUp, Prepared
 from notifications.events import record
 from registry import evidence
 from registry.gate import Change, ChangeKind, GateRefused, Target
@@ -53,12 +54,11 @@ _PENDING = Prepared(
 
 def check(change: Change) -> None:
     """Return when the change may happen; raise GateRefused, with what is unmet and where to ask, when not."""
-    pending = None
+    policies, pending = change.answers or (None, None)
     if change.permit is not None:
         _check_permit(change)
     elif change.kind in _MOVES:
-        policies, pending = together(IN_FORCE.of(), _PENDING.of(change.model.pk))
-        _check_direct_move(change, Rulebook.of(policies))
+        _check_direct_move(change, Rulebook.load() if policies is None else Rulebook.of(policies))
     elif change.kind in _DELETIONS:
         _check_deletion(change)
     elif change.kind == ChangeKind.RENAME_MODEL:
@@ -68,6 +68,13 @@ def check(change: Change) -> None:
     # What is left creates or describes: a new model or version holds nothing yet.
     if change.kind in _CONCERNING:
         _settle_requests(change, _PENDING.all(change.model.pk) if pending is None else pending)
+
+
+def _questions(model_id: int) -> tuple[LookUp[Any], ...]:
+    return IN_FORCE.of(), _PENDING.of(model_id)
+
+
+check.questions = _questions  # type: ignore[attr-defined]
 
 
 def _check_permit(change: Change) -> None:

@@ -2,7 +2,8 @@
 
 The registry knows no policies. ``settings.CHANGE_GATE`` is the dotted path of a function
 ``check(change: Change) -> None`` that returns when the change may happen and raises ``GateRefused`` when not. It is
-called inside the transaction of the change, with the model row locked.
+called inside the transaction of the change, with the model row locked. What it has to look up for any move may be asked
+in the message of that lock: ``check.questions(model id)`` names the look-ups, and ``change.answers`` holds their rows.
 """
 
 from __future__ import annotations
@@ -11,12 +12,14 @@ import enum
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 from django.conf import settings
 from django.utils.module_loading import import_string
 
 from accounts.models import User
 from core.errors import NotPermitted
+from core.prepared import LookUp
 from registry.models import ModelVersion, RegisteredModel, TargetKind
 
 
@@ -61,7 +64,8 @@ class Change:
     """One intended write, before it happens.
 
     ``entering`` and ``leaving`` are the targets that the version would gain or give up; ``replaces`` the versions that
-    would lose ``entering`` to it. ``key`` is the tag's key, ``new_name`` the name after a rename.
+    would lose ``entering`` to it. ``key`` is the tag's key, ``new_name`` the name after a rename; ``answers`` of a move
+    are those to ``questions``.
     """
 
     kind: ChangeKind
@@ -74,6 +78,7 @@ class Change:
     key: str = ""
     new_name: str = ""
     permit: Permit | None = None
+    answers: tuple[list[Any], ...] = ()
 
 
 class GateRefused(NotPermitted):
@@ -95,6 +100,12 @@ class GateRefused(NotPermitted):
 @cache
 def _answerer() -> Callable[[Change], None]:
     return import_string(settings.CHANGE_GATE)
+
+
+def questions(model_id: int) -> tuple[LookUp[Any], ...]:
+    """What to ask along with the lock of a model, one of whose versions is about to move."""
+    asked: Callable[[int], tuple[LookUp[Any], ...]] | None = getattr(_answerer(), "questions", None)
+    return asked(model_id) if asked else ()
 
 
 def enforce(change: Change) -> None:

@@ -45,7 +45,8 @@ def check_alias(alias: str) -> str:
 def set_alias(*, actor: User, version: ModelVersion, alias: str, permit: Permit | None = None) -> ModelVersion:
     """Point an alias at a version, taking it from the one that has it. With a permit the gate answers for the right."""
     check_alias(alias)
-    version, [rows] = lock_version_and_ask(version, _ROW.of(version.model_id, alias))
+    questions = gate.questions(version.model_id)
+    version, [rows, *answers] = lock_version_and_ask(version, _ROW.of(version.model_id, alias), *questions)
     model, target, row = version.model, alias_target(alias), next(iter(rows), None)
     previous = row.version if row and row.version_id != version.pk else None
     if permit is None:
@@ -62,6 +63,7 @@ def set_alias(*, actor: User, version: ModelVersion, alias: str, permit: Permit 
             entering=target,
             replaces=(previous,) if previous else (),
             permit=permit,
+            answers=tuple(answers),
         )
     )
     if row and previous is None:

@@ -47,7 +47,8 @@ def move_to_stage(
             field="archive_existing_versions",
         )
     others = [_IN_STAGE.of(version.model_id, stage)] if archive_existing else []
-    version, holding = lock_version_and_ask(version, *others)
+    version, found = lock_version_and_ask(version, *others, *gate.questions(version.model_id))
+    holding, answers = found[: len(others)], found[len(others) :]
     model, target, origin = version.model, stage_target(stage), version.current_stage
     if permit is None:
         require(can_move(actor, version, target))
@@ -57,7 +58,7 @@ def move_to_stage(
     gate.enforce(
         Change(
             ChangeKind.MOVE_STAGE, actor, model, version,
-            entering=entering, leaving=leaving, replaces=tuple(replaced), permit=permit,
+            entering=entering, leaving=leaving, replaces=tuple(replaced), permit=permit, answers=tuple(answers),
         )
     )  # fmt: skip
     moment = now_ms()

@@ -68,8 +68,8 @@ TAGS = [{"key": "k", "value": "v"}]
 VERSION = {"name": "churn", "version": "2"}
 WRITES = [
     (3, "model-versions/set-tag", VERSION | {"key": "k", "value": "v"}),
-    (4, "registered-models/alias", VERSION | {"alias": "champion"}),
-    (4, "model-versions/transition-stage", VERSION | {"stage": "Production", "archive_existing_versions": True}),
+    (3, "registered-models/alias", VERSION | {"alias": "champion"}),
+    (3, "model-versions/transition-stage", VERSION | {"stage": "Production", "archive_existing_versions": True}),
     (
         4,
         "model-versions/create",
