@@ -84,8 +84,8 @@ def _round(operation: Operation, server: Server, effort: Effort, figures: Figure
             operation.act(first, turn)
         figures.seconds += first.seconds
         if operation.clients > 1:
-            for session in sessions[1:]:  # opening a connection is no part of what is compared
-                operation.act(session, 0)
+            for session in sessions[1:]:
+                session.open()  # which is no part of what is compared
             with ThreadPoolExecutor(operation.clients) as pool:
                 shares = max(1, turns * 2 // operation.clients)
                 began = time.perf_counter()

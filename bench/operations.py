@@ -57,6 +57,10 @@ class Session:
         if server.token:
             self._headers["Authorization"] = f"Bearer {server.token}"
 
+    def open(self) -> None:
+        self._connection.connect()
+        self._last = time.perf_counter()
+
     def ask(self, request: Request) -> bytes:
         """The body of a 200. Raises WrongAnswer for any other."""
         is_get = request.method == "GET"
