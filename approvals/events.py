@@ -119,6 +119,14 @@ class RequestWithdrawn(RequestAnnouncement):
 
 
 @dataclass(frozen=True, kw_only=True)
+class RequestExpired(RequestAnnouncement):
+    kind: ClassVar[str] = "request.expired"
+
+    def summary(self, actor: str) -> str:
+        return f"The request to move {self.what} to {self.where} has expired: {self.comment}"
+
+
+@dataclass(frozen=True, kw_only=True)
 class RequestSuperseded(RequestAnnouncement):
     kind: ClassVar[str] = "request.superseded"
 
@@ -241,6 +249,54 @@ class CommentCreated(Announcement):
 
     def data(self) -> dict[str, Any]:
         return {"comment_id": self.comment_id, "comment": self.text}
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckAnnouncement(Announcement):
+    check: str
+    status: str
+    figure: str
+    link: str
+    digest: str
+
+    @property
+    def what(self) -> str:
+        return f"{self.check} on version {self.version} of {self.model_name}"
+
+    @property
+    def path(self) -> str:
+        return f"{reverse('version', args=[self.model_name, self.version])}#checks"
+
+    def data(self) -> dict[str, Any]:
+        return {
+            "check": self.check,
+            "status": self.status,
+            "figure": self.figure,
+            "link": self.link,
+            "digest": self.digest,
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckReported(CheckAnnouncement):
+    kind: ClassVar[str] = "check.reported"
+
+    def summary(self, actor: str) -> str:
+        return f"{actor} reported {self.what}: {self.status}{f' ({self.figure})' if self.figure else ''}."
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckFailed(CheckReported):
+    """It passed before, or was not reported."""
+
+    kind: ClassVar[str] = "check.failed"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckRecovered(CheckReported):
+    """It passes again."""
+
+    kind: ClassVar[str] = "check.recovered"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,8 +9,9 @@ from django.db.models import Q
 
 from accounts.models import Grant, Level, Membership, User
 from accounts.permissions import default_level, reaches, read_grants
-from approvals.models import Review, TransitionRequest
+from approvals.models import Check, Review, TransitionRequest
 from approvals.pins import Pins
+from approvals.policy import CheckRule, Requirement, RunRule
 from approvals.rulebook import Rule, Rulebook
 from registry.gate import Target
 from registry.models import Alias, LatestVersion, ModelVersion, Stage, TargetKind
@@ -44,6 +45,8 @@ class Known:
         default_factory=dict
     )  # of each team that a rule names: person id -> person
     movers: dict[int, User] = field(default_factory=dict)  # who may move it; empty where nobody asks, or everybody may
+    checks: tuple[Check, ...] = ()  # its current reports, the oldest first; read where a rule asks for one
+    run_status: str = ""  # of its run now, in MLflow's word; empty where no rule asks or the run is not here
 
 
 def of_request(review_request: TransitionRequest) -> Question:
@@ -65,9 +68,10 @@ def given_up(version: ModelVersion, target: Target) -> tuple[Target, ...]:
     return (Target(TargetKind.STAGE, version.current_stage),)
 
 
-def gather(questions: Sequence[Question]) -> list[Known]:
-    """Read what the questions need: as many statements for a page of requests as for one."""
-    rulebook = Rulebook.load()
+def gather(questions: Sequence[Question], *, rulebook: Rulebook | None = None) -> list[Known]:
+    """Read what the questions need: as many statements for a page of requests as for one. ``rulebook``: other policies
+    than those in force."""
+    rulebook = rulebook or Rulebook.load()
     rules = [rulebook.about(q.version.model, entering=q.target, leaving=q.leaving) for q in questions]
     holders = _holders(questions)
     reviews = _reviews([q.review_request.pk for q in questions if q.review_request and q.review_request.pk])
@@ -76,6 +80,9 @@ def gather(questions: Sequence[Question]) -> list[Known]:
         q.version for q, chosen in zip(questions, rules, strict=True) if any(rule.approvals for rule in chosen)
     ]
     trainers = _trainers(closed_to_authors)
+    asked = list(zip(questions, rules, strict=True))
+    statuses = _run_statuses([question.version for question, chosen in asked if _asks_for(RunRule, chosen)])
+    checks = _checks([question.version for question, chosen in asked if _asks_for(CheckRule, chosen)])
     teams = _members({team for chosen in rules for rule in chosen for team in rule.teams})
     movers = _movers(open_to_movers)
     if open_to_movers:
@@ -103,9 +110,29 @@ def gather(questions: Sequence[Question]) -> list[Known]:
                 reviews=tuple(reviews.get(request_id, ())) if request_id else (),
                 members={team: teams.get(team, {}) for rule in chosen for team in rule.teams},
                 movers=movers.get((version.model_id, level_to_move(version, question.target)), {}),
+                checks=tuple(checks.get(version.pk, ())),
+                run_status=statuses.get(version.run_id, ""),
             )
         )
     return known
+
+
+def _asks_for(kind: type[Requirement], rules: Sequence[Rule]) -> bool:
+    return any(isinstance(asked, kind) for rule in rules if rule.read for asked in rule.read.requirements)
+
+
+def _checks(versions: Sequence[ModelVersion]) -> dict[int, list[Check]]:
+    found: dict[int, list[Check]] = {}
+    if versions:
+        rows = Check.objects.current().filter(version__in={version.pk for version in versions})
+        for check in rows.select_related("reporter").order_by("id"):
+            found.setdefault(check.version_id, []).append(check)
+    return found
+
+
+def _run_statuses(versions: Sequence[ModelVersion]) -> dict[str, str]:
+    wanted = {version.run_id for version in versions if version.run_id}
+    return dict(Run.objects.filter(run_id__in=wanted).values_list("run_id", "status")) if wanted else {}
 
 
 def counts_movers(rules: Sequence[Rule]) -> bool:

@@ -1,4 +1,4 @@
-"""Policies with their revisions, transition requests, reviews and comments."""
+"""Policies with their revisions, transition requests, reviews, checks and comments."""
 
 from __future__ import annotations
 
@@ -123,13 +123,16 @@ class TransitionRequest(models.Model):
         REJECTED = "rejected", "Rejected"
         WITHDRAWN = "withdrawn", "Withdrawn"
         SUPERSEDED = "superseded", "Superseded"
+        EXPIRED = "expired", "Expired"
 
     PENDING = (State.OPEN, State.NEEDS_CHANGES)
     # The state machine: from each state, where it may go.
     MOVES: dict[str, tuple[str, ...]] = {
-        State.OPEN: (State.NEEDS_CHANGES, State.APPLIED, State.REJECTED, State.WITHDRAWN, State.SUPERSEDED),
-        State.NEEDS_CHANGES: (State.OPEN, State.REJECTED, State.WITHDRAWN, State.SUPERSEDED),
-    }
+        State.OPEN: (
+            State.NEEDS_CHANGES, State.APPLIED, State.REJECTED, State.WITHDRAWN, State.SUPERSEDED, State.EXPIRED,
+        ),
+        State.NEEDS_CHANGES: (State.OPEN, State.REJECTED, State.WITHDRAWN, State.SUPERSEDED, State.EXPIRED),
+    }  # fmt: skip
 
     id = models.BigAutoField(primary_key=True)
     model = models.ForeignKey(RegisteredModel, on_delete=models.PROTECT, related_name="requests")
@@ -262,6 +265,56 @@ class Review(models.Model):
 
     def __str__(self) -> str:
         return f"{self.reviewer}: {self.get_decision_display()}"
+
+
+class CheckQuerySet(models.QuerySet["Check"]):
+    def current(self) -> CheckQuerySet:
+        """The last word of each reporter on each check of the same bytes."""
+        return self.filter(is_current=True)
+
+
+class Check(models.Model):
+    """What a machine found out about a version and reported: tests, a scan, a fairness study. Never edited: a newer
+    report of the same reporter on the same bytes replaces it."""
+
+    class Status(models.TextChoices):
+        QUEUED = "queued", "Queued"
+        RUNNING = "running", "Running"
+        PASSED = "passed", "Passed"
+        FAILED = "failed", "Failed"
+        ERROR = "error", "Error"
+
+    version = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, related_name="checks", db_index=False)
+    name = models.CharField(max_length=250)
+    reporter = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+", db_index=False)
+    status = models.CharField(max_length=10, choices=Status.choices)
+    digest = models.CharField(max_length=64, blank=True)  # of the bytes that were looked at
+    figure = models.CharField(max_length=100, blank=True)
+    link = models.CharField(max_length=1000, blank=True)
+    summary = models.TextField(blank=True)
+    reported_at = models.DateTimeField(default=now)
+    is_current = models.BooleanField(default=True)
+
+    objects = CheckQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["version", "name", "reporter", "digest"],
+                condition=Q(is_current=True),
+                name="one_current_report_per_check",
+            ),
+        ]
+        indexes = [models.Index(fields=["version", "-id"], name="check_history_idx")]
+
+    def __str__(self) -> str:
+        return f"{self.name} of {self.version}: {self.get_status_display()}"
+
+    @property
+    def is_stale(self) -> bool:
+        """Reported on other bytes than the version has: it counts for nothing."""
+        return self.digest != self.version.digest
 
 
 class Comment(models.Model):

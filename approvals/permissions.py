@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from accounts.models import User
 from approvals.models import Review, TransitionRequest
+from approvals.policy import CheckRule
+from approvals.rulebook import Rulebook
 from approvals.standing import Standing
 from core.answers import YES, Answer, no
 from registry.gate import Target
 from registry.models import ModelVersion
-from registry.permissions import can_manage, can_move, can_read
+from registry.permissions import can_edit, can_manage, can_move, can_read
 
 Decision = Review.Decision
 
@@ -20,6 +22,17 @@ def can_request(user: User, version: ModelVersion, target: Target) -> Answer:
 
 def can_comment(user: User, version: ModelVersion) -> Answer:
     return can_read(user, version.model)
+
+
+def can_report_check(user: User, version: ModelVersion, name: str) -> Answer:
+    """Who may write to the model, and who is named as the reporter of this check by a policy about it."""
+    if (answer := can_edit(user, version.model)) or not can_read(user, version.model):
+        return answer
+    over = Rulebook.load().over(version.model.name, version.model.tags)
+    asked = [rule for policy in over if policy.read for rule in policy.read.requirements if isinstance(rule, CheckRule)]
+    if any((rule.name, rule.reporter) == (name, user.username) for rule in asked):
+        return YES
+    return answer
 
 
 def can_review(user: User, review_request: TransitionRequest, decision: str, standing: Standing) -> Answer:

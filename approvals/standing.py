@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from functools import cached_property
 
 from accounts.models import Level, User
@@ -11,10 +12,11 @@ from approvals import facts, policy
 from approvals.facts import Known, Question
 from approvals.models import Review, TransitionRequest
 from approvals.pins import ALL_PARTS, Pins, in_words
-from approvals.policy import Baseline, Facts, Metric, ReviewFact, Verdict
-from approvals.rulebook import Rule
+from approvals.policy import Baseline, CheckFact, Dataset, Facts, Metric, ReviewFact, RunFact, Verdict
+from approvals.rulebook import Rule, Rulebook
 from core.answers import YES, Answer, no
-from registry.evidence import known_of
+from registry.comparison import EvidenceData, breaks, has_signature
+from registry.evidence import DIRTY_TAG, known_of
 from registry.models import ModelVersion
 from registry.permissions import can_move, level_to_move
 
@@ -121,6 +123,19 @@ class Standing:
                 keys: list[tuple[str, Level | None]] = [(team, None) for team in short] or [("", level)]
                 found |= {key: authors_too or found.get(key, False) for key in keys}
         return found
+
+    @property
+    def expiry(self) -> tuple[datetime, Rule] | None:
+        """When the request ends by itself, and by which policy's word: the one that gives the least time."""
+        review_request = self.known.question.review_request
+        if review_request is None:
+            return None
+        ends = [
+            (review_request.created_at + rule.read.reviews.expires_after, rule)
+            for rule in self.rules
+            if rule.read and rule.read.reviews.expires_after
+        ]
+        return min(ends, key=lambda end: end[0], default=None)
 
     def would_apply(self, user: User) -> bool:
         """Whether an approval by ``user`` now would be the last one needed."""
@@ -232,6 +247,9 @@ class Standing:
             model_tags=model.tags,
             version=version.version,
             description=version.description,
+            tags=version.tags,
+            has_signature=has_signature(known_of(version)),
+            run=_run(version, known.run_status),
             target=target.name,
             target_kind=target.kind,
             from_stage=version.current_stage,
@@ -240,13 +258,24 @@ class Standing:
             requester_name=question.asker.username,
             authors=frozenset(known.authors),
             metrics=_metrics(version),
-            baseline=_baseline(known.baseline),
-            production=_baseline(known.production),
+            baseline=_baseline(known.baseline, version),
+            production=_baseline(known.production, version),
             reviews=tuple(self._review(review, rule) for review in known.reviews),
             team_members={
                 team: {pk: person.username for pk, person in members.items()} for team, members in known.members.items()
             },
             reviewers={pk: person.username for pk, person in known.movers.items()},
+            checks=tuple(
+                CheckFact(
+                    name=check.name,
+                    reporter=check.reporter.username,
+                    status=check.status,
+                    digest_matches=check.digest == version.digest,
+                    figure=check.figure,
+                    link=check.link,
+                )
+                for check in known.checks
+            ),
         )
 
     def _review(self, review: Review, rule: Rule | None) -> ReviewFact:
@@ -281,16 +310,15 @@ def standing_of(review_request: TransitionRequest) -> Standing:
     return standings_of([review_request])[0]
 
 
-def standings_of(requests: Sequence[TransitionRequest]) -> list[Standing]:
-    """For a list of requests, in as many statements as for one."""
-    return [
-        Standing(known) for known in facts.gather([facts.of_request(review_request) for review_request in requests])
-    ]
+def standings_of(requests: Sequence[TransitionRequest], *, rulebook: Rulebook | None = None) -> list[Standing]:
+    """For a list of requests, in as many statements as for one; by other policies than those in force, if given."""
+    questions = [facts.of_request(review_request) for review_request in requests]
+    return [Standing(known) for known in facts.gather(questions, rulebook=rulebook)]
 
 
-def answer(question: Question) -> Standing:
+def answer(question: Question, *, rulebook: Rulebook | None = None) -> Standing:
     """Where a change stands that nobody has asked for yet."""
-    return Standing(facts.gather([question])[0])
+    return Standing(facts.gather([question], rulebook=rulebook)[0])
 
 
 def _metrics(version: ModelVersion) -> dict[str, Metric]:
@@ -299,8 +327,34 @@ def _metrics(version: ModelVersion) -> dict[str, Metric]:
     return {key: Metric(float(entry["value"]), entry.get("dataset", "")) for key, entry in found.items()}
 
 
-def _baseline(version: ModelVersion | None) -> Baseline | None:
-    return Baseline(version.version, _metrics(version)) if version else None
+def _baseline(holder: ModelVersion | None, version: ModelVersion) -> Baseline | None:
+    if holder is None:
+        return None
+    known = known_of(holder)
+    return Baseline(
+        version=holder.version,
+        metrics=_metrics(holder),
+        has_signature=has_signature(known),
+        breaks=breaks(known, known_of(version)),
+        datasets=_datasets(known),
+    )
+
+
+def _run(version: ModelVersion, status: str) -> RunFact | None:
+    """From its evidence, so that it is what was reviewed; ``status`` as of now."""
+    known = known_of(version)
+    if known["run"] is None:
+        return None
+    return RunFact(
+        status=status or known["run"].get("status", ""),
+        commit=known["commit"],
+        dirty={"true": True, "false": False}.get(known["tags"].get(DIRTY_TAG, "").lower()),
+        datasets=_datasets(known),
+    )
+
+
+def _datasets(known: EvidenceData) -> tuple[Dataset, ...]:
+    return tuple(Dataset(d["name"], d["digest"], d.get("context", "")) for d in known["datasets"])
 
 
 def _listed(words: Sequence[str], conjunction: str) -> str:

@@ -20,9 +20,10 @@ REMEMBERED = 5.0  # seconds
 TOLD = frozenset(
     {
         "request.opened", "request.updated", "request.ready", "request.rejected", "request.withdrawn",
-        "request.superseded",
+        "request.expired", "request.superseded",
         "review.approved", "review.changes_requested", "review.dismissed",
-        "comment.created", "comment.mentioned", "transition.applied", "evidence.failed",
+        "check.failed", "check.recovered", "comment.created", "comment.mentioned", "transition.applied",
+        "evidence.failed",
     }
 )  # fmt: skip
 # What administrators are told of personally; no shared channel hears of it unless it names the kind.

@@ -34,9 +34,7 @@ class Comparison:
     params_unchanged: int
     inputs: tuple[Column, ...]
     outputs: tuple[Column, ...]
-    is_breaking: (
-        bool  # callers of the version before may fail: an input is new or has another type, or an output is gone
-    )
+    breaks: tuple[str, ...]  # what makes callers of the version before fail, as clauses
     commit_before: str
     commit_after: str
     new_datasets: tuple[str, ...]
@@ -54,12 +52,53 @@ def compare(before: EvidenceData | None, after: EvidenceData) -> Comparison:
         params_unchanged=sum(1 for c in _pairs(old.get("params", {}), after.get("params", {})) if c.before == c.after),
         inputs=inputs,
         outputs=outputs,
-        is_breaking=bool(before) and (any(c.sign == "+" for c in inputs) or any(c.sign == "-" for c in outputs)),
+        breaks=breaks(old, after),
         commit_before=old.get("commit", ""),
         commit_after=after.get("commit", ""),
         new_datasets=_datasets(old, after, shared=False),
         same_datasets=_datasets(old, after, shared=True),
     )
+
+
+def has_signature(evidence: EvidenceData) -> bool:
+    return bool(read_columns(evidence, "inputs") or read_columns(evidence, "outputs"))
+
+
+def breaks(before: EvidenceData, after: EvidenceData) -> tuple[str, ...]:
+    """What makes a caller of the version before fail, as clauses; () where one of them has no signature to compare.
+
+    As ``mlflow.pyfunc`` enforces a schema: what no input names is ignored, an optional one may be missing, and a number
+    is taken for a wider one (mlflow/models/utils.py, ``_enforce_mlflow_datatype``).
+    """
+    found = []
+    old, new = _by_name(before, "inputs"), _by_name(after, "inputs")
+    for name, column in new.items() if old else ():
+        had = old.get(name)
+        if had is None:
+            found += [f"the input {name} is new and required"] if _is_required(column) else []
+        elif (_type(had), _type(column)) not in _WIDENINGS and _type(had) != _type(column):
+            found.append(f"the input {name} was {_type(had)} and is {_type(column)}")
+        elif _is_required(column) and not _is_required(had):
+            found.append(f"the input {name} was optional and is required")
+    old, new = _by_name(before, "outputs"), _by_name(after, "outputs")
+    for name, column in old.items() if new else ():
+        if name not in new:
+            found.append(f"the output {name} is gone")
+        elif _type(column) != _type(new[name]):
+            found.append(f"the output {name} was {_type(column)} and is {_type(new[name])}")
+    return tuple(found)
+
+
+_WIDENINGS = frozenset({("integer", "long"), ("integer", "double"), ("float", "double")})
+
+
+def _by_name(evidence: EvidenceData, part: str) -> dict[str, dict[str, Any]]:
+    """A column without a name is known by its place."""
+    return {str(c.get("name", f"#{i}")): c for i, c in enumerate(read_columns(evidence, part))}
+
+
+def _is_required(column: dict[str, Any]) -> bool:
+    return column.get("required") is not False and column.get("optional") is not True
 
 
 def _pairs(before: dict[str, Any], after: dict[str, Any]) -> list[Changed]:
@@ -96,8 +135,7 @@ def _columns(before: EvidenceData, after: EvidenceData, part: str) -> tuple[Colu
 
 
 def _typed(evidence: EvidenceData, part: str) -> dict[str, str]:
-    columns = read_columns(evidence, part)
-    return {str(c.get("name", f"#{i}")): _type(c) for i, c in enumerate(columns)}
+    return {name: _type(column) for name, column in _by_name(evidence, part).items()}
 
 
 def _type(column: dict[str, Any]) -> str:

@@ -141,6 +141,7 @@ def _run(answer: dict[str, Any]) -> OutsideRun:
             "run_name": _text(info.get("run_name") or tags.get("mlflow.runName", ""), 250),
             "experiment_id": _text(str(info.get("experiment_id", "")), 32),
             "user_id": _text(info.get("user_id") or tags.get("mlflow.user", ""), 256),
+            "status": _text(info.get("status", ""), 20),
         },
         "params": _pairs(data.get("params"), most=6000),
         "metrics": dict(sorted(_metric(entry) for entry in data.get("metrics") or [])),

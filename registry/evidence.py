@@ -13,6 +13,7 @@ from registry.models import ArtifactFile, Evidence, ModelVersion
 from tracking.models import LoggedModel, Run, RunDataset
 
 COMMIT_TAG = "mlflow.source.git.commit"
+DIRTY_TAG = "mlflow.source.git.dirty"  # whether the working copy held changes beside the commit
 _OF_RUN: dict[str, Any] = {"run": None, "params": {}, "metrics": {}, "tags": {}, "datasets": [], "commit": ""}
 _OF_FILES: dict[str, Any] = {"files": [], "signature": None, "flavors": []}
 NOTHING = _OF_RUN | _OF_FILES  # what is known of a version whose run and files are not here; never changed in place

@@ -82,6 +82,7 @@ def _pages(browser: Browser, base_url: str, state: dict, *, model: str | None) -
         "policies": "/policies/",
         "policy-new": "/policies/new/",
         "channels": "/channels/",
+        "people": "/people/",
         "deliveries": "/deliveries/",
         "account": "/account/",
         "password": "/account/password/",

@@ -78,6 +78,7 @@ class OtherServer:
         run = {
             "info": {
                 "run_id": run_id, "run_name": "bold-finch-1", "experiment_id": "7", "user_id": "mira",
+                "status": "FINISHED",
                 "artifact_uri": root, **info,
             },
             "data": {

@@ -12,6 +12,9 @@ from approvals.policy.document import (
     Policy,
     Requirement,
     Reviews,
+    RunRule,
+    SignatureRule,
+    TagsRule,
     parse,
 )
 from approvals.policy.evaluate import combine, evaluate, unreadable
@@ -20,15 +23,17 @@ from approvals.policy.facts import (
     Baseline,
     CheckFact,
     CheckStatus,
+    Dataset,
     Facts,
     Metric,
     ReviewFact,
     ReviewVerdict,
+    RunFact,
 )
 from approvals.policy.globs import matches
 from approvals.policy.source import Number, PolicyError, Problem
 from approvals.policy.verdict import Node, Status, Verdict
-from approvals.policy.wording import sentences
+from approvals.policy.wording import sentences, span
 
 __all__ = [
     "UNREAD",
@@ -37,6 +42,7 @@ __all__ = [
     "CheckFact",
     "CheckRule",
     "CheckStatus",
+    "Dataset",
     "DescriptionRule",
     "Facts",
     "Guard",
@@ -52,12 +58,17 @@ __all__ = [
     "ReviewFact",
     "ReviewVerdict",
     "Reviews",
+    "RunFact",
+    "RunRule",
+    "SignatureRule",
     "Status",
+    "TagsRule",
     "Verdict",
     "combine",
     "evaluate",
     "matches",
     "parse",
     "sentences",
+    "span",
     "unreadable",
 ]

@@ -6,6 +6,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TypeAlias
 
 import yaml
@@ -18,6 +19,8 @@ DIRECT_CHANGES = ("refuse", "open_request", "allow_if_satisfied")
 PARTS = ("artifacts", "evidence", "policy", "baseline")
 STAGES = ("Staging", "Production")
 BASELINES = ("production", "target", "none")
+COMPARED_WITH = ("production", "target")
+COMMITS = ("recorded", "clean")
 # How a metric may differ from its baseline: (key, which way, which bound, whether in percent of the baseline).
 CHANGES = {
     f"{bound}_{way}{'_percent' if percent else ''}": (way, bound, percent)
@@ -26,9 +29,7 @@ CHANGES = {
     for way in ("drop", "rise")
 }
 NOT_YET = {
-    "signature": "comparing signatures is not supported yet; remove this requirement for now",
     "threads_resolved": "waiting for resolved threads is not supported yet; remove this line for now",
-    "expires_after": "requests do not expire yet; remove this line for now",
 }
 
 _SLUG = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
@@ -93,6 +94,31 @@ class DescriptionRule:
 
 
 @dataclass(frozen=True, slots=True)
+class SignatureRule:
+    """Whoever calls the baseline can call the version in the same way."""
+
+    compatible_with: str
+
+
+@dataclass(frozen=True, slots=True)
+class TagsRule:
+    """Keys that the version's tags must have, each with a value."""
+
+    keys: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RunRule:
+    """What the run behind the version must show. ``commit``: recorded, clean or nothing asked; ``evaluated_like``: the
+    baseline whose evaluation datasets it must have been given."""
+
+    finished: bool = False
+    commit: str = ""
+    datasets: bool = False
+    evaluated_like: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class ApprovalsRule:
     """``count`` different people; ``teams``: how many of them at least from each team."""
 
@@ -100,13 +126,16 @@ class ApprovalsRule:
     teams: tuple[tuple[str, int], ...] = ()
 
 
-Requirement: TypeAlias = MetricRule | CheckRule | DescriptionRule | ApprovalsRule
+Requirement: TypeAlias = MetricRule | CheckRule | DescriptionRule | SignatureRule | TagsRule | RunRule | ApprovalsRule
 
 
 @dataclass(frozen=True, slots=True)
 class Reviews:
+    """``expires_after``: how long a request may stay open, None for ever."""
+
     author_may_approve: bool = False
     dismiss_on: frozenset[str] = frozenset(PARTS)
+    expires_after: timedelta | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,16 +289,14 @@ def _guards(node: yaml.Node, problems: Problems) -> tuple[Guard, ...]:
 
 def _requirements(node: yaml.Node, problems: Problems) -> tuple[Requirement, ...]:
     found: list[Requirement] = []
-    known = (*RULES, "signature")
+    known = tuple(RULES)
     for item in source.items(node, "requirements", problems, example="[approvals: {count: 1}]"):
         entries = source.pairs(item, "a requirement", problems)
         if isinstance(item, yaml.MappingNode) and len(item.value) != 1:
             problems.add(item, f"a requirement has exactly one key ({listed(known, 'or')}), this has {len(item.value)}")
             continue
         for kind, key, value in entries:
-            if kind in NOT_YET:
-                problems.add(key, NOT_YET[kind])
-            elif kind not in RULES:
+            if kind not in RULES:
                 problems.add(key, f"unknown requirement {quoted(kind)}{closest(kind, known)}")
             else:
                 before = len(problems.found)
@@ -326,6 +353,39 @@ def _description(node: yaml.Node, problems: Problems) -> DescriptionRule:
     return DescriptionRule(source.whole(found["min_length"], "min_length", problems, least=1, most=5000))
 
 
+def _signature(node: yaml.Node, problems: Problems) -> SignatureRule:
+    found = source.fields(node, "signature", ("compatible_with",), problems, required=("compatible_with",))
+    if "compatible_with" not in found:
+        return SignatureRule(COMPARED_WITH[0])
+    return SignatureRule(source.choice(found["compatible_with"], "compatible_with", COMPARED_WITH, problems))
+
+
+def _tags(node: yaml.Node, problems: Problems) -> TagsRule:
+    found: list[str] = []
+    for item in source.items(node, "tags", problems, example="[owner, datasheet]"):
+        key = source.text(item, "a tag's key", problems, longest=250)
+        if key and key in found:
+            problems.add(item, f"the tag {quoted(key)} is asked for twice")
+        found.append(key)
+    return TagsRule(tuple(found))
+
+
+def _run(node: yaml.Node, problems: Problems) -> RunRule:
+    known = ("finished", "commit", "datasets", "evaluated_like")
+    found = source.fields(node, "run", known, problems)
+    rule = RunRule(
+        finished="finished" in found and source.truth(found["finished"], "finished", problems),
+        commit=source.choice(found["commit"], "commit", COMMITS, problems) if "commit" in found else "",
+        datasets="datasets" in found and source.truth(found["datasets"], "datasets", problems),
+        evaluated_like=source.choice(found["evaluated_like"], "evaluated_like", COMPARED_WITH, problems)
+        if "evaluated_like" in found
+        else "",
+    )
+    if rule == RunRule() and isinstance(node, yaml.MappingNode):
+        problems.add(node, f"this asks nothing of the run: add {listed(known, 'or')}")
+    return rule
+
+
 def _approvals(node: yaml.Node, problems: Problems) -> ApprovalsRule:
     found = source.fields(node, "approvals", ("count", "teams"), problems, required=("count",))
     count = source.whole(found["count"], "count", problems, least=1, most=100) if "count" in found else 1
@@ -347,6 +407,9 @@ RULES: dict[str, Callable[[yaml.Node, Problems], Requirement]] = {
     "metric": _metric,
     "check": _check,
     "description": _description,
+    "signature": _signature,
+    "tags": _tags,
+    "run": _run,
     "approvals": _approvals,
 }
 
@@ -361,9 +424,10 @@ def _reviews(node: yaml.Node, problems: Problems) -> Reviews:
         dismiss_on = _dismiss_on(found["dismiss_on"], problems)
     if "threads_resolved" in found and source.truth(found["threads_resolved"], "threads_resolved", problems):
         problems.add(found["threads_resolved"], NOT_YET["threads_resolved"])
+    expires_after = None
     if "expires_after" in found:
-        problems.add(found["expires_after"], NOT_YET["expires_after"])
-    return Reviews(author_may_approve=author_may_approve, dismiss_on=dismiss_on)
+        expires_after = source.duration(found["expires_after"], "expires_after", problems)
+    return Reviews(author_may_approve=author_may_approve, dismiss_on=dismiss_on, expires_after=expires_after)
 
 
 def _dismiss_on(node: yaml.Node, problems: Problems) -> frozenset[str]:

@@ -19,9 +19,11 @@ class ReviewVerdict(enum.StrEnum):
 
 
 class CheckStatus(enum.StrEnum):
+    QUEUED = "queued"
+    RUNNING = "running"
     PASSED = "passed"
     FAILED = "failed"
-    RUNNING = "running"
+    ERROR = "error"  # the check itself could not be carried out
 
 
 class Holder(enum.Enum):
@@ -43,11 +45,34 @@ class Metric:
 
 
 @dataclass(frozen=True, slots=True)
+class Dataset:
+    """What a run was given: ``context`` says what for, as the client wrote it (training, evaluation, …)."""
+
+    name: str
+    digest: str
+    context: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RunFact:
+    """The run that a version came from. ``status`` is MLflow's word, empty where nobody knows; ``dirty`` says whether
+    its working copy held changes beside the commit, None where the client did not say."""
+
+    status: str = ""
+    commit: str = ""
+    dirty: bool | None = None
+    datasets: tuple[Dataset, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Baseline:
-    """A version to compare with."""
+    """A version to compare with. ``breaks``: what makes its callers fail with the version in question, as clauses."""
 
     version: int
     metrics: Mapping[str, Metric]
+    has_signature: bool = False
+    breaks: tuple[str, ...] = ()
+    datasets: tuple[Dataset, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +108,7 @@ class Facts:
     needed only when a rule compares with Production and the target is another one.
     ``reviews``: in the order they were given; a person's last one counts. ``authors``: the people who asked for,
     registered or trained the version; the requester is one of them in any case.
+    ``tags`` are those of the version; ``run`` is None when no run is known.
     ``team_members``: of each team the policy names, person -> name to show. ``reviewers``: whoever else may review.
     """
 
@@ -96,6 +122,9 @@ class Facts:
     leaving: bool = False
     model_tags: Mapping[str, str] = field(default_factory=lambda: _EMPTY)
     description: str = ""
+    tags: Mapping[str, str] = field(default_factory=lambda: _EMPTY)
+    has_signature: bool = False
+    run: RunFact | None = None
     metrics: Mapping[str, Metric] = field(default_factory=lambda: _EMPTY)
     baseline: Baseline | None = None
     production: Baseline | Holder | None = UNREAD

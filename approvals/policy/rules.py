@@ -16,13 +16,17 @@ from approvals.policy.document import (
     MetricRule,
     Policy,
     Requirement,
+    RunRule,
+    SignatureRule,
+    TagsRule,
 )
-from approvals.policy.facts import UNREAD, Baseline, CheckStatus, Facts, Holder, Metric
+from approvals.policy.facts import UNREAD, Baseline, CheckStatus, Dataset, Facts, Holder, Metric, RunFact
 from approvals.policy.reviews import judge_approvals
 from approvals.policy.source import exact, listed
 from approvals.policy.verdict import Node, Status
 from approvals.policy.wording import amount, figure, needed, obligation, title
 
+_UNREAD = "Which version is in Production was not looked up, so there is nothing to compare with."
 # With a baseline of 0 every percentage of it is 0; a demanded gain is then any gain at all, as in mlflow.
 _LEAST_GAIN = Fraction(1, 10**10)
 
@@ -41,9 +45,22 @@ def judge(rule: Requirement, policy: Policy, facts: Facts) -> Node:
             return judge_check(rule, facts)
         case DescriptionRule():
             return judge_description(rule, facts)
+        case SignatureRule():
+            return judge_signature(rule, facts)
+        case TagsRule():
+            return judge_tags(rule, facts)
+        case RunRule():
+            return judge_run(rule, facts)
 
 
-_KINDS: dict[type[Requirement], str] = {MetricRule: "metric", CheckRule: "check", DescriptionRule: "description"}
+_KINDS: dict[type[Requirement], str] = {
+    MetricRule: "metric",
+    CheckRule: "check",
+    DescriptionRule: "description",
+    SignatureRule: "signature",
+    TagsRule: "tags",
+    RunRule: "run",
+}
 
 
 def judge_metric(rule: MetricRule, facts: Facts) -> Node:
@@ -81,10 +98,9 @@ def judge_metric(rule: MetricRule, facts: Facts) -> Node:
     broken = _broken_limits(rule, metric)
     compared = ""
     if rule.changes:
-        holder = _holder(rule, facts)
+        holder = _holder(rule.baseline, facts)
         if holder is UNREAD:
-            reason = "Which version is in Production was not looked up, so there is nothing to compare with."
-            return node(Status.ERROR, reason, value=value, clears=False)
+            return node(Status.ERROR, _UNREAD, value=value, clears=False)
         if holder is not None:
             before = holder.metrics.get(rule.name)
             if before is None or not math.isfinite(before.value):
@@ -98,7 +114,7 @@ def judge_metric(rule: MetricRule, facts: Facts) -> Node:
             broken += [obligation(change) for change in rule.changes if not _allows(change, moved, exact(before.value))]
             compared = f", {_moved(moved, rule)} version {holder.version} ({figure(before.value)})"
         elif not limits:
-            reason = f"Nobody holds {_held(rule, facts)}, so there is nothing to compare {rule.name} with."
+            reason = f"Nobody holds {_held(rule.baseline, facts)}, so there is nothing to compare {rule.name} with."
             return node(Status.SKIPPED, reason, value=value, clears=False)
     if broken:
         return node(Status.UNMET, f"{rule.name} is {value}{compared}, but it must {listed(broken)}.", value=value)
@@ -115,14 +131,14 @@ def _broken_limits(rule: MetricRule, metric: Metric) -> list[str]:
     return broken
 
 
-def _holder(rule: MetricRule, facts: Facts) -> Baseline | Holder | None:
-    if rule.baseline == "target" or (facts.target_kind, facts.target) == ("stage", "Production"):
+def _holder(baseline: str, facts: Facts) -> Baseline | Holder | None:
+    if baseline == "target" or (facts.target_kind, facts.target) == ("stage", "Production"):
         return facts.baseline
     return facts.production
 
 
-def _held(rule: MetricRule, facts: Facts) -> str:
-    if rule.baseline == "production":
+def _held(baseline: str, facts: Facts) -> str:
+    if baseline == "production":
         return "Production"
     return facts.target_words
 
@@ -161,8 +177,10 @@ def judge_check(rule: CheckRule, facts: Facts) -> Node:
         elif check.status == CheckStatus.FAILED:
             status, reason = Status.UNMET, f"{rule.reporter} reported that {rule.name} failed."
             value = value or "failed"
-        elif check.status == CheckStatus.RUNNING:
-            reason = f"{rule.name} is running."
+        elif check.status in (CheckStatus.QUEUED, CheckStatus.RUNNING):
+            reason = f"{rule.name} is {check.status}."
+        elif check.status == CheckStatus.ERROR:
+            status, reason = Status.ERROR, f"{rule.reporter} could not carry {rule.name} out."
         else:
             status, reason = (
                 Status.ERROR,
@@ -210,6 +228,135 @@ def judge_description(rule: DescriptionRule, facts: Facts) -> Node:
         people=() if met else (facts.requester,),
         missing=0 if met else 1,
         awaited="" if met else "a description" if not length else "a longer description",
+    )
+
+
+def judge_signature(rule: SignatureRule, facts: Facts) -> Node:
+    """Whether whoever calls the baseline can go on as they do; where nobody holds it, that there is a signature."""
+    holder = _holder(rule.compatible_with, facts)
+    if not facts.has_signature:
+        return _asked(rule, facts, Status.WAITING, "The version has no signature.", awaited="a model with a signature")
+    if holder is UNREAD:
+        return _asked(rule, facts, Status.ERROR, _UNREAD)
+    if holder is None:
+        held = _held(rule.compatible_with, facts)
+        return _asked(rule, facts, Status.MET, f"The version has a signature, and nobody holds {held} yet.")
+    if not holder.has_signature:
+        reason = f"Version {holder.version} has no signature, so there is nothing to compare with."
+        return _asked(rule, facts, Status.ERROR, reason)
+    if holder.breaks:
+        reason = f"Callers of version {holder.version} may fail: {'; '.join(holder.breaks)}."
+        return _asked(rule, facts, Status.UNMET, reason)
+    return _asked(rule, facts, Status.MET, f"Whoever calls version {holder.version} can call this one.")
+
+
+def judge_tags(rule: TagsRule, facts: Facts) -> Node:
+    missing = [key for key in rule.keys if not facts.tags.get(key, "").strip()]
+    value = f"{len(rule.keys) - len(missing)} of {len(rule.keys)}"
+    if not missing:
+        return _asked(rule, facts, Status.MET, "The version has every tag that is asked for.", value=value)
+    tags = f"the {'tag' if len(missing) == 1 else 'tags'} {listed(missing)}"
+    return _asked(rule, facts, Status.WAITING, f"The version lacks {tags}.", value=value, awaited=tags)
+
+
+def judge_run(rule: RunRule, facts: Facts) -> Node:
+    """The worst of what is asked of the run decides: what is wrong with it comes before what is not known yet."""
+    run = facts.run
+    if run is None:
+        return _asked(rule, facts, Status.WAITING, "No run of this version is known.", awaited="a run of the version")
+    found = [answer for ask in (_finished, _committed, _described, _evaluated) if (answer := ask(rule, run, facts))]
+    for status in (Status.UNMET, Status.ERROR, Status.WAITING):
+        if sentences := [reason for answered, reason in found if answered == status]:
+            awaited = "what the run does not say" if status == Status.WAITING else ""
+            return _asked(rule, facts, status, " ".join(sentences), awaited=awaited)
+    return _asked(rule, facts, Status.MET, " ".join(reason for _, reason in found))
+
+
+_Answer = tuple[Status, str] | None
+
+
+def _finished(rule: RunRule, run: RunFact, _facts: Facts) -> _Answer:
+    if not rule.finished:
+        return None
+    if run.status == "FINISHED":
+        return Status.MET, "The run has finished."
+    if run.status in ("FAILED", "KILLED"):
+        return Status.UNMET, f"The run has {'failed' if run.status == 'FAILED' else 'been killed'}."
+    return Status.WAITING, "The run has not finished." if run.status else "Whether the run has finished is not known."
+
+
+def _committed(rule: RunRule, run: RunFact, _facts: Facts) -> _Answer:
+    if not rule.commit:
+        return None
+    if not run.commit:
+        return Status.WAITING, "The run names no commit."
+    if rule.commit == "clean" and run.dirty is None:
+        return Status.WAITING, "The run does not say whether its working copy was clean."
+    if rule.commit == "clean" and run.dirty:
+        return Status.UNMET, f"The run's code held changes beside the commit {run.commit[:12]}."
+    return Status.MET, f"Its code is the commit {run.commit[:12]}."
+
+
+def _described(rule: RunRule, run: RunFact, _facts: Facts) -> _Answer:
+    if not rule.datasets:
+        return None
+    if not run.datasets:
+        return Status.WAITING, "The run names no dataset."
+    if unknown := [dataset.name for dataset in run.datasets if not dataset.digest]:
+        return Status.WAITING, f"The dataset {unknown[0]} has no digest."
+    return Status.MET, f"It names {amount(len(run.datasets), 'dataset')}, each with its digest."
+
+
+def _evaluated(rule: RunRule, run: RunFact, facts: Facts) -> _Answer:
+    if not rule.evaluated_like:
+        return None
+    holder = _holder(rule.evaluated_like, facts)
+    mine = _evaluation(run.datasets)
+    if not mine:
+        return Status.WAITING, "The run names no dataset that it was evaluated on."
+    if not isinstance(holder, Baseline):
+        if holder is UNREAD:
+            return Status.ERROR, _UNREAD
+        return Status.MET, f"Nobody holds {_held(rule.evaluated_like, facts)} yet, so any evaluation will do."
+    theirs = _evaluation(holder.datasets)
+    if not theirs:
+        reason = (
+            f"Version {holder.version} names no dataset that it was evaluated on, so there is nothing to compare with."
+        )
+        return Status.ERROR, reason
+    if mine != theirs:
+        return Status.UNMET, f"It was not evaluated on the same datasets as version {holder.version}."
+    return Status.MET, f"It was evaluated on the same datasets as version {holder.version}."
+
+
+def _evaluation(datasets: tuple[Dataset, ...]) -> frozenset[tuple[str, str]]:
+    """Those that say what they are for, and that it was not training; what no digest vouches for is none."""
+    return frozenset(
+        (d.name, d.digest) for d in datasets if d.digest and d.context.lower() not in ("", "train", "training")
+    )
+
+
+def _asked(
+    rule: SignatureRule | TagsRule | RunRule,
+    facts: Facts,
+    status: Status,
+    reason: str,
+    *,
+    value: str = "",
+    awaited: str = "",
+) -> Node:
+    """The node of what only the requester can bring."""
+    clears = status in (Status.WAITING, Status.UNMET)
+    return Node(
+        kind=_KINDS[type(rule)],
+        title=title(rule),
+        status=status,
+        reason=reason,
+        figure=value,
+        who=_requester(facts) if clears else (),
+        people=(facts.requester,) if clears else (),
+        missing=1 if status == Status.WAITING else 0,
+        awaited=awaited,
     )
 
 

@@ -30,7 +30,7 @@ _PASSING = (Status.MET, Status.SKIPPED)
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """``kind`` is all, policy, metric, check, description, approvals, objections, team or review.
+    """``kind`` is all, policy, metric, check, description, signature, tags, run, approvals, objections, team or review.
 
     ``who`` can clear it, by name; ``people`` are their ids. ``missing`` counts what is still to come.
     ``blocking`` is False where nothing depends on it: parts of an explanation, and policies that warn or are on trial.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Iterable
+from datetime import timedelta
 from fractions import Fraction
 
 from approvals.policy.document import (
@@ -16,6 +17,9 @@ from approvals.policy.document import (
     MetricRule,
     Policy,
     Requirement,
+    RunRule,
+    SignatureRule,
+    TagsRule,
 )
 from approvals.policy.source import exact, listed
 
@@ -53,6 +57,8 @@ def sentences(policy: Policy) -> list[str]:
     else:
         lines.append("Nobody approves a version that they asked for, registered or trained.")
     lines.append(_dismissal(policy.reviews.dismiss_on))
+    if policy.reviews.expires_after:
+        lines.append(f"A request that is not decided within {span(policy.reviews.expires_after)} expires.")
     lines.append(_DIRECT[policy.on_direct_change])
     if policy.archive_replaced:
         lines.append("The version that is replaced in a stage is archived.")
@@ -70,6 +76,12 @@ def title(rule: Requirement) -> str:
             return rule.name
         case DescriptionRule():
             return f"description of at least {amount(rule.min_length, 'character')}"
+        case SignatureRule():
+            return f"signature compatible with {_BASELINE_TITLES[rule.compatible_with]}"
+        case TagsRule():
+            return f"{'tag' if len(rule.keys) == 1 else 'tags'} {listed(rule.keys)}"
+        case RunRule():
+            return f"run {listed(_run(rule))}"
         case ApprovalsRule():
             return approvals(rule)
 
@@ -103,6 +115,12 @@ def people(names: Iterable[str], conjunction: str = "or") -> str:
     if len(found) > _MOST_NAMES:
         found = [*found[: _MOST_NAMES - 1], f"{len(found) - _MOST_NAMES + 1} more"]
     return listed(found, conjunction)
+
+
+def span(time: timedelta) -> str:
+    """``12 hours``, ``14 days``."""
+    hours = time // timedelta(hours=1)
+    return amount(hours // 24, "day") if hours % 24 == 0 else amount(hours, "hour")
 
 
 def small(number: int) -> str:
@@ -154,8 +172,26 @@ def _requirement(rule: Requirement) -> str:
             return f"the check {rule.name} must pass, as reported by {rule.reporter}"
         case DescriptionRule():
             return f"the version's description must have at least {amount(rule.min_length, 'character')}"
+        case SignatureRule():
+            return f"the signature must let callers of {_BASELINE_WORDS[rule.compatible_with]} go on as they do"
+        case TagsRule():
+            tags = f"{'tag' if len(rule.keys) == 1 else 'tags'} {listed(rule.keys)}"
+            return f"the version must have the {tags}"
+        case RunRule():
+            return f"the version's run must be one that is {listed(_run(rule))}"
         case ApprovalsRule():
             return approvals(rule)
+
+
+def _run(rule: RunRule) -> list[str]:
+    """What it must be: ``finished``, ``from a clean commit``, …"""
+    parts = {
+        "finished": rule.finished,
+        f"from a {rule.commit} commit": rule.commit,
+        "on datasets with digests": rule.datasets,
+        f"evaluated on the datasets of {_BASELINE_TITLES.get(rule.evaluated_like, '')}": rule.evaluated_like,
+    }
+    return [words for words, asked in parts.items() if asked]
 
 
 def _metric(rule: MetricRule) -> str:

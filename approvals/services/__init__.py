@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from approvals.services.checks import report_check
 from approvals.services.comments import add_comment
 from approvals.services.decisions import reconsider
 from approvals.services.policies import archive_policy, publish_policy
@@ -15,6 +16,7 @@ __all__ = [
     "open_request",
     "publish_policy",
     "reconsider",
+    "report_check",
     "request_after_refusal",
     "submit_review",
     "withdraw_request",

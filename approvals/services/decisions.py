@@ -8,9 +8,18 @@ from django.db import transaction
 
 from accounts.models import User
 from approvals.audience import askers, participants, who_may_read
-from approvals.events import RequestReady, RequestSuperseded, RequestUpdated, ReviewDismissed, TransitionApplied, about
+from approvals.events import (
+    RequestExpired,
+    RequestReady,
+    RequestSuperseded,
+    RequestUpdated,
+    ReviewDismissed,
+    TransitionApplied,
+    about,
+)
 from approvals.models import Awaited, Review, TransitionRequest
 from approvals.pins import EVIDENCE, Pins, in_words
+from approvals.policy import span
 from approvals.standing import Standing, standing_of
 from core.clock import now
 from core.errors import Conflict
@@ -53,9 +62,29 @@ def reconsider(review_request: TransitionRequest) -> TransitionRequest:
     if not locked.is_pending:
         return locked
     standing = take_stock(locked)
+    if expire_if_due(locked, standing):
+        return locked
     if locked.state == State.OPEN and standing.is_satisfied:
         apply(locked, actor=locked.requester, standing=standing)
     return locked
+
+
+def expire_if_due(review_request: TransitionRequest, standing: Standing) -> bool:
+    """Close a request whose time is up; whether it was."""
+    if standing.expiry is None:
+        return False
+    ends, rule = standing.expiry
+    if now() < ends:
+        return False
+    assert rule.read is not None and rule.read.reviews.expires_after is not None
+    reason = f"nobody decided it within the {span(rule.read.reviews.expires_after)} that the policy {rule.name} gives"
+    close(review_request, State.EXPIRED, actor=None, reason=f"{reason[0].upper()}{reason[1:]}.", standing=standing)
+    record(
+        RequestExpired(**about(review_request), comment=f"{reason}."),
+        actor=None,
+        audience=participants(review_request.version, review_request),
+    )
+    return True
 
 
 def remember_awaited(review_request: TransitionRequest, standing: Standing) -> None:

@@ -12,7 +12,16 @@ from approvals.models import Review, TransitionRequest
 from approvals.permissions import can_review
 from approvals.pins import Pins, in_words
 from approvals.services.comments import checked_comment
-from approvals.services.decisions import apply, close, enter, lock_pending, remember_awaited, reopen, take_stock
+from approvals.services.decisions import (
+    apply,
+    close,
+    enter,
+    expire_if_due,
+    lock_pending,
+    remember_awaited,
+    reopen,
+    take_stock,
+)
 from approvals.standing import Standing, standing_of
 from core.answers import require
 from core.errors import Conflict, Invalid
@@ -38,7 +47,8 @@ def submit_review(
     require(can_read(actor, review_request.model))
     # On its own, so that a move stays on record (and the next page shows it) even when the verdict is then refused.
     with transaction.atomic():
-        take_stock(lock_pending(review_request))
+        locked = lock_pending(review_request)
+        expire_if_due(locked, take_stock(locked))
     with transaction.atomic():
         return _submit(actor=actor, review_request=review_request, decision=decision, comment=comment, saw=saw)
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
+from time_machine import travel
 
 from accounts.models import Level, User
 from accounts.services import grant
@@ -325,3 +327,51 @@ def test_every_step_is_an_event(
     approve(dkim, asked)
 
     assert events()[-4:] == ["request.opened", "review.approved", "review.approved", "transition.applied"]
+
+
+# -- Expiry ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_request_that_nobody_decides_expires(
+    asked: TransitionRequest, events: Callable[[], list[str]], alice: User
+) -> None:
+    publish(reviews="{expires_after: 14d}")
+    later = asked.created_at + timedelta(days=14)
+
+    with travel(later - timedelta(minutes=1), tick=False):
+        assert services.reconsider(asked).state == State.OPEN
+    with travel(later, tick=False):
+        closed = services.reconsider(asked)
+
+    assert (closed.state, closed.closed_by, closed.closed_at) == (State.EXPIRED, None, later)
+    assert closed.closed_reason == "Nobody decided it within the 14 days that the policy production-gate gives."
+    assert events()[-1] == "request.expired"
+    assert asked.requester_id in Event.objects.latest("id").audience
+
+
+def test_a_verdict_after_its_time_comes_too_late(asked: TransitionRequest, alice: User) -> None:
+    publish(reviews="{expires_after: 12h}")
+
+    with travel(asked.created_at + timedelta(hours=13)), pytest.raises(Conflict, match="already expired"):
+        approve(alice, asked)
+
+    asked.refresh_from_db()
+    assert asked.state == State.EXPIRED and not asked.reviews.exists()
+
+
+def test_the_policy_that_gives_the_least_time_decides(asked: TransitionRequest) -> None:
+    publish(reviews="{expires_after: 14d}")
+    publish(POLICY.replace("production-gate", "quick-gate"), reviews="{expires_after: 1d}")
+
+    with travel(asked.created_at + timedelta(days=2)):
+        assert "quick-gate" in services.reconsider(asked).closed_reason
+
+
+def test_an_expired_request_may_be_asked_again(asked: TransitionRequest, mira: User) -> None:
+    publish(reviews="{expires_after: 1d}")
+
+    with travel(asked.created_at + timedelta(days=2)):
+        services.reconsider(asked)
+        again = services.open_request(actor=mira, version=asked.version, target=PRODUCTION)
+
+    assert again.pk != asked.pk and again.state == State.OPEN

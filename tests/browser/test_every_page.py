@@ -25,7 +25,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
 RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]}
 FOR_STRANGERS = {"sign_in", "sign_in_link"}
-ARGUMENTS = {"name": "churn-predictor", "number": 2, "pk": 1, "path": "MLmodel", "secret": "spent"}
+ARGUMENTS = {"username": "mira", "name": "churn-predictor", "number": 2, "pk": 1, "path": "MLmodel", "secret": "spent"}
 
 
 @pytest.fixture
@@ -102,6 +102,7 @@ def test_every_page_is_for_everybody(
         "request",
         "policies",
         "policy_edit",
+        "people",
         "account",
     } <= set(shown)
 

@@ -50,7 +50,8 @@ def test_the_run_of_a_version_is_read_into_its_evidence(other: OtherServer, edit
 
     data = known(version)
     assert data["origin"] == {"server": other.url}
-    assert data["run"] == {"run_id": run_id, "run_name": "bold-finch-1", "experiment_id": "7", "user_id": "mira"}
+    named = {"run_id": run_id, "run_name": "bold-finch-1", "experiment_id": "7", "user_id": "mira"}
+    assert data["run"] == named | {"status": "FINISHED"}
     assert data["metrics"]["accuracy"] == {"value": 0.9, "step": 3}
     assert data["metrics"]["loss"]["value"] == "NaN"
     assert float(data["metrics"]["worst"]["value"]) == 1.7976931348623157e308

@@ -96,6 +96,7 @@ TAKES = {
     "web.api.account.Tokens": ["name"],
     "web.api.channels.ChannelDetail": ["is_active"],
     "web.api.channels.Channels": ["kind", "name", "target"],
+    "web.api.checks.Checks": ["name", "status"],
     "web.api.models.Model": ["description"],
     "web.api.models.ModelAliases": ["alias", "version"],
     "web.api.models.ModelTags": ["key", "value"],
@@ -222,6 +223,9 @@ def world(db: None, mira: User, sam: User, admin: User, risk: Team, settings: Se
             "web.pages.channels.create": {"target": "intruder@example.com"},
             "web.pages.channels.detail": {"target": ""},
             "web.api.people.Teams": {"name": "new-team"},
+            "web.pages.people.create_team": {"name": "new-team"},
+            "web.pages.people.change_team": {"username": mira.username},
+            "web.pages.people.grant": {"to": f"user:{sam.username}"},
         },
     )
 

@@ -1,4 +1,5 @@
-"""/api/v1/policies/: policies with their revisions, in plain language too; publishing, and checking a text first."""
+"""/api/v1/policies/: policies with their revisions, in plain language too; publishing, and first checking a text and
+what it would change."""
 
 from __future__ import annotations
 
@@ -14,8 +15,11 @@ from approvals import services
 from approvals.models import Policy
 from approvals.policy import PolicyError, parse, sentences
 from approvals.services.policies import UnreadablePolicy, checked_policy
+from approvals.simulation import effects, replay, simulate
 from core.errors import NotFound
+from registry.queries import get_version
 from web.api.endpoint import Endpoint, Input, PageInput, page_of, page_response, paged, read, user_of
+from web.api.requests import VerdictOutput, target_of
 
 MAX_REVISIONS = 200
 
@@ -72,6 +76,47 @@ class CheckOutput(serializers.Serializer):
     problems = ProblemOutput(many=True)
 
 
+class SimulateInput(PolicyInput):
+    model = serializers.CharField(required=False, help_text="With a version: what it would make of that one.")
+    version = serializers.IntegerField(required=False, min_value=1)
+    target = serializers.CharField(required=False, help_text="A stage, or @alias; what it guards first if left out.")
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if ("model" in attrs) != ("version" in attrs) or ("target" in attrs and "model" not in attrs):
+            raise serializers.ValidationError({"version": ["A model and a version go together."]})
+        return attrs
+
+
+class EffectOutput(serializers.Serializer):
+    request = serializers.IntegerField(source="review_request.pk")
+    model = serializers.CharField(source="review_request.model.name")
+    version = serializers.IntegerField(source="review_request.version.version")
+    target = serializers.CharField(source="review_request.asks_for")
+    before = serializers.CharField(source="before.verdict.sentence", help_text="Where it stands, in one sentence.")
+    after = serializers.CharField(source="after.verdict.sentence", help_text="Where it would stand.")
+    satisfied_before = serializers.BooleanField(source="before.is_satisfied")
+    satisfied_after = serializers.BooleanField(source="after.is_satisfied")
+
+
+class SimulateOutput(serializers.Serializer):
+    verdict = VerdictOutput(allow_null=True, help_text="For the version: what all policies would say together.")
+    requests = EffectOutput(many=True, help_text="The open requests that would stand differently.")
+
+
+class StoppedOutput(serializers.Serializer):
+    request = serializers.IntegerField(source="review_request.pk")
+    model = serializers.CharField(source="review_request.model.name")
+    version = serializers.IntegerField(source="review_request.version.version")
+    target = serializers.CharField(source="review_request.asks_for")
+    applied_at = serializers.DateTimeField(source="review_request.closed_at")
+    standing = serializers.CharField(source="standing.verdict.sentence", help_text="Where it would have stood.")
+
+
+class ReplayOutput(serializers.Serializer):
+    count = serializers.IntegerField(help_text="Moves by a request that the text has a say in, of the newest 10,000.")
+    stopped = StoppedOutput(many=True, help_text="Those that it would not have let through, the newest first.")
+
+
 def _all() -> QuerySet[Policy]:
     return Policy.objects.select_related("current")
 
@@ -125,3 +170,33 @@ class PolicyCheck(Endpoint):
         except UnreadablePolicy as error:
             return Response({"valid": False, "name": None, "reading": [], "problems": error.problems})
         return Response({"valid": True, "name": policy.name, "reading": sentences(policy), "problems": []})
+
+
+class PolicySimulate(Endpoint):
+    only_reads = True
+
+    @extend_schema(request=SimulateInput, responses=SimulateOutput)
+    def post(self, request: Request) -> Response:
+        """What a text would change if it were published: for the open requests and, on request, for a version."""
+        asked, user = read(SimulateInput, request), user_of(request)
+        policy = checked_policy(asked["text"])
+        verdict = None
+        if "model" in asked:
+            version = get_version(user, asked["model"], asked["version"])
+            guard = policy.guards[0]
+            target = target_of(asked.get("target") or (guard.name if guard.kind == "stage" else f"@{guard.name}"))
+            standing = simulate(policy, asked["text"], asker=user, version=version, target=target)
+            verdict = standing.verdict.to_json()
+        changed = effects(policy, asked["text"], user=user)
+        return Response({"verdict": verdict, "requests": EffectOutput(changed, many=True).data})
+
+
+class PolicyReplay(Endpoint):
+    only_reads = True
+
+    @extend_schema(request=PolicyInput, responses=ReplayOutput)
+    def post(self, request: Request) -> Response:
+        """What a text would have decided otherwise: the moves that were made, on what was known of them then."""
+        text = read(PolicyInput, request)["text"]
+        found = replay(checked_policy(text), text, user=user_of(request))
+        return Response(ReplayOutput(found).data)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from web.api import account, channels, deliveries, events, models, people, policies, requests, schema, versions
+from web.api import account, channels, checks, deliveries, events, models, people, policies, requests, schema, versions
 
 urlpatterns = [
     path("schema/", schema.schema, name="api_schema"),
@@ -16,6 +16,7 @@ urlpatterns = [
     path("models/<str:name>/versions/", versions.Versions.as_view()),
     path("models/<str:name>/versions/<int:number>/", versions.Version.as_view()),
     path("models/<str:name>/versions/<int:number>/tags/", versions.VersionTags.as_view()),
+    path("models/<str:name>/versions/<int:number>/checks/", checks.Checks.as_view()),
     path("models/<str:name>/versions/<int:number>/move/", versions.VersionMove.as_view()),
     path("models/<str:name>/versions/<int:number>/read-run/", versions.VersionReadRun.as_view()),
     path("requests/", requests.Requests.as_view()),
@@ -26,6 +27,8 @@ urlpatterns = [
     path("requests/<int:pk>/comments/", requests.RequestComments.as_view()),
     path("policies/", policies.Policies.as_view()),
     path("policies/check/", policies.PolicyCheck.as_view()),
+    path("policies/replay/", policies.PolicyReplay.as_view()),
+    path("policies/simulate/", policies.PolicySimulate.as_view()),
     path("policies/<slug:name>/", policies.PolicyDetail.as_view()),
     path("policies/<slug:name>/archive/", policies.PolicyArchive.as_view()),
     path("me/", account.Me.as_view()),

@@ -15,7 +15,10 @@ def site(request: SignedInRequest) -> dict[str, Any]:
     """The navigation, with the number of requests that wait for this person. Counted only when a page shows it."""
     if not getattr(request, "user", None) or not request.user.is_authenticated:
         return {}
-    more = [{"label": "Channels", "url": reverse("channels"), "icon": "bell"}]
+    more = [
+        {"label": "Channels", "url": reverse("channels"), "icon": "bell"},
+        {"label": "People", "url": reverse("people"), "icon": "users"},
+    ]
     return {"nav": SimpleLazyObject(lambda: _nav(request)), "nav_more": more}
 
 

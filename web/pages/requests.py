@@ -34,6 +34,7 @@ LINES = (
     "review.dismissed",
     "request.withdrawn",
     "request.superseded",
+    "request.expired",
     "transition.applied",
 )
 MAX_TIMELINE = 500

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.urls import path
 from django.views.generic import RedirectView
 
-from web.pages import account, channels, deliveries, models, policies, requests, reviews, sign_in, versions
+from web.pages import account, channels, deliveries, models, people, policies, requests, reviews, sign_in, versions
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="reviews"), name="home"),
@@ -42,6 +42,14 @@ urlpatterns = [
     path("channels/<int:pk>/delete/", channels.delete, name="channel_delete"),
     path("channels/<int:pk>/test/", channels.test, name="channel_test"),
     path("channels/<int:pk>/switch/", channels.switch, name="channel_switch"),
+    path("people/", people.index, name="people"),
+    path("people/new/", people.create, name="person_create"),
+    path("people/<str:username>/switch/", people.switch, name="person_switch"),
+    path("people/<str:username>/link/", people.sign_in_link, name="person_link"),
+    path("teams/new/", people.create_team, name="team_create"),
+    path("teams/<slug:name>/", people.change_team, name="team_change"),
+    path("grants/new/", people.grant, name="grant_create"),
+    path("grants/<int:pk>/revoke/", people.revoke_grant, name="grant_revoke"),
     path("deliveries/", deliveries.index, name="deliveries"),
     path("deliveries/<int:pk>/again/", deliveries.send_again, name="delivery_again"),
     path("account/", account.detail, name="account"),

@@ -1,4 +1,5 @@
-"""``policies apply FILE [--dry-run]``, ``policies list``, ``policies show NAME``: policies from the command line."""
+"""``policies apply FILE [--dry-run]``, ``policies simulate FILE MODEL VERSION``, ``policies replay FILE``,
+``policies list``, ``policies show NAME``: policies from the command line."""
 
 from __future__ import annotations
 
@@ -8,10 +9,14 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
+from accounts.models import User
 from approvals import services
 from approvals.models import Policy
 from approvals.services.policies import checked_policy
+from approvals.simulation import replay, simulate
 from core.errors import CountersignError
+from registry.gate import Target
+from registry.models import ModelVersion, TargetKind
 
 
 class Command(BaseCommand):
@@ -22,6 +27,13 @@ class Command(BaseCommand):
         apply = verbs.add_parser("apply", help="Publish the policy in FILE; the same text again changes nothing.")
         apply.add_argument("file", type=Path)
         apply.add_argument("--dry-run", action="store_true", help="Read it and say what would happen; change nothing.")
+        simulate = verbs.add_parser("simulate", help="What the text in FILE would make of a version; change nothing.")
+        simulate.add_argument("file", type=Path)
+        simulate.add_argument("model")
+        simulate.add_argument("version", type=int)
+        simulate.add_argument("--asker", help="Whose request it would be; who registered the version if left out.")
+        again = verbs.add_parser("replay", help="Which past moves the text in FILE would have stopped; change nothing.")
+        again.add_argument("file", type=Path)
         verbs.add_parser("list", help="One line per policy.")
         show = verbs.add_parser("show", help="The text in force.")
         show.add_argument("name")
@@ -34,10 +46,7 @@ class Command(BaseCommand):
 
     def _apply(self, options: dict[str, Any]) -> None:
         file: Path = options["file"]
-        try:
-            text = file.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise CommandError(f"{file} cannot be read: {error}") from error
+        text = _text_of(file)
         if options["dry_run"]:
             read = checked_policy(text)
             self.stdout.write(f"{file} is a valid policy: {_what_would_happen(read.name, text)} Nothing was changed.")
@@ -48,6 +57,37 @@ class Command(BaseCommand):
             self.stdout.write(f"{revision} is in force already; nothing was changed.")
         else:
             self.stdout.write(f"{revision} is in force.")
+
+    def _simulate(self, options: dict[str, Any]) -> None:
+        text = _text_of(options["file"])
+        read = checked_policy(text)
+        version = (
+            ModelVersion.objects.live()
+            .select_related("model", "user", "evidence")
+            .filter(model__name=options["model"], model__deleted_at=None, version=options["version"])
+            .first()
+        )
+        if version is None:
+            raise CommandError(f"There is no version {options['version']} of {options['model']}.")
+        asker = User.objects.filter(username=options["asker"]).first() if options["asker"] else version.user
+        if asker is None:
+            raise CommandError("Say whose request it would be: --asker USERNAME.")
+        guard = read.guards[0]
+        target = Target(TargetKind(guard.kind), guard.name)
+        standing = simulate(read, text, asker=asker, version=version, target=target)
+        self.stdout.write(f"{version} to {target}: {standing.verdict.sentence}")
+        for node in standing.verdict.requirements:
+            self.stdout.write(f"  {node.status:8} {node.title}: {node.reason}")
+
+    def _replay(self, options: dict[str, Any]) -> None:
+        text = _text_of(options["file"])
+        somebody = User(is_superuser=True)  # the command line reads everything
+        found = replay(checked_policy(text), text, user=somebody)
+        stopped = len(found.stopped)
+        self.stdout.write(f"It has a say in {found.count} of the past moves, and would have stopped {stopped}.")
+        for row in found.stopped:
+            item, sentence = row.review_request, row.standing.verdict.sentence
+            self.stdout.write(f"  request {item.pk}: {item.version} to {item.asks_for}: {sentence}")
 
     def _list(self, _options: dict[str, Any]) -> None:
         policies = Policy.objects.select_related("current")
@@ -63,6 +103,13 @@ class Command(BaseCommand):
         if policy is None or policy.current is None:
             raise CommandError(f"There is no policy {options['name']}.")
         self.stdout.write(policy.current.text, ending="")
+
+
+def _text_of(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise CommandError(f"{file} cannot be read: {error}") from error
 
 
 def _what_would_happen(name: str, text: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from approvals.policy import Baseline, Facts, Metric, Policy, ReviewFact, ReviewVerdict, parse
+from approvals.policy import Baseline, Dataset, Facts, Metric, Policy, ReviewFact, ReviewVerdict, parse
 
 MIRA, ALICE, DKIM, SAM, NOOR = 1, 2, 3, 4, 5
 NAMES = {MIRA: "mira", ALICE: "alice", DKIM: "dkim", SAM: "sam", NOOR: "noor"}
@@ -42,6 +42,10 @@ def metrics(**values: float) -> dict[str, Metric]:
 
 def baseline(version: int = 2, **values: float) -> Baseline:
     return Baseline(version, metrics(**values))
+
+
+def evaluated_on(*names: str, digest: str = "d1", context: str = "evaluation") -> tuple[Dataset, ...]:
+    return tuple(Dataset(name, digest, context) for name in names)
 
 
 def review(person: int, verdict: ReviewVerdict, **more: Any) -> ReviewFact:

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import time
+from datetime import timedelta
+from pathlib import Path
+from typing import get_args
 
 import pytest
 from hypothesis import given
@@ -15,7 +18,11 @@ from approvals.policy import (
     MetricRule,
     PolicyError,
     Problem,
+    Requirement,
     Reviews,
+    RunRule,
+    SignatureRule,
+    TagsRule,
     parse,
 )
 from tests.approvals.policy.cast import HEAD, policy
@@ -89,6 +96,24 @@ def test_what_is_left_out_is_the_strict_choice() -> None:
     assert read.on_direct_change == "refuse"
     assert read.archive_replaced
     assert read.reviews == Reviews(False, frozenset({"artifacts", "evidence", "policy", "baseline"}))
+
+
+def test_what_is_asked_of_signature_tags_and_run_is_read() -> None:
+    asked = ("signature: {compatible_with: production}", "tags: [owner, datasheet]", "run: {commit: clean}")
+
+    assert policy(*asked, "run: {finished: true, datasets: true, evaluated_like: target}").requirements == (
+        SignatureRule("production"),
+        TagsRule(("owner", "datasheet")),
+        RunRule(commit="clean"),
+        RunRule(finished=True, datasets=True, evaluated_like="target"),
+    )
+
+
+@pytest.mark.parametrize(("written", "hours"), [("12h", 12), ("14d", 336), ("2w", 336), ("9999d", 239_976)])
+def test_a_time_is_read_in_its_unit(written: str, hours: int) -> None:
+    read = policy("approvals: {count: 1}", more=f"reviews: {{expires_after: {written}}}\n")
+
+    assert read.reviews.expires_after == timedelta(hours=hours)
 
 
 def test_a_policy_applies_by_name_and_by_every_tag() -> None:
@@ -194,11 +219,29 @@ ON_LINE = [
     ("  - description: {min_length: 40}", "  - {}", 13, "exactly one key"),
     ("  - description: {min_length: 40}", "  - description", 13, "a requirement must be a mapping"),
     ("  - description: {min_length: 40}", "  - check: {name: integration-tests, from: ci-bot}", 13, "given twice"),
-    ("  - description: {min_length: 40}", "  - signature: {compatible_with: production}", 13, "not supported yet"),
+    ("  - description: {min_length: 40}", "  - signature: {}", 13, "signature needs compatible_with"),
+    (
+        "  - description: {min_length: 40}",
+        "  - signature: {compatible_with: Production}",
+        13,
+        "did you mean production?",
+    ),
+    ("  - description: {min_length: 40}", "  - tags: []", 13, "tags must not be empty"),
+    ("  - description: {min_length: 40}", "  - tags: owner", 13, "tags must be a list, as in [owner, datasheet]"),
+    ("  - description: {min_length: 40}", "  - tags: [owner, owner]", 13, "the tag 'owner' is asked for twice"),
+    ("  - description: {min_length: 40}", "  - tags: [{a: b}]", 13, "a tag's key must be a text"),
+    ("  - description: {min_length: 40}", "  - run: {}", 13, "this asks nothing of the run"),
+    ("  - description: {min_length: 40}", "  - run: {finished: false}", 13, "this asks nothing of the run"),
+    ("  - description: {min_length: 40}", "  - run: {finished: yes}", 13, "finished must be true or false"),
+    ("  - description: {min_length: 40}", "  - run: {commit: dirty}", 13, "it may be recorded or clean"),
+    ("  - description: {min_length: 40}", "  - run: {status: x}", 13, "unknown key 'status' in run"),
     ("author_may_approve: false", "author_may_approve: no", 16, "must be true or false, this is 'no'"),
     ("[artifacts, evidence]", "[artefacts]", 17, "did you mean artifacts?"),
     ("threads_resolved: false", "threads_resolved: true", 18, "not supported yet"),
-    ("threads_resolved: false", "expires_after: 14d", 18, "do not expire yet"),
+    *(
+        ("threads_resolved: false", f"expires_after: {time}", 18, "expires_after must be a time such as 12h, 14d or 2w")
+        for time in ("14", "0d", "2 w", "1.5d", '"14d"', "[14d]", "99999d", "1y")
+    ),
     (
         "on_direct_change: open_request",
         "on_direct_change: deny",
@@ -331,3 +374,10 @@ def test_any_damage_to_a_policy_is_read_or_refused_with_a_line(one: int, other: 
     damaged = FULL[:start] + put + FULL[end:]
 
     assert all(problem.line >= 1 and problem.column >= 1 and problem.message for problem in problems_of(damaged))
+
+
+def test_the_example_of_the_documentation_is_a_policy() -> None:
+    text = (Path(__file__).parents[3] / "docs" / "policies.md").read_text()
+    example = text.split("```yaml\n")[1].split("```")[0]
+
+    assert {type(rule) for rule in parse(example).requirements} == set(get_args(Requirement))

@@ -16,11 +16,12 @@ from approvals.policy import (
     Policy,
     ReviewFact,
     ReviewVerdict,
+    RunFact,
     Status,
     combine,
     evaluate,
 )
-from tests.approvals.policy.cast import MEMBERS, NAMES, TEAMS, facts, policy
+from tests.approvals.policy.cast import MEMBERS, NAMES, TEAMS, evaluated_on, facts, policy
 
 NUMBERS = st.sampled_from([0.0, 0.5, 0.9, 0.95, 1.0, float("nan"), float("inf"), -float("inf")])
 METRICS = st.dictionaries(st.sampled_from(["auc", "f1"]), NUMBERS.map(Metric))
@@ -31,6 +32,9 @@ RULES = [
     "metric: {name: f1, baseline: production, min_rise_percent: 1}",
     "check: {name: tests, from: ci-bot}",
     "description: {min_length: 3}",
+    "signature: {compatible_with: target}",
+    "tags: [owner]",
+    "run: {finished: true, commit: clean, datasets: true, evaluated_like: target}",
     "approvals: {count: 1}",
     "approvals: {count: 2, teams: {risk: 1, ml-leads: 1}}",
     "approvals: {count: 3, teams: {risk: 2}}",
@@ -59,10 +63,16 @@ CHECKS = st.builds(
     st.sampled_from(["passed", "failed", "running", "odd"]),
     st.booleans(),
 )
+BREAKS = st.sampled_from([(), ("the output score is gone",)])
+DATASETS = st.sampled_from([(), evaluated_on("test"), evaluated_on("test", digest=""), evaluated_on("other")])
+STATUSES = st.sampled_from(["", "RUNNING", "FINISHED", "FAILED", "KILLED"])
 FACTS = st.builds(
-    lambda values, before, reviews, authors, checks, text, leaving, members: facts(
+    lambda values, before, reviews, authors, checks, text, leaving, members, signature, owner, run: facts(
         metrics=values,
         baseline=before,
+        has_signature=signature,
+        tags={"owner": owner},
+        run=run,
         reviews=tuple(reviews),
         authors=frozenset(authors),
         checks=tuple(checks),
@@ -71,13 +81,16 @@ FACTS = st.builds(
         team_members=members,
     ),
     METRICS,
-    st.none() | METRICS.map(lambda values: Baseline(2, values)),
+    st.none() | st.builds(Baseline, st.just(2), METRICS, st.booleans(), BREAKS, DATASETS),
     st.lists(REVIEWS, max_size=6),
     st.sets(PEOPLE, max_size=2),
     st.lists(CHECKS, max_size=3),
     st.sampled_from(["", "ab", "abc"]),
     st.booleans(),
     st.sampled_from([{}, MEMBERS, {"risk": {}, "ml-leads": {}}]),
+    st.booleans(),
+    st.sampled_from(["", "mira"]),
+    st.none() | st.builds(RunFact, STATUSES, st.sampled_from(["", "abc"]), st.none() | st.booleans(), DATASETS),
 )
 
 
@@ -107,7 +120,9 @@ def test_an_approval_of_somebody_who_may_never_unmeets_anything(read: Policy, kn
 
 @given(POLICIES, FACTS)
 def test_missing_evidence_is_never_met(read: Policy, known: Facts) -> None:
-    bare = replace(known, metrics={}, checks=(), description="", reviews=(), leaving=False)
+    bare = replace(
+        known, metrics={}, checks=(), description="", reviews=(), leaving=False, has_signature=False, tags={}, run=None
+    )
 
     verdict = evaluate(read, bare)
 

@@ -45,6 +45,16 @@ def test_a_policy_reads_as_plain_sentences() -> None:
             "It is on trial: it is evaluated, and stops or warns nobody.",
         ),
         ("name: gate", "name: gate\nreviews: {author_may_approve: true}", "Whoever asked for, registered or trained"),
+        (
+            "name: gate",
+            "name: gate\nreviews: {expires_after: 2w}",
+            "A request that is not decided within 14 days expires.",
+        ),
+        (
+            "name: gate",
+            "name: gate\nreviews: {expires_after: 36h}",
+            "A request that is not decided within 36 hours expires.",
+        ),
         ("name: gate", "name: gate\nreviews: {dismiss_on: []}", "An approval stays, whatever changes after it."),
         ("name: gate", "name: gate\non_direct_change: allow_if_satisfied", "A direct move goes through when every"),
     ],
@@ -61,6 +71,17 @@ def test_every_choice_has_its_sentence(old: str, new: str, sentence: str) -> Non
         ("approvals: {count: 1}", "1 approval."),
         ("approvals: {count: 2, teams: {risk: 2}}", "2 approvals from risk."),
         ("approvals: {count: 3, teams: {risk: 2}}", "3 approvals: at least two from risk."),
+        (
+            "signature: {compatible_with: production}",
+            "The signature must let callers of the version in Production go on as they do.",
+        ),
+        ("tags: [owner]", "The version must have the tag owner."),
+        ("tags: [owner, datasheet]", "The version must have the tags owner and datasheet."),
+        (
+            "run: {finished: true, commit: clean, datasets: true, evaluated_like: target}",
+            "The version's run must be one that is finished, from a clean commit, on datasets with digests "
+            "and evaluated on the datasets of the current holder.",
+        ),
         ("metric: {name: f1, min: 0.5, max: 0.9}", "f1 must be at least 0.5 and be at most 0.9."),
         ("metric: {name: f1, baseline: target, max_drop: 0}", "f1 must not fall against the version that it replaces."),
         (

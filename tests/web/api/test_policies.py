@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
+
 from accounts.models import User
 from approvals.models import Policy
-from approvals.services import publish_policy
+from approvals.services import open_request, publish_policy
+from registry.gate import Target
+from registry.models import TargetKind
 from tests.cast import Api
+from tests.factories import make_version
 
 POLICY = """\
 name: production-gate
@@ -55,6 +60,52 @@ def test_a_check_publishes_nothing(api: Callable[..., Api], sam: User) -> None:
     assert (wrong["valid"], {problem["line"] for problem in wrong["problems"]}) == (False, {6})
     assert not Policy.objects.exists()
     assert client.post("policies/check/", {}).status_code == 400
+
+
+def test_a_draft_is_tried_on_a_version_and_on_what_is_open(
+    api: Callable[..., Api], admin: User, sam: User, mira: User
+) -> None:
+    publish_policy(actor=admin, text=POLICY)
+    version = make_version("churn-predictor", user=mira, metrics={"accuracy": 0.85})
+    asked = open_request(actor=mira, version=version, target=Target(TargetKind.STAGE, "Production"))
+    draft = {"text": POLICY.replace("0.90", "0.80")}
+    client = api(sam, read_only=True)
+
+    about = client.post("policies/simulate/", {**draft, "model": "churn-predictor", "version": 1}).json()
+    alone = client.post("policies/simulate/", draft).json()
+    elsewhere = client.post(
+        "policies/simulate/", {**draft, "model": "churn-predictor", "version": 1, "target": "@champion"}
+    ).json()
+
+    assert about["verdict"]["tree"]["children"][0]["status"] == "met"
+    [changed] = alone["requests"]
+    assert (alone["verdict"], changed["request"], changed["target"]) == (None, asked.pk, "Production")
+    assert "must be at least 0.90" in changed["before"] and changed["before"] != changed["after"]
+    assert elsewhere["verdict"]["tree"]["children"] == []
+    assert Policy.objects.get().revisions.count() == 1
+
+
+@pytest.mark.parametrize(
+    ("more", "status"),
+    [
+        ({"model": "churn"}, 400),
+        ({"version": 1}, 400),
+        ({"target": "Production"}, 400),
+        ({"model": "churn", "version": 1}, 404),
+        ({"text": WRONG}, 400),
+    ],
+)
+def test_a_draft_that_cannot_be_tried_is_refused(
+    api: Callable[..., Api], sam: User, more: dict[str, object], status: int
+) -> None:
+    assert api(sam).post("policies/simulate/", {"text": POLICY, **more}).status_code == status
+
+
+def test_a_draft_is_replayed(api: Callable[..., Api], sam: User) -> None:
+    client = api(sam, read_only=True)
+
+    assert client.post("policies/replay/", {"text": POLICY}).json() == {"count": 0, "stopped": []}
+    assert client.post("policies/replay/", {"text": WRONG}).status_code == 400
 
 
 def test_a_policy_goes_out_of_force(api: Callable[..., Api], admin: User, sam: User) -> None:

@@ -36,6 +36,7 @@ BUDGETS = {
     "/policies/production-gate/": PAGE,
     "/policies/production-gate/edit/": PAGE,
     "/channels/": PAGE,
+    "/people/": PAGE,
     "/deliveries/": PAGE,
     "/account/": PAGE,
 }

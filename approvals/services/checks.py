@@ -1,0 +1,104 @@
+"""Reporting what machines found out about a version."""
+
+from __future__ import annotations
+
+import re
+
+from django.db import transaction
+
+from accounts.models import User
+from approvals.audience import askers, who_may_read
+from approvals.events import CheckAnnouncement, CheckFailed, CheckRecovered, CheckReported
+from approvals.models import Check, TransitionRequest
+from approvals.permissions import can_report_check
+from approvals.services.decisions import RECONSIDER_MODEL
+from core import jobs
+from core.answers import require
+from core.errors import Invalid
+from notifications.events import record
+from registry.models import ModelVersion, RegisteredModel
+
+Status = Check.Status
+LONGEST_SUMMARY = 65_535
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_BAD, _GOOD = (Status.FAILED, Status.ERROR), (Status.PASSED,)
+
+
+@transaction.atomic
+def report_check(
+    *,
+    actor: User,
+    version: ModelVersion,
+    name: str,
+    status: str,
+    figure: str = "",
+    link: str = "",
+    summary: str = "",
+    digest: str | None = None,
+) -> Check:
+    """Say how a check of a version stands. ``digest`` names the bytes that were looked at, by default those that the
+    version has; a report on other bytes is kept, and counts for nothing."""
+    require(can_report_check(actor, version, name))
+    _refuse_what_nobody_can_read(name=name, figure=figure, link=link, summary=summary)
+    if digest and not _SHA256.fullmatch(digest):
+        raise Invalid("A digest is 64 hexadecimal digits, as the version shows it.", field="digest")
+    # In the order of their commits: the last report is the one with the highest id.
+    version.model = RegisteredModel.objects.select_for_update().get(pk=version.model_id)
+    before = Check.objects.current().filter(version=version, name=name, reporter=actor)
+    told_before = before.order_by("-id").values_list("status", flat=True).first()
+    digest = version.digest if digest is None else digest
+    before.filter(digest=digest).update(is_current=False)
+    check = Check.objects.create(
+        version=version,
+        name=name,
+        reporter=actor,
+        status=Status(status),
+        digest=digest,
+        figure=figure,
+        link=link,
+        summary=summary,
+    )
+    announcement = _announcement(check, told_before)
+    audience = () if announcement is CheckReported else _waiting_people(version)
+    record(
+        announcement(
+            model_name=version.model.name,
+            version=version.version,
+            check=name,
+            status=check.status,
+            figure=figure,
+            link=link,
+            digest=digest,
+        ),
+        actor=actor,
+        audience=audience,
+    )
+    if TransitionRequest.objects.pending().filter(version=version).exists():
+        jobs.after_commit(RECONSIDER_MODEL, version.model_id)
+    return check
+
+
+def _announcement(check: Check, told_before: str | None) -> type[CheckAnnouncement]:
+    if check.status in _BAD and told_before not in _BAD:
+        return CheckFailed
+    if check.status in _GOOD and told_before in _BAD:
+        return CheckRecovered
+    return CheckReported
+
+
+def _waiting_people(version: ModelVersion) -> set[int]:
+    """Who asked for something that hangs on it."""
+    pending = TransitionRequest.objects.pending().filter(version=version).select_related("requester")
+    return who_may_read(version.model, {person for review_request in pending for person in askers(review_request)})
+
+
+def _refuse_what_nobody_can_read(*, name: str, figure: str, link: str, summary: str) -> None:
+    if not name.strip() or name != name.strip():
+        raise Invalid("A check has a name, without space around it.", field="name")
+    for field, text, most in (("name", name, 250), ("figure", figure, 100), ("link", link, 1000)):
+        if len(text) > most or not text.isprintable():
+            raise Invalid(f"'{field}' has at most {most} characters in one line.", field=field)
+    if link and not link.startswith(("https://", "http://")):
+        raise Invalid("A link begins with https:// or http://.", field="link")
+    if len(summary) > LONGEST_SUMMARY or "\x00" in summary:
+        raise Invalid(f"A summary is a text of at most {LONGEST_SUMMARY} characters.", field="summary")

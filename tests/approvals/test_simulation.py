@@ -1,0 +1,189 @@
+"""Drafts of policies: what they would make of versions and of open requests, and that nothing is written."""
+
+from __future__ import annotations
+
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from accounts import services as accounts
+from accounts.models import Team, User
+from approvals import services
+from approvals.models import PolicyRevision, TransitionRequest
+from approvals.policy import parse
+from approvals.simulation import effects, replay, simulate
+from registry import evidence
+from registry.models import ModelVersion
+from tests.approvals.conftest import POLICY, PRODUCTION, STAGING, approve
+from tests.factories import make_version
+from tests.web.sweep import state
+from tracking.services import runs
+
+STRICTER = POLICY.replace("accuracy, min: 0.90", "accuracy, min: 0.99")
+
+
+def sentences(text: str, user: User) -> list[tuple[int, str, str]]:
+    found = effects(parse(text), text, user=user)
+    return [
+        (effect.review_request.pk, effect.before.verdict.sentence, effect.after.verdict.sentence) for effect in found
+    ]
+
+
+def test_a_draft_judges_a_version_as_if_it_were_in_force(guarded: ModelVersion, mira: User) -> None:
+    before = state()
+
+    strict = simulate(parse(STRICTER), STRICTER, asker=mira, version=guarded, target=PRODUCTION)
+
+    assert "accuracy is 0.95, but it must be at least 0.99" in strict.verdict.sentence
+    assert [rule.name for rule in strict.rules] == ["production-gate"]  # it takes the place of the one in force
+    assert state() == before
+
+
+def test_a_draft_under_another_name_comes_on_top(guarded: ModelVersion, mira: User) -> None:
+    text = STRICTER.replace("production-gate", "another")
+
+    both = simulate(parse(text), text, asker=mira, version=guarded, target=PRODUCTION)
+
+    assert [rule.name for rule in both.rules] == ["another", "production-gate"]
+
+
+def test_a_draft_that_has_no_say_changes_nothing(guarded: ModelVersion, mira: User) -> None:
+    standing = simulate(parse(STRICTER), STRICTER, asker=mira, version=guarded, target=STAGING)
+
+    assert not standing.rules
+
+
+def test_the_open_requests_that_would_stand_differently(asked: TransitionRequest, admin: User, mira: User) -> None:
+    before = state()
+
+    [(pk, now, then)] = sentences(STRICTER, admin)
+
+    assert pk == asked.pk
+    assert "accuracy" not in now and "accuracy is 0.95, but it must be at least 0.99" in then
+    assert sentences(POLICY, admin) == []
+    assert state() == before
+
+
+def test_approvals_under_the_older_text_count_as_they_would_then(
+    asked: TransitionRequest, admin: User, alice: User
+) -> None:
+    approve(alice, asked)
+    assert sentences(POLICY, admin) == []  # the text in force
+    described = POLICY.replace("What every model", "What each model")
+
+    [(_, now, then)] = sentences(described, admin)
+    assert now != then and "2 approvals" in then
+
+    kept = f"{described}reviews: {{dismiss_on: [artifacts]}}\n"
+    assert sentences(kept, admin) == []
+
+
+def test_closed_requests_and_hidden_ones_are_left_out(
+    asked: TransitionRequest, admin: User, mira: User, eve: User, settings: Any
+) -> None:
+    settings.DEFAULT_MODEL_LEVEL = "NONE"
+    assert sentences(STRICTER, eve) == []
+    services.withdraw_request(actor=mira, review_request=asked)
+
+    assert sentences(STRICTER, admin) == []
+
+
+def test_the_command_line_says_each_requirement(guarded: ModelVersion, alice: User, dkim: User, tmp_path: Path) -> None:
+    file, out = tmp_path / "draft.yaml", StringIO()
+    file.write_text(STRICTER)
+
+    call_command("policies", "simulate", str(file), guarded.model.name, str(guarded.version), stdout=out)
+
+    first, *rest = out.getvalue().splitlines()
+    assert first.startswith("churn-predictor version 2 to Production: accuracy is 0.95")
+    assert [line.split()[0] for line in rest] == ["unmet", "met", "waiting"]
+    assert PolicyRevision.objects.count() == 1
+    with pytest.raises(CommandError, match="no version 9"):
+        call_command("policies", "simulate", str(file), guarded.model.name, "9", stdout=out)
+
+
+# -- Replay ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def applied(asked: TransitionRequest, alice: User, dkim: User) -> TransitionRequest:
+    approve(alice, asked)
+    approve(dkim, asked)
+    asked.refresh_from_db()
+    assert asked.state == TransitionRequest.State.APPLIED
+    return asked
+
+
+def stopped(text: str, user: User) -> list[tuple[int, str]]:
+    found = replay(parse(text), text, user=user)
+    return [(row.review_request.pk, row.standing.verdict.sentence) for row in found.stopped]
+
+
+def test_the_text_that_let_a_move_through_lets_it_through_again(applied: TransitionRequest, admin: User) -> None:
+    before = state()
+
+    assert replay(parse(POLICY), POLICY, user=admin).count == 1
+    assert stopped(POLICY, admin) == []
+    assert state() == before
+
+
+def test_a_stricter_text_would_have_stopped_it(applied: TransitionRequest, admin: User) -> None:
+    [(pk, sentence)] = stopped(STRICTER, admin)
+
+    assert (pk, sentence) == (applied.pk, "accuracy is 0.95, but it must be at least 0.99.")
+    [(_, sentence)] = stopped(POLICY.replace("count: 2", "count: 3"), admin)
+    assert sentence == "Waiting for 1 approval."
+
+
+def test_it_is_judged_on_what_was_known_then(
+    applied: TransitionRequest, holder: ModelVersion, admin: User, alice: User, risk: Team, mira: User
+) -> None:
+    against = POLICY.replace("accuracy, min: 0.90", "accuracy, baseline: production, min_rise: 0.03")
+    runs.log_batch(actor=mira, run_id=applied.version.run_id, metrics=[runs.Metric("accuracy", 0.1, 2**41)])
+    evidence.refresh(ModelVersion.objects.select_related("evidence").get(pk=applied.version_id))
+    accounts.remove_from_team(actor=admin, team=risk, users=[alice])
+
+    assert stopped(against, admin) == []  # 0.95 against the 0.91 that version 1 had when it was replaced
+    assert len(stopped(against.replace("min_rise: 0.03", "min_rise: 0.05"), admin)) == 1
+
+
+def test_a_text_about_something_else_has_no_say(
+    applied: TransitionRequest, admin: User, eve: User, settings: Any
+) -> None:
+    other = POLICY.replace("churn-*", "fraud-*")
+    assert replay(parse(other), other, user=admin).count == 0
+
+    settings.DEFAULT_MODEL_LEVEL = "NONE"
+    assert replay(parse(STRICTER), STRICTER, user=eve).count == 0
+
+
+def test_the_command_line_names_what_would_have_been_stopped(applied: TransitionRequest, tmp_path: Path) -> None:
+    file, out = tmp_path / "draft.yaml", StringIO()
+    file.write_text(STRICTER)
+
+    call_command("policies", "replay", str(file), stdout=out)
+
+    first, second = out.getvalue().splitlines()
+    assert first == "It has a say in 1 of the past moves, and would have stopped 1."
+    assert second.startswith(f"  request {applied.pk}: churn-predictor version 2 to Production: accuracy is 0.95")
+
+
+def test_it_takes_as_many_statements_for_many_moves(
+    applied: TransitionRequest, admin: User, mira: User, alice: User, dkim: User, django_assert_max_num_queries: Any
+) -> None:
+    def statements() -> int:
+        with django_assert_max_num_queries(60) as found:
+            replay(parse(STRICTER), STRICTER, user=admin)
+        return len(found)
+
+    before = statements()
+    for _ in range(3):
+        version = make_version(applied.model, user=mira, metrics={"accuracy": 0.95, "f1": 0.9})
+        again = services.open_request(actor=mira, version=version, target=PRODUCTION)
+        approve(alice, again)
+        approve(dkim, again)
+
+    assert statements() == before
