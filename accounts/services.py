@@ -53,6 +53,8 @@ def create_user(
     _check_email(email)
     if owner and not is_service:
         raise Invalid("Only a service account has an owner.", field="owner")
+    if owner and owner.is_service:
+        raise Invalid("The owner of a service account is a person.", field="owner")
     user = User(
         username=username, email=email, is_superuser=is_admin, is_staff=is_admin, is_service=is_service, owner=owner
     )
@@ -102,7 +104,7 @@ def set_active(*, actor: User | None, user: User, is_active: bool) -> None:
 def find_user(username: str) -> User:
     user = User.objects.filter(username=username).first()
     if user is None:
-        raise NotFound(f"There is no user {username}. Create one with: manage.py create_user {username}")
+        raise NotFound(f"There is no user {username[:150]}.")
     return user
 
 
@@ -205,7 +207,7 @@ def use_sign_in_link(secret: str) -> User:
 def find_team(name: str) -> Team:
     team = Team.objects.filter(name=name).first()
     if team is None:
-        raise NotFound(f"There is no team {name}. Create one with: manage.py team {name} --add USER")
+        raise NotFound(f"There is no team {name[:100]}.")
     return team
 
 
@@ -252,6 +254,8 @@ def grant(
         _require_administrator(actor)
     if (user is None) == (team is None):
         raise Invalid("A grant goes to one user or to one team.")
+    if level <= Level.NONE:
+        raise Invalid("Choose a level above no access, or take the grant back.", field="level")
     if (not pattern) == (model_id is None):
         raise Invalid("A grant is on one model or on a pattern of names.", field="pattern")
     if len(pattern) > 256 or not pattern.isprintable():

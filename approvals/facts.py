@@ -81,8 +81,8 @@ def gather(questions: Sequence[Question], *, rulebook: Rulebook | None = None) -
     ]
     trainers = _trainers(closed_to_authors)
     asked = list(zip(questions, rules, strict=True))
-    statuses = _run_statuses([question.version for question, chosen in asked if _asks_for(RunRule, chosen)])
-    checks = _checks([question.version for question, chosen in asked if _asks_for(CheckRule, chosen)])
+    statuses = _run_statuses([question.version for question, chosen in asked if asks_for(RunRule, *chosen)])
+    checks = _checks([(question.version, _names_of_checks(chosen)) for question, chosen in asked])
     teams = _members({team for chosen in rules for rule in chosen for team in rule.teams})
     movers = _movers(open_to_movers)
     if open_to_movers:
@@ -117,15 +117,23 @@ def gather(questions: Sequence[Question], *, rulebook: Rulebook | None = None) -
     return known
 
 
-def _asks_for(kind: type[Requirement], rules: Sequence[Rule]) -> bool:
-    return any(isinstance(asked, kind) for rule in rules if rule.read for asked in rule.read.requirements)
+def asks_for(kind: type[Requirement], *rules: Rule | None) -> bool:
+    return any(isinstance(asked, kind) for rule in rules if rule and rule.read for asked in rule.read.requirements)
 
 
-def _checks(versions: Sequence[ModelVersion]) -> dict[int, list[Check]]:
+def _names_of_checks(rules: Sequence[Rule]) -> set[str]:
+    asked = [rule for read in (rule.read for rule in rules if rule.read) for rule in read.requirements]
+    return {rule.name for rule in asked if isinstance(rule, CheckRule)}
+
+
+def _checks(asked: Sequence[tuple[ModelVersion, set[str]]]) -> dict[int, list[Check]]:
+    """By version, the current reports of the checks that are asked for."""
     found: dict[int, list[Check]] = {}
+    versions = {version.pk for version, names in asked if names}
     if versions:
-        rows = Check.objects.current().filter(version__in={version.pk for version in versions})
-        for check in rows.select_related("reporter").order_by("id"):
+        names = {name for _, names in asked for name in names}
+        rows = Check.objects.current().filter(version__in=versions, name__in=names, reporter__is_active=True)
+        for check in rows.select_related("reporter").defer("summary").order_by("id"):
             found.setdefault(check.version_id, []).append(check)
     return found
 

@@ -24,6 +24,7 @@ from approvals.rulebook import IN_FORCE, Rule, Rulebook
 from approvals.services.decisions import RECONSIDER_MODEL, already, supersede
 from approvals.standing import Judgement, answer, standing_of
 from core import jobs
+from core.clock import now
 from core.errors import Conflict
 from core.prepared import LookUp, Prepared
 from notifications.events import record
@@ -100,6 +101,8 @@ def _check_permit(change: Change) -> None:
         raise GateRefused(
             f"Request {review_request.pk} was opened on something else: {in_words(moved)}. See {url}", ask_url=url
         )
+    if standing.expiry and now() >= standing.expiry[0]:
+        raise GateRefused(f"Request {review_request.pk} has expired. See {url}", ask_url=url)
     if not standing.is_satisfied:
         raise GateRefused(
             f"Request {review_request.pk} is not satisfied. {_sentences(standing.unmet)} See {url}",

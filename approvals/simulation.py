@@ -3,21 +3,26 @@ that were carried out. Nothing is written."""
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from accounts.models import User
 from approvals import facts
 from approvals.facts import Question, given_up
-from approvals.models import PolicyRevision, TransitionRequest
+from approvals.models import Check, PolicyRevision, Review, TransitionRequest
 from approvals.pins import Pins
+from approvals.policy import CheckRule
 from approvals.policy import Policy as ReadPolicy
 from approvals.rulebook import Rule, Rulebook
 from approvals.standing import Standing, answer, standings_of
+from core.errors import Invalid
 from registry.gate import Target
 from registry.models import ModelVersion, Stage, StageHolding, TargetKind
 
 MOST_REQUESTS = 500
-MOST_REPLAYED = 10_000
+MOST_REPLAYED = 1000
+_BASELINES = ("baseline", "compatible_with", "evaluated_like")  # where rules name what they compare with
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +32,26 @@ class Effect:
     review_request: TransitionRequest
     before: Standing
     after: Standing
+
+    @property
+    def expires(self) -> datetime | None:
+        """When it would end by itself, where that is not what it is now."""
+        before, after = (standing.expiry[0] if standing.expiry else None for standing in (self.before, self.after))
+        return after if after != before else None
+
+    @property
+    def is_one(self) -> bool:
+        told = ((standing.verdict.sentence, standing.is_satisfied) for standing in (self.before, self.after))
+        return len(set(told)) > 1 or self.expires is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Effects:
+    """``looked_at`` of the open requests, the oldest first; ``is_cut``: there are more."""
+
+    looked_at: int
+    is_cut: bool
+    changed: list[Effect]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,46 +87,64 @@ def simulate(read: ReadPolicy, text: str, *, asker: User, version: ModelVersion,
     return answer(question, rulebook=with_draft(read, text))
 
 
-def effects(read: ReadPolicy, text: str, *, user: User) -> list[Effect]:
-    """The open requests that ``user`` may read and that would stand differently, the oldest first. Approvals count as
-    they would then: where the policy says so, those given under its older text do not."""
-    pending = TransitionRequest.objects.visible_to(user).pending().with_rows().order_by("pk")[:MOST_REQUESTS]
+def target_of_draft(read: ReadPolicy) -> Target:
+    """What it guards first. Raises Invalid where that is a pattern of aliases."""
+    guard = read.guards[0]
+    if guard.kind == TargetKind.ALIAS and any(sign in guard.name for sign in "*?"):
+        raise Invalid(f"It guards the aliases {guard.name}: say which one, as in @champion.", field="target")
+    return Target(TargetKind(guard.kind), guard.name)
+
+
+def effects(read: ReadPolicy, text: str, *, user: User) -> Effects:
+    """The open requests that ``user`` may read and that would stand differently. Approvals count as they would then:
+    where the policy says so, those given under its older text do not."""
+    pending = TransitionRequest.objects.visible_to(user).pending().with_rows().order_by("pk")[: MOST_REQUESTS + 1]
     requests = list(pending)
-    before, after = standings_of(requests), standings_of(requests, rulebook=with_draft(read, text))
-    found = [Effect(*stands) for stands in zip(requests, before, after, strict=True)]
-    return [effect for effect in found if effect.before.verdict.to_json() != effect.after.verdict.to_json()]
+    looked_at = requests[:MOST_REQUESTS]
+    before, after = standings_of(looked_at), standings_of(looked_at, rulebook=with_draft(read, text))
+    found = [Effect(*stands) for stands in zip(looked_at, before, after, strict=True)]
+    return Effects(len(looked_at), len(requests) > MOST_REQUESTS, [effect for effect in found if effect.is_one])
 
 
 def replay(read: ReadPolicy, text: str, *, user: User, most: int = MOST_REPLAYED) -> Replay:
-    """The text against the newest ``most`` moves of models that ``user`` may read: on the evidence that was pinned, the
-    baseline and the holder of Production of that moment, and the approvals that were given, by the teams of then. What
-    is not kept of the past is taken as of now: descriptions, tags and levels on models."""
+    """The text against the newest ``most`` moves made by a request, of models that ``user`` may read: on the evidence
+    that was pinned, the checks reported by then, the approvals that were given, by the teams of then, and against the
+    versions that held the target and Production. What is not kept of the past is taken as of now: descriptions, tags,
+    levels on models, the state of a run, and the evidence of the versions compared with."""
     draft = Rulebook((Rule(revision=PolicyRevision(pk=0, text=text), name=read.name, read=read),))
     applied = TransitionRequest.objects.visible_to(user).filter(state=TransitionRequest.State.APPLIED)
-    newest = applied.with_rows().select_related("baseline__evidence").order_by("-pk")[:most]
-    requests = [
-        row for row in newest if draft.about(row.model, entering=row.asks_for, leaving=_left(row)) and row.closed_at
-    ]
+    newest = applied.select_related("model").order_by("-pk")[:most]
+    concerned = [row.pk for row in newest if draft.about(row.model, entering=row.asks_for, leaving=_left(row))]
+    rows = TransitionRequest.objects.filter(pk__in=concerned).with_rows().select_related("baseline__evidence")
+    requests = list(rows.order_by("-pk"))
     for review_request in requests:
         review_request.version.evidence = review_request.evidence
     questions = [replace(facts.of_request(row), leaving=_left(row)) for row in requests]
-    in_production = _held_production(requests)
+    reviews, checks = _reviews_then(requests), _checks_then(requests, read)
+    in_production = _held_production(requests) if _compares_with_production(read) else {}
     stopped = []
     for row, known in zip(requests, facts.gather(questions, rulebook=draft), strict=True):
+        given = reviews.get(row.pk, [])
         then = replace(
             known,
             pins=Pins.of_request(row),
             baseline=row.baseline,
             production=in_production.get(row.pk),
-            checks=tuple(check for check in known.checks if row.closed_at and check.reported_at <= row.closed_at),
+            reviews=tuple(given),
+            checks=tuple(check for check in checks.get(row.version_id, ()) if check.reported_at <= _moment(row)),
             members={
-                team: {review.person_id: review.person for review in known.reviews if team in review.teams}
+                team: {review.person_id: review.person for review in given if team in review.teams}
                 for team in known.members
             },
         )
         if not (standing := Standing(then)).is_satisfied:
             stopped.append(Stopped(row, standing))
     return Replay(len(requests), stopped)
+
+
+def _moment(review_request: TransitionRequest) -> datetime:
+    assert review_request.closed_at is not None  # it was applied
+    return review_request.closed_at
 
 
 def _left(review_request: TransitionRequest) -> tuple[Target, ...]:
@@ -112,18 +155,48 @@ def _left(review_request: TransitionRequest) -> tuple[Target, ...]:
     return (Target(TargetKind.STAGE, stage),)
 
 
+def _reviews_then(requests: list[TransitionRequest]) -> dict[int, list[Review]]:
+    """Whoever approved has approved, also if they have left since."""
+    found: dict[int, list[Review]] = {}
+    rows = Review.objects.current().filter(request__in=[row.pk for row in requests])
+    for review in rows.select_related("reviewer", "person").order_by("id"):
+        found.setdefault(review.request_id, []).append(review)
+    return found
+
+
+def _checks_then(requests: list[TransitionRequest], read: ReadPolicy) -> dict[int, list[Check]]:
+    """Every report of the checks that are asked for, those that were replaced since included."""
+    names = {rule.name for rule in read.requirements if isinstance(rule, CheckRule)}
+    found: dict[int, list[Check]] = {}
+    if names:
+        rows = Check.objects.filter(version__in={row.version_id for row in requests}, name__in=names)
+        for check in rows.select_related("reporter").order_by("id"):
+            found.setdefault(check.version_id, []).append(check)
+    return found
+
+
+def _compares_with_production(read: ReadPolicy) -> bool:
+    named = (getattr(rule, name, "") for rule in read.requirements for name in _BASELINES)
+    return "production" in named
+
+
 def _held_production(requests: list[TransitionRequest]) -> dict[int, ModelVersion]:
     """By request, the version in Production when it was carried out."""
     holdings = StageHolding.objects.filter(
         model__in={row.model_id for row in requests}, target_kind=TargetKind.STAGE, target=Stage.PRODUCTION
-    ).select_related("version__model", "version__evidence")
-    by_model: dict[int, list[StageHolding]] = {}
-    for holding in holdings.order_by("since"):
-        by_model.setdefault(holding.model_id, []).append(holding)
-    found = {}
+    )
+    by_model: dict[int, list[tuple[datetime, datetime | None, int]]] = {}
+    for model, since, until, version in holdings.order_by("since").values_list(
+        "model_id", "since", "until", "version_id"
+    ):
+        by_model.setdefault(model, []).append((since, until, version))
+    held: dict[int, int] = {}
     for row in requests:
-        for holding in by_model.get(row.model_id, ()):
-            at = row.closed_at
-            if at and holding.version_id != row.version_id and holding.since < at <= (holding.until or at):
-                found[row.pk] = holding.version
-    return found
+        at, spans = _moment(row), by_model.get(row.model_id, [])
+        # The last that had begun by then, and had not ended before; the move itself begins and ends one at that moment.
+        for _since, until, version in reversed(spans[: bisect_left(spans, at, key=lambda span: span[0])]):
+            if version != row.version_id and (until is None or until >= at):
+                held[row.pk] = version
+                break
+    versions = ModelVersion.objects.select_related("model", "evidence").in_bulk(set(held.values()))
+    return {request: versions[version] for request, version in held.items()}

@@ -9,13 +9,13 @@ from functools import cached_property
 
 from accounts.models import Level, User
 from approvals import facts, policy
-from approvals.facts import Known, Question
+from approvals.facts import Known, Question, asks_for
 from approvals.models import Review, TransitionRequest
 from approvals.pins import ALL_PARTS, Pins, in_words
-from approvals.policy import Baseline, CheckFact, Dataset, Facts, Metric, ReviewFact, RunFact, Verdict
+from approvals.policy import Baseline, CheckFact, Dataset, Facts, Metric, ReviewFact, RunFact, SignatureRule, Verdict
 from approvals.rulebook import Rule, Rulebook
 from core.answers import YES, Answer, no
-from registry.comparison import EvidenceData, breaks, has_signature
+from registry.comparison import EvidenceData, breaking_changes, has_signature
 from registry.evidence import DIRTY_TAG, known_of
 from registry.models import ModelVersion
 from registry.permissions import can_move, level_to_move
@@ -133,7 +133,7 @@ class Standing:
         ends = [
             (review_request.created_at + rule.read.reviews.expires_after, rule)
             for rule in self.rules
-            if rule.read and rule.read.reviews.expires_after
+            if rule.read and rule.blocks and rule.read.reviews.expires_after
         ]
         return min(ends, key=lambda end: end[0], default=None)
 
@@ -248,7 +248,7 @@ class Standing:
             version=version.version,
             description=version.description,
             tags=version.tags,
-            has_signature=has_signature(known_of(version)),
+            has_signature=asks_for(SignatureRule, rule) and has_signature(known_of(version)),
             run=_run(version, known.run_status),
             target=target.name,
             target_kind=target.kind,
@@ -258,8 +258,8 @@ class Standing:
             requester_name=question.asker.username,
             authors=frozenset(known.authors),
             metrics=_metrics(version),
-            baseline=_baseline(known.baseline, version),
-            production=_baseline(known.production, version),
+            baseline=_baseline(known.baseline, version, compares=asks_for(SignatureRule, rule)),
+            production=_baseline(known.production, version, compares=asks_for(SignatureRule, rule)),
             reviews=tuple(self._review(review, rule) for review in known.reviews),
             team_members={
                 team: {pk: person.username for pk, person in members.items()} for team, members in known.members.items()
@@ -327,15 +327,16 @@ def _metrics(version: ModelVersion) -> dict[str, Metric]:
     return {key: Metric(float(entry["value"]), entry.get("dataset", "")) for key, entry in found.items()}
 
 
-def _baseline(holder: ModelVersion | None, version: ModelVersion) -> Baseline | None:
+def _baseline(holder: ModelVersion | None, version: ModelVersion, *, compares: bool) -> Baseline | None:
+    """``compares``: whether anybody asks about signatures, whose reading takes a while."""
     if holder is None:
         return None
     known = known_of(holder)
     return Baseline(
         version=holder.version,
         metrics=_metrics(holder),
-        has_signature=has_signature(known),
-        breaks=breaks(known, known_of(version)),
+        has_signature=compares and has_signature(known),
+        breaks=breaking_changes(known, known_of(version)) if compares else (),
         datasets=_datasets(known),
     )
 

@@ -52,7 +52,7 @@ def compare(before: EvidenceData | None, after: EvidenceData) -> Comparison:
         params_unchanged=sum(1 for c in _pairs(old.get("params", {}), after.get("params", {})) if c.before == c.after),
         inputs=inputs,
         outputs=outputs,
-        breaks=breaks(old, after),
+        breaks=breaking_changes(old, after),
         commit_before=old.get("commit", ""),
         commit_after=after.get("commit", ""),
         new_datasets=_datasets(old, after, shared=False),
@@ -64,24 +64,26 @@ def has_signature(evidence: EvidenceData) -> bool:
     return bool(read_columns(evidence, "inputs") or read_columns(evidence, "outputs"))
 
 
-def breaks(before: EvidenceData, after: EvidenceData) -> tuple[str, ...]:
+def breaking_changes(before: EvidenceData, after: EvidenceData) -> tuple[str, ...]:
     """What makes a caller of the version before fail, as clauses; () where one of them has no signature to compare.
 
     As ``mlflow.pyfunc`` enforces a schema: what no input names is ignored, an optional one may be missing, and a number
     is taken for a wider one (mlflow/models/utils.py, ``_enforce_mlflow_datatype``).
     """
+    if not (has_signature(before) and has_signature(after)):
+        return ()
     found = []
     old, new = _by_name(before, "inputs"), _by_name(after, "inputs")
-    for name, column in new.items() if old else ():
+    for name, column in new.items():
         had = old.get(name)
         if had is None:
             found += [f"the input {name} is new and required"] if _is_required(column) else []
-        elif (_type(had), _type(column)) not in _WIDENINGS and _type(had) != _type(column):
+        elif not _takes(column, had):
             found.append(f"the input {name} was {_type(had)} and is {_type(column)}")
         elif _is_required(column) and not _is_required(had):
             found.append(f"the input {name} was optional and is required")
     old, new = _by_name(before, "outputs"), _by_name(after, "outputs")
-    for name, column in old.items() if new else ():
+    for name, column in old.items():
         if name not in new:
             found.append(f"the output {name} is gone")
         elif _type(column) != _type(new[name]):
@@ -90,6 +92,19 @@ def breaks(before: EvidenceData, after: EvidenceData) -> tuple[str, ...]:
 
 
 _WIDENINGS = frozenset({("integer", "long"), ("integer", "double"), ("float", "double")})
+
+
+def _takes(column: dict[str, Any], given: dict[str, Any]) -> bool:
+    """Whether an input takes what was an input of the type ``given``. In a tensor's shape -1 is any length."""
+    if _type(given) == _type(column) or (_type(given), _type(column)) in _WIDENINGS:
+        return True
+    new, old = column.get("tensor-spec"), given.get("tensor-spec")
+    if not (isinstance(new, dict) and isinstance(old, dict)) or new.get("dtype") != old.get("dtype"):
+        return False
+    wanted, has = new.get("shape"), old.get("shape")
+    if not (isinstance(wanted, list) and isinstance(has, list)) or len(wanted) != len(has):
+        return False
+    return all(most in (-1, length) for most, length in zip(wanted, has, strict=True))
 
 
 def _by_name(evidence: EvidenceData, part: str) -> dict[str, dict[str, Any]]:
@@ -141,7 +156,8 @@ def _typed(evidence: EvidenceData, part: str) -> dict[str, str]:
 def _type(column: dict[str, Any]) -> str:
     if column.get("type") == "tensor" and isinstance(spec := column.get("tensor-spec"), dict):
         return f"tensor {spec.get('dtype')} {spec.get('shape')}"
-    return str(column.get("type", "?"))
+    inside = [f"{key} {json.dumps(column[key], sort_keys=True)}" for key in ("items", "properties") if key in column]
+    return " of ".join([str(column.get("type", "?")), *inside])
 
 
 def _datasets(before: EvidenceData, after: EvidenceData, *, shared: bool) -> tuple[str, ...]:

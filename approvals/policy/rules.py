@@ -26,6 +26,7 @@ from approvals.policy.source import exact, listed
 from approvals.policy.verdict import Node, Status
 from approvals.policy.wording import amount, figure, needed, obligation, title
 
+_MOST_BREAKS = 5  # that a sentence names
 _UNREAD = "Which version is in Production was not looked up, so there is nothing to compare with."
 # With a baseline of 0 every percentage of it is 0; a demanded gain is then any gain at all, as in mlflow.
 _LEAST_GAIN = Fraction(1, 10**10)
@@ -245,7 +246,8 @@ def judge_signature(rule: SignatureRule, facts: Facts) -> Node:
         reason = f"Version {holder.version} has no signature, so there is nothing to compare with."
         return _asked(rule, facts, Status.ERROR, reason)
     if holder.breaks:
-        reason = f"Callers of version {holder.version} may fail: {'; '.join(holder.breaks)}."
+        shown = [*holder.breaks[:_MOST_BREAKS], *(["and more"] if len(holder.breaks) > _MOST_BREAKS else [])]
+        reason = f"Callers of version {holder.version} may fail: {'; '.join(shown)}."
         return _asked(rule, facts, Status.UNMET, reason)
     return _asked(rule, facts, Status.MET, f"Whoever calls version {holder.version} can call this one.")
 
@@ -291,9 +293,12 @@ def _committed(rule: RunRule, run: RunFact, _facts: Facts) -> _Answer:
     if not run.commit:
         return Status.WAITING, "The run names no commit."
     if rule.commit == "clean" and run.dirty is None:
-        return Status.WAITING, "The run does not say whether its working copy was clean."
+        return (
+            Status.WAITING,
+            "The run does not say by its tag mlflow.source.git.dirty whether its code was committed.",
+        )
     if rule.commit == "clean" and run.dirty:
-        return Status.UNMET, f"The run's code held changes beside the commit {run.commit[:12]}."
+        return Status.UNMET, f"The run's working copy had uncommitted changes on top of {run.commit[:12]}."
     return Status.MET, f"Its code is the commit {run.commit[:12]}."
 
 
@@ -314,6 +319,8 @@ def _evaluated(rule: RunRule, run: RunFact, facts: Facts) -> _Answer:
     mine = _evaluation(run.datasets)
     if not mine:
         return Status.WAITING, "The run names no dataset that it was evaluated on."
+    if not all(digest for _, digest in mine):
+        return Status.WAITING, "A dataset that the run was evaluated on has no digest."
     if not isinstance(holder, Baseline):
         if holder is UNREAD:
             return Status.ERROR, _UNREAD
@@ -324,16 +331,16 @@ def _evaluated(rule: RunRule, run: RunFact, facts: Facts) -> _Answer:
             f"Version {holder.version} names no dataset that it was evaluated on, so there is nothing to compare with."
         )
         return Status.ERROR, reason
+    if not all(digest for _, digest in theirs):
+        return Status.ERROR, f"A dataset that version {holder.version} was evaluated on has no digest to compare with."
     if mine != theirs:
         return Status.UNMET, f"It was not evaluated on the same datasets as version {holder.version}."
     return Status.MET, f"It was evaluated on the same datasets as version {holder.version}."
 
 
 def _evaluation(datasets: tuple[Dataset, ...]) -> frozenset[tuple[str, str]]:
-    """Those that say what they are for, and that it was not training; what no digest vouches for is none."""
-    return frozenset(
-        (d.name, d.digest) for d in datasets if d.digest and d.context.lower() not in ("", "train", "training")
-    )
+    """Those that say what they are for, and that it was not training."""
+    return frozenset((d.name, d.digest) for d in datasets if d.context.lower() not in ("", "train", "training"))
 
 
 def _asked(

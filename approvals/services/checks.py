@@ -40,14 +40,16 @@ def report_check(
     version has; a report on other bytes is kept, and counts for nothing."""
     require(can_report_check(actor, version, name))
     _refuse_what_nobody_can_read(name=name, figure=figure, link=link, summary=summary)
-    if digest and not _SHA256.fullmatch(digest):
+    if digest is not None and not _SHA256.fullmatch(digest):
         raise Invalid("A digest is 64 hexadecimal digits, as the version shows it.", field="digest")
     # In the order of their commits: the last report is the one with the highest id.
     version.model = RegisteredModel.objects.select_for_update().get(pk=version.model_id)
-    before = Check.objects.current().filter(version=version, name=name, reporter=actor)
-    told_before = before.order_by("-id").values_list("status", flat=True).first()
+    version.refresh_from_db(fields=["digest"])
     digest = version.digest if digest is None else digest
-    before.filter(digest=digest).update(is_current=False)
+    reports = Check.objects.filter(version=version, name=name, reporter=actor)
+    ended = reports.exclude(status__in=(Status.QUEUED, Status.RUNNING)).order_by("-id")
+    told_before = ended.values_list("status", flat=True).first()
+    reports.current().filter(digest=digest).update(is_current=False)
     check = Check.objects.create(
         version=version,
         name=name,
@@ -87,7 +89,7 @@ def _announcement(check: Check, told_before: str | None) -> type[CheckAnnounceme
 
 
 def _waiting_people(version: ModelVersion) -> set[int]:
-    """Who asked for something that hangs on it."""
+    """Who asked to move this version."""
     pending = TransitionRequest.objects.pending().filter(version=version).select_related("requester")
     return who_may_read(version.model, {person for review_request in pending for person in askers(review_request)})
 

@@ -11,7 +11,15 @@ from approvals.events import RequestOpened, RequestWithdrawn, about
 from approvals.models import TransitionRequest
 from approvals.permissions import can_mark_ready, can_request, can_withdraw
 from approvals.services.comments import checked_comment
-from approvals.services.decisions import apply, close, lock_pending, remember_awaited, reopen, take_stock
+from approvals.services.decisions import (
+    apply,
+    close,
+    expire_if_due,
+    lock_pending,
+    remember_awaited,
+    reopen,
+    take_stock,
+)
 from approvals.standing import standing_of
 from core.answers import require
 from core.errors import AlreadyExists, Conflict, Invalid
@@ -114,7 +122,8 @@ def mark_ready(*, actor: User, review_request: TransitionRequest, comment: str =
     if locked.state != State.NEEDS_CHANGES:
         raise Conflict(f"Nobody has asked for changes to request {locked.pk}; nothing was changed.")
     require(can_mark_ready(actor, locked))
-    take_stock(locked)
+    if expire_if_due(locked, take_stock(locked)):
+        return locked
     if locked.state == State.NEEDS_CHANGES:
         reopen(locked, actor=actor, reason=f"{actor.display_name} says it is ready", comment=comment)
     standing = standing_of(locked)

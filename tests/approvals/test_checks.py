@@ -8,11 +8,14 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from accounts import services as accounts
 from accounts.models import User
 from approvals import services
 from approvals.models import Check, TransitionRequest
+from approvals.services.decisions import RECONSIDER_MODEL
 from approvals.standing import standing_of
 from approvals.tasks import reconsider_model
+from core import jobs
 from core.errors import Invalid, NotPermitted
 from notifications.models import Event
 from registry.models import ModelVersion
@@ -65,18 +68,29 @@ def test_the_check_that_was_missing_applies_the_request(
 
 
 def test_a_report_wakes_what_waits_for_it(
-    asked: TransitionRequest, version: ModelVersion, ci_bot: User, django_capture_on_commit_callbacks: Any
+    asked: TransitionRequest, version: ModelVersion, ci_bot: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with django_capture_on_commit_callbacks() as callbacks:
-        report(ci_bot, version)
+    sent: list[tuple[Any, ...]] = []
+    monkeypatch.setattr(jobs, "after_commit", lambda *job: sent.append(job))
 
-    assert len(callbacks) >= 1
+    report(ci_bot, version)
+
+    assert sent == [(RECONSIDER_MODEL, version.model_id)]
 
 
 def test_somebody_elses_word_counts_for_nothing(asked: TransitionRequest, version: ModelVersion, mira: User) -> None:
     report(mira, version)
 
     assert reason(asked) == "integration-tests was reported, but not by ci-bot."
+
+
+def test_the_word_of_who_was_switched_off_counts_no_more(
+    asked: TransitionRequest, version: ModelVersion, ci_bot: User
+) -> None:
+    report(ci_bot, version)
+    accounts.set_active(actor=None, user=ci_bot, is_active=False)
+
+    assert reason(asked) == "ci-bot has not reported integration-tests."
 
 
 def test_a_report_on_other_bytes_counts_for_nothing(
@@ -106,12 +120,13 @@ def test_the_last_report_counts_and_the_others_stay(version: ModelVersion, ci_bo
 def test_failing_and_recovering_are_told_to_who_waits(
     asked: TransitionRequest, version: ModelVersion, ci_bot: User, mira: User
 ) -> None:
-    for status in ("running", "failed", "failed", "error", "passed", "passed"):
+    for status in ("running", "failed", "running", "failed", "error", "queued", "passed", "passed"):
         report(ci_bot, version, status, figure="3 of 4")
 
     events = list(Event.objects.filter(kind__startswith="check.").order_by("id"))
     assert [event.kind for event in events] == [
-        "check.reported", "check.failed", "check.reported", "check.reported", "check.recovered", "check.reported",
+        "check.reported", "check.failed", "check.reported", "check.reported", "check.reported", "check.reported",
+        "check.recovered", "check.reported",
     ]  # fmt: skip
     assert [event.audience for event in events if event.kind != "check.reported"] == [[mira.pk]] * 2
     assert events[1].summary == "ci-bot reported integration-tests on version 2 of churn-predictor: failed (3 of 4)."
@@ -156,6 +171,7 @@ def test_the_person_behind_a_service_account_is_not_the_account(
         {"link": "https://x" + "y" * 1000},
         {"summary": "x" * 65_536},
         {"summary": "a\x00b"},
+        {"digest": ""},
         {"digest": "abc"},
         {"digest": "A" * 64},
     ],
@@ -180,3 +196,7 @@ def test_checks_are_read_in_one_statement_and_not_where_none_is_asked_for(
         report(ci_bot, version, digest=f"{number}" * 64)
 
     assert statements() == before
+    publish(POLICY.replace("  - check: {name: integration-tests, from: ci-bot}", "  - description: {min_length: 1}"))
+    with CaptureQueriesContext(connection) as found:
+        standing_of(TransitionRequest.objects.with_rows().get(pk=asked.pk)).verdict  # noqa: B018
+    assert not [query for query in found.captured_queries if "approvals_check" in query["sql"]]

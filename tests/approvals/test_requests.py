@@ -375,3 +375,19 @@ def test_an_expired_request_may_be_asked_again(asked: TransitionRequest, mira: U
         again = services.open_request(actor=mira, version=asked.version, target=PRODUCTION)
 
     assert again.pk != asked.pk and again.state == State.OPEN
+
+
+@pytest.mark.parametrize("enforcement", ["warn", "shadow"])
+def test_a_policy_that_stops_nobody_ends_no_request(asked: TransitionRequest, enforcement: str) -> None:
+    publish(POLICY.replace("production-gate", "trial"), reviews="{expires_after: 1d}", enforcement=enforcement)
+
+    with travel(asked.created_at + timedelta(days=2)):
+        assert services.reconsider(asked).state == State.OPEN
+
+
+def test_saying_ready_after_its_time_ends_it(asked: TransitionRequest, mira: User, alice: User) -> None:
+    judge(alice, asked, Review.Decision.REQUEST_CHANGES, comment="Why?")
+    publish(reviews="{expires_after: 1d}")
+
+    with travel(asked.created_at + timedelta(days=2)):
+        assert services.mark_ready(actor=mira, review_request=asked).state == State.EXPIRED

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -11,13 +12,16 @@ from django.core.management import CommandError, call_command
 
 from accounts import services as accounts
 from accounts.models import Team, User
-from approvals import services
+from approvals import services, simulation
 from approvals.models import PolicyRevision, TransitionRequest
 from approvals.policy import parse
-from approvals.simulation import effects, replay, simulate
+from approvals.simulation import effects, replay, simulate, target_of_draft
+from core.clock import now
+from core.errors import Invalid
 from registry import evidence
-from registry.models import ModelVersion
-from tests.approvals.conftest import POLICY, PRODUCTION, STAGING, approve
+from registry import services as registry
+from registry.models import ModelVersion, StageHolding
+from tests.approvals.conftest import CHAMPION, POLICY, PRODUCTION, STAGING, approve
 from tests.factories import make_version
 from tests.web.sweep import state
 from tracking.services import runs
@@ -26,7 +30,7 @@ STRICTER = POLICY.replace("accuracy, min: 0.90", "accuracy, min: 0.99")
 
 
 def sentences(text: str, user: User) -> list[tuple[int, str, str]]:
-    found = effects(parse(text), text, user=user)
+    found = effects(parse(text), text, user=user).changed
     return [
         (effect.review_request.pk, effect.before.verdict.sentence, effect.after.verdict.sentence) for effect in found
     ]
@@ -79,6 +83,37 @@ def test_approvals_under_the_older_text_count_as_they_would_then(
 
     kept = f"{described}reviews: {{dismiss_on: [artifacts]}}\n"
     assert sentences(kept, admin) == []
+
+
+def test_a_draft_that_would_end_requests_says_so(asked: TransitionRequest, admin: User) -> None:
+    text = f"{POLICY}reviews: {{expires_after: 1d}}\n"
+
+    [effect] = effects(parse(text), text, user=admin).changed
+
+    assert effect.expires == asked.created_at + timedelta(days=1)
+    assert effect.before.verdict.sentence == effect.after.verdict.sentence
+
+
+def test_what_nobody_would_notice_is_no_change(asked: TransitionRequest, admin: User) -> None:
+    assert sentences(POLICY.replace("accuracy, min: 0.90", "accuracy, min: 0.91"), admin) == []
+
+
+def test_more_requests_than_are_looked_at_are_told_of(
+    asked: TransitionRequest, admin: User, sam: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    services.open_request(actor=sam, version=asked.version, target=PRODUCTION)
+    monkeypatch.setattr(simulation, "MOST_REQUESTS", 1)
+
+    found = effects(parse(STRICTER), STRICTER, user=admin)
+
+    assert (found.looked_at, found.is_cut, len(found.changed)) == (1, True, 1)
+
+
+def test_of_a_pattern_of_aliases_one_must_be_named() -> None:
+    read = parse(POLICY.replace("[stage:Production, alias:champion]", '["alias:prod-*"]'))
+
+    with pytest.raises(Invalid, match="say which one"):
+        target_of_draft(read)
 
 
 def test_closed_requests_and_hidden_ones_are_left_out(
@@ -150,6 +185,46 @@ def test_it_is_judged_on_what_was_known_then(
     assert len(stopped(against.replace("min_rise: 0.03", "min_rise: 0.05"), admin)) == 1
 
 
+def test_who_approved_has_approved_also_if_they_left(applied: TransitionRequest, admin: User, alice: User) -> None:
+    accounts.set_active(actor=admin, user=alice, is_active=False)
+
+    assert stopped(POLICY, admin) == []
+
+
+def test_checks_are_those_of_then(asked: TransitionRequest, alice: User, dkim: User, ci_bot: User, admin: User) -> None:
+    checked = POLICY.replace("  - approvals", "  - check: {name: tests, from: ci-bot}\n  - approvals")
+
+    def report(status: str) -> None:
+        services.report_check(actor=ci_bot, version=asked.version, name="tests", status=status)
+
+    assert replay(parse(checked), checked, user=admin).count == 0
+    report("passed")
+    approve(alice, asked)
+    approve(dkim, asked)
+    report("failed")
+
+    assert replay(parse(checked), checked, user=admin).count == 1
+    assert stopped(checked, admin) == []
+    other = checked.replace("name: tests", "name: scan")
+    assert len(stopped(other, admin)) == 1
+
+
+def test_a_baseline_in_production_is_the_one_of_then(
+    guarded: ModelVersion, holder: ModelVersion, mira: User, alice: User, dkim: User, admin: User
+) -> None:
+    """Of a move to an alias, which says nothing of Production itself."""
+    asked = services.open_request(actor=mira, version=guarded, target=CHAMPION)
+    approve(alice, asked)
+    approve(dkim, asked)
+    registry.set_version_tag(actor=admin, version=guarded, key="k", value="v")
+    newer = make_version(guarded.model, stage="Production", user=mira, metrics={"accuracy": 0.99, "f1": 0.99})
+    StageHolding.objects.filter(version=holder, until=None).update(until=now())
+    against = POLICY.replace("accuracy, min: 0.90", "accuracy, baseline: production, min_rise: 0.03")
+
+    assert newer.version == 3
+    assert stopped(against, admin) == []  # 0.95 against the 0.91 of version 1, not the 0.99 of version 3
+
+
 def test_a_text_about_something_else_has_no_say(
     applied: TransitionRequest, admin: User, eve: User, settings: Any
 ) -> None:
@@ -167,7 +242,7 @@ def test_the_command_line_names_what_would_have_been_stopped(applied: Transition
     call_command("policies", "replay", str(file), stdout=out)
 
     first, second = out.getvalue().splitlines()
-    assert first == "It has a say in 1 of the past moves, and would have stopped 1."
+    assert first == "It has a say in 1 of the newest 1000 moves made by a request, and would have stopped 1."
     assert second.startswith(f"  request {applied.pk}: churn-predictor version 2 to Production: accuracy is 0.95")
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from registry.comparison import breaks, compare, has_signature
+from registry.comparison import breaking_changes, compare, has_signature
 
 
 def signature(inputs: list[Any], outputs: list[Any]) -> dict[str, Any]:
@@ -55,7 +55,7 @@ BEFORE = signature([column("age", "long"), column("plan", "string")], [column("s
     ],
 )
 def test_what_breaks_callers(inputs: list[Any], outputs: list[Any], found: tuple[str, ...]) -> None:
-    assert breaks(BEFORE, signature(inputs, outputs)) == found
+    assert breaking_changes(BEFORE, signature(inputs, outputs)) == found
     assert compare(BEFORE, signature(inputs, outputs)).breaks == found
 
 
@@ -67,26 +67,47 @@ def test_what_breaks_callers(inputs: list[Any], outputs: list[Any], found: tuple
     ],
 )  # fmt: skip
 def test_an_input_takes_narrower_numbers(before: str, after: str, breaking: bool) -> None:
-    assert bool(breaks(signature([column("x", before)], []), signature([column("x", after)], []))) is breaking
+    assert bool(breaking_changes(signature([column("x", before)], []), signature([column("x", after)], []))) is breaking
 
 
-def test_an_input_that_becomes_required_breaks() -> None:
+def test_an_input_that_becomes_required_breaking_changes() -> None:
     optional = signature([column("x", required=False)], [])
 
-    assert breaks(optional, signature([column("x")], [])) == ("the input x was optional and is required",)
-    assert breaks(signature([column("x")], []), optional) == ()
+    assert breaking_changes(optional, signature([column("x")], [])) == ("the input x was optional and is required",)
+    assert breaking_changes(signature([column("x")], []), optional) == ()
+
+
+def test_what_is_inside_of_lists_and_objects_counts() -> None:
+    def holding(kind: str) -> dict[str, Any]:
+        return signature([column("history", "array", items={"type": kind})], [])
+
+    assert breaking_changes(holding("double"), holding("double")) == ()
+    assert len(breaking_changes(holding("double"), holding("string"))) == 1
+
+
+def test_what_is_no_longer_declared_is_gone_and_what_is_newly_asked_for_is_new() -> None:
+    assert breaking_changes(BEFORE, signature([column("age", "long")], [])) == ("the output score is gone",)
+    assert breaking_changes(signature([], [column("score")]), signature([column("x")], [column("score")])) == (
+        "the input x is new and required",
+    )
+
+
+def test_a_tensor_of_any_length_takes_one_of_a_certain_length() -> None:
+    assert breaking_changes(signature([tensor([-1, 3])], []), signature([tensor([-1, -1])], [])) == ()
+    assert len(breaking_changes(signature([tensor([-1, -1])], []), signature([tensor([-1, 3])], []))) == 1
+    assert len(breaking_changes(signature([tensor([-1, 3])], []), signature([tensor([-1, 3, 1])], []))) == 1
 
 
 def test_tensors_are_compared_by_type_and_shape() -> None:
     before = signature([tensor([-1, 3])], [tensor([-1, 1])])
 
-    assert breaks(before, before) == ()
-    assert breaks(before, signature([tensor([-1, 4])], [tensor([-1, 1])])) == (
+    assert breaking_changes(before, before) == ()
+    assert breaking_changes(before, signature([tensor([-1, 4])], [tensor([-1, 1])])) == (
         "the input #0 was tensor float32 [-1, 3] and is tensor float32 [-1, 4]",
     )
 
 
 @pytest.mark.parametrize("nothing", [{}, {"signature": None}, signature([], []), {"signature": {"inputs": "not json"}}])
 def test_without_two_signatures_nothing_can_be_compared(nothing: dict[str, Any]) -> None:
-    assert breaks(nothing, BEFORE) == breaks(BEFORE, nothing) == ()
+    assert breaking_changes(nothing, BEFORE) == breaking_changes(BEFORE, nothing) == ()
     assert (has_signature(BEFORE), has_signature(nothing)) == (True, False)

@@ -222,10 +222,12 @@ def world(db: None, mira: User, sam: User, admin: User, risk: Team, settings: Se
             "web.api.channels.Channels": {"target": "intruder@example.com"},
             "web.pages.channels.create": {"target": "intruder@example.com"},
             "web.pages.channels.detail": {"target": ""},
+            "web.api.checks.Checks": {"status": "failed"},
             "web.api.people.Teams": {"name": "new-team"},
             "web.pages.people.create_team": {"name": "new-team"},
             "web.pages.people.change_team": {"username": mira.username},
             "web.pages.people.grant": {"to": f"user:{sam.username}"},
+            "web.pages.people.switch": {"to": "off"},
         },
     )
 

@@ -24,7 +24,6 @@ class CheckInput(Input):
     digest = serializers.CharField(
         max_length=64,
         required=False,
-        allow_blank=True,
         help_text="Of the bytes that were looked at; those that the version has unless told otherwise.",
     )
 
@@ -49,10 +48,7 @@ class Checks(Endpoint):
         """What was reported about a version, the newest first, replaced reports included."""
         version = get_version(user_of(request), name, number)
         asked = read(PageInput, request)
-        rows = Check.objects.filter(version=version).select_related("reporter")
-        page = page_of(rows, limit=asked["limit"], cursor=asked["cursor"])
-        for check in page.rows:
-            check.version = version
+        page = page_of(version.checks.select_related("reporter"), limit=asked["limit"], cursor=asked["cursor"])
         return page_response(CheckOutput(page.rows, many=True).data, page.next_cursor)
 
     @extend_schema(request=CheckInput, responses={201: CheckOutput})

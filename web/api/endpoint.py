@@ -96,7 +96,7 @@ class Endpoint(APIView):
         try:
             _check_size(request)
             key = request.headers.get("Idempotency-Key")
-            if key is None or request.method in SAFE_METHODS:
+            if key is None or request.method in SAFE_METHODS or getattr(self, "only_reads", False):
                 return super().dispatch(request, *args, **kwargs)
             call = functools.partial(super().dispatch, request, *args, **kwargs)
             return answer_once(cast(SignedInRequest, request), key, call, keeps_answer=self.keeps_answers)

@@ -13,9 +13,11 @@ from rest_framework.response import Response
 
 from approvals import services
 from approvals.models import Policy
+from approvals.permissions import can_publish_policies
 from approvals.policy import PolicyError, parse, sentences
 from approvals.services.policies import UnreadablePolicy, checked_policy
-from approvals.simulation import effects, replay, simulate
+from approvals.simulation import effects, replay, simulate, target_of_draft
+from core.answers import require
 from core.errors import NotFound
 from registry.queries import get_version
 from web.api.endpoint import Endpoint, Input, PageInput, page_of, page_response, paged, read, user_of
@@ -69,7 +71,7 @@ class ProblemOutput(serializers.Serializer):
     message = serializers.CharField()
 
 
-class CheckOutput(serializers.Serializer):
+class PolicyReadingOutput(serializers.Serializer):
     valid = serializers.BooleanField()
     name = serializers.CharField(allow_null=True)
     reading = serializers.ListField(child=serializers.CharField(), help_text="What it would say, in sentences.")
@@ -82,8 +84,10 @@ class SimulateInput(PolicyInput):
     target = serializers.CharField(required=False, help_text="A stage, or @alias; what it guards first if left out.")
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        if ("model" in attrs) != ("version" in attrs) or ("target" in attrs and "model" not in attrs):
+        if ("model" in attrs) != ("version" in attrs):
             raise serializers.ValidationError({"version": ["A model and a version go together."]})
+        if "target" in attrs and "model" not in attrs:
+            raise serializers.ValidationError({"target": ["A target needs a model and a version."]})
         return attrs
 
 
@@ -96,11 +100,14 @@ class EffectOutput(serializers.Serializer):
     after = serializers.CharField(source="after.verdict.sentence", help_text="Where it would stand.")
     satisfied_before = serializers.BooleanField(source="before.is_satisfied")
     satisfied_after = serializers.BooleanField(source="after.is_satisfied")
+    expires = serializers.DateTimeField(allow_null=True, help_text="When it would end by itself, if that changes.")
 
 
 class SimulateOutput(serializers.Serializer):
     verdict = VerdictOutput(allow_null=True, help_text="For the version: what all policies would say together.")
-    requests = EffectOutput(many=True, help_text="The open requests that would stand differently.")
+    requests = EffectOutput(many=True, help_text="The open requests that would stand differently, the oldest first.")
+    looked_at = serializers.IntegerField(help_text="How many open requests were looked at.")
+    is_cut = serializers.BooleanField(help_text="Whether there are more open requests.")
 
 
 class StoppedOutput(serializers.Serializer):
@@ -113,7 +120,7 @@ class StoppedOutput(serializers.Serializer):
 
 
 class ReplayOutput(serializers.Serializer):
-    count = serializers.IntegerField(help_text="Moves by a request that the text has a say in, of the newest 10,000.")
+    count = serializers.IntegerField(help_text="Moves by a request that the text has a say in, of the newest 1,000.")
     stopped = StoppedOutput(many=True, help_text="Those that it would not have let through, the newest first.")
 
 
@@ -162,7 +169,7 @@ class PolicyArchive(Endpoint):
 class PolicyCheck(Endpoint):
     only_reads = True
 
-    @extend_schema(request=PolicyInput, responses=CheckOutput)
+    @extend_schema(request=PolicyInput, responses=PolicyReadingOutput)
     def post(self, request: Request) -> Response:
         """Read a text without publishing it: what it says, or what is wrong with it and in which line."""
         try:
@@ -177,18 +184,21 @@ class PolicySimulate(Endpoint):
 
     @extend_schema(request=SimulateInput, responses=SimulateOutput)
     def post(self, request: Request) -> Response:
-        """What a text would change if it were published: for the open requests and, on request, for a version."""
+        """What a text would make of a version and, for administrators, of the open requests."""
         asked, user = read(SimulateInput, request), user_of(request)
+        asked["text"] = asked["text"].replace("\r\n", "\n")
         policy = checked_policy(asked["text"])
-        verdict = None
+        if "model" not in asked:
+            require(can_publish_policies(user))
         if "model" in asked:
             version = get_version(user, asked["model"], asked["version"])
-            guard = policy.guards[0]
-            target = target_of(asked.get("target") or (guard.name if guard.kind == "stage" else f"@{guard.name}"))
+            target = target_of(asked["target"]) if "target" in asked else target_of_draft(policy)
             standing = simulate(policy, asked["text"], asker=user, version=version, target=target)
             verdict = standing.verdict.to_json()
-        changed = effects(policy, asked["text"], user=user)
-        return Response({"verdict": verdict, "requests": EffectOutput(changed, many=True).data})
+            return Response({"verdict": verdict, "requests": [], "looked_at": 0, "is_cut": False})
+        found = effects(policy, asked["text"], user=user)
+        changed = EffectOutput(found.changed, many=True).data
+        return Response({"verdict": None, "requests": changed, "looked_at": found.looked_at, "is_cut": found.is_cut})
 
 
 class PolicyReplay(Endpoint):
@@ -196,7 +206,9 @@ class PolicyReplay(Endpoint):
 
     @extend_schema(request=PolicyInput, responses=ReplayOutput)
     def post(self, request: Request) -> Response:
-        """What a text would have decided otherwise: the moves that were made, on what was known of them then."""
-        text = read(PolicyInput, request)["text"]
+        """Which of the moves that were made by a request a text would have stopped, on what was known then. For
+        administrators."""
+        require(can_publish_policies(user_of(request)))
+        text = read(PolicyInput, request)["text"].replace("\r\n", "\n")
         found = replay(checked_policy(text), text, user=user_of(request))
         return Response(ReplayOutput(found).data)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -30,9 +31,11 @@ def _context(request: SignedInRequest) -> dict[str, Any]:
     """Everybody sees who is here and in which team, because these are the people who can clear something; addresses
     and grants are for administrators."""
     query, after = request.GET.get("q", "").strip()[:150], request.GET.get("after", "")[:150]
+    answer = can_administer(request.user)
     people = User.objects.select_related("owner").order_by("username")
     if query:
-        people = people.filter(Q(username__icontains=query) | Q(email__icontains=query))
+        by_address = Q(email__icontains=query) if answer else Q()
+        people = people.filter(Q(username__icontains=query) | by_address)
     if after:
         people = people.filter(username__gt=after)
     found = list(people[: PAGE_SIZE + 1])
@@ -41,13 +44,14 @@ def _context(request: SignedInRequest) -> dict[str, Any]:
     teams_of: dict[int, list[str]] = {}
     for membership in memberships:
         teams_of.setdefault(membership.user_id, []).append(membership.team.name)
-    answer = can_administer(request.user)
+    teams = list(Team.objects.prefetch_related("members").order_by("name")[: MOST_TEAMS + 1])
     return {
         "people": [{"person": person, "teams": teams_of.get(person.pk, [])} for person in shown],
         "query": query,
         "is_first_page": not after,
         "after": shown[-1].username if len(found) > PAGE_SIZE else None,
-        "teams": Team.objects.prefetch_related("members").order_by("name")[:MOST_TEAMS],
+        "teams": teams[:MOST_TEAMS],
+        "more_teams": len(teams) > MOST_TEAMS,
         "grants": _grants() if answer else [],
         "levels": [(level.name, level.label) for level in Level if level > Level.NONE],
         "can_administer": answer,
@@ -59,7 +63,7 @@ def _grants() -> list[dict[str, Any]]:
     ids = [grant.model_id for grant in grants if grant.model_id]
     names = dict(RegisteredModel.objects.filter(pk__in=ids).values_list("pk", "name")) if ids else {}
     return [
-        {"grant": grant, "level": Level(grant.level).name, "model": names.get(grant.model_id or 0)} for grant in grants
+        {"grant": grant, "level": Level(grant.level).label, "model": names.get(grant.model_id or 0)} for grant in grants
     ]
 
 
@@ -68,19 +72,21 @@ def index(request: SignedInRequest) -> HttpResponse:
     return render(request, "people/index.html", _context(request))
 
 
-def _do(request: SignedInRequest, act: Callable[[], object], done: str) -> HttpResponse:
-    """Back to the page, with what was done or why it was not; a refused form keeps what was typed."""
+def _do(request: SignedInRequest, form: str, act: Callable[[], object], done: str) -> HttpResponse:
+    """Back to the page, with what was done or why it was not; the ``form`` that was refused keeps what was typed."""
     try:
+        require(can_administer(request.user))
         act()
     except CountersignError as error:
-        context = {**_context(request), "error": error.message, "typed": request.POST.dict()}
+        context = {**_context(request), "error": error.message, "typed": {**request.POST.dict(), "form": form}}
         return render(request, "people/index.html", context, status=422)
     messages.success(request, done)
     return redirect("people")
 
 
 def _typed(request: SignedInRequest, field: str) -> str:
-    return request.POST.get(field, "").strip()
+    """What was typed, without the sign that no column takes."""
+    return request.POST.get(field, "").replace("\x00", "").strip()
 
 
 @require_POST
@@ -98,19 +104,20 @@ def create(request: SignedInRequest) -> HttpResponse:
             owner=services.find_user(owner) if owner else None,
         )
 
-    return _do(request, act, f"{username} is here. Make a sign-in link, or a token for a service account.")
+    return _do(request, "person", act, f"The account {username} was added.")
 
 
 @require_POST
 def switch(request: SignedInRequest, username: str) -> HttpResponse:
     """On or off, as the form says."""
-    is_active = request.POST.get("to") == "on"
-    person = services.find_user(username)
-    return _do(
-        request,
-        lambda: services.set_active(actor=request.user, user=person, is_active=is_active),
-        f"{username} is switched {'on' if is_active else 'off'}.",
-    )
+    to, person = _typed(request, "to"), services.find_user(username)
+
+    def act() -> None:
+        if to not in ("on", "off"):
+            raise Invalid("Say whether to switch on or off.", field="to")
+        services.set_active(actor=request.user, user=person, is_active=to == "on")
+
+    return _do(request, "switch", act, f"{username} is switched {to}.")
 
 
 @never_cache
@@ -129,7 +136,8 @@ def sign_in_link(request: SignedInRequest, username: str) -> HttpResponse:
 @require_POST
 def create_team(request: SignedInRequest) -> HttpResponse:
     name = _typed(request, "name")
-    return _do(request, lambda: services.create_team(actor=request.user, name=name), f"The team {name} is there.")
+    make = functools.partial(services.create_team, actor=request.user, name=name)
+    return _do(request, "team", make, f"The team {name} was added.")
 
 
 @require_POST
@@ -142,7 +150,7 @@ def change_team(request: SignedInRequest, name: str) -> HttpResponse:
         change = services.remove_from_team if goes else services.add_to_team
         change(actor=request.user, team=team, users=[services.find_user(username)])
 
-    return _do(request, act, f"{username} is {'no longer' if goes else 'now'} in {name}.")
+    return _do(request, f"team:{name}", act, f"{username} is {'no longer' if goes else 'now'} in {name}.")
 
 
 @require_POST
@@ -154,7 +162,7 @@ def grant(request: SignedInRequest) -> HttpResponse:
             raise Invalid(f"A level is one of {', '.join(Level.__members__)}.", field="level")
         kind, _, name = to.partition(":")
         if kind not in ("user", "team"):
-            raise Invalid("A grant goes to one user or to one team.", field="to")
+            raise Invalid("Write user:mira or team:risk.", field="to")
         services.grant(
             actor=request.user,
             level=Level[level],
@@ -163,13 +171,14 @@ def grant(request: SignedInRequest) -> HttpResponse:
             pattern=pattern,
         )
 
-    return _do(request, act, f"{to.partition(':')[2]} has {level} on {pattern}.")
+    return _do(request, "grant", act, f"{to.partition(':')[2]} has {level} on {pattern}.")
 
 
 @require_POST
 def revoke_grant(request: SignedInRequest, pk: int) -> HttpResponse:
-    row = Grant.objects.filter(pk=pk).first()
     require(can_administer(request.user))
+    row = Grant.objects.select_related("user", "team").filter(pk=pk).first()
     if row is None:
         raise NotFound("There is no such grant.")
-    return _do(request, lambda: services.revoke_grant(actor=request.user, grant=row), "The grant is taken back.")
+    done = f"{row.team or row.user} no longer has {Level(row.level).label} on {row.pattern or 'that model'}."
+    return _do(request, "grants", functools.partial(services.revoke_grant, actor=request.user, grant=row), done)

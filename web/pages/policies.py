@@ -13,14 +13,13 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from approvals import services
 from approvals.models import Policy
 from approvals.permissions import can_publish_policies
-from approvals.policy import Policy as ReadPolicy
 from approvals.policy import wording
 from approvals.services.policies import checked_policy
 from approvals.simulation import effects, replay
+from core.clock import now
 from core.errors import CountersignError, Invalid, NotFound
 from web.signed_in import SignedInRequest
 
-MOST_REPLAYED = 1000  # moves, on a page
 EXAMPLE = """\
 name: production-gate
 description: What every model must show before it serves customers.
@@ -92,28 +91,17 @@ def edit(request: SignedInRequest, name: str = "") -> HttpResponse:
         if policy and read.name != policy.name:
             raise Invalid(f"The text names itself {read.name}: a policy keeps its name, {policy.name}.", field="text")
         if request.POST.get("action") == "check":
-            checked = {
-                "sentences": wording.sentences(read),
-                "effects": _effects(request, read, context["text"]),
-                "replay": replay(read, context["text"], user=request.user, most=MOST_REPLAYED),
-            }
-            return render(request, "policies/edit.html", {**context, **checked})
+            context["sentences"] = wording.sentences(read)
+            if answer:  # it looks at everything that is open, and at a thousand moves
+                context["effects"] = effects(read, context["text"], user=request.user)
+                context["replay"] = replay(read, context["text"], user=request.user)
+                context["now"] = now()
+            return render(request, "policies/edit.html", context)
         revision = services.publish_policy(actor=request.user, text=context["text"])
     except CountersignError as error:
         return render(request, "policies/edit.html", {**context, "error": error.message}, status=422)
     messages.success(request, f"Revision {revision.number} is in force.")
     return redirect("policy", name=revision.policy.name)
-
-
-def _effects(request: SignedInRequest, read: ReadPolicy, text: str) -> list[dict[str, Any]]:
-    return [
-        {
-            "item": effect.review_request,
-            "before": effect.before.verdict.sentence,
-            "after": effect.after.verdict.sentence,
-        }
-        for effect in effects(read, text, user=request.user)
-    ]
 
 
 @require_POST

@@ -10,7 +10,7 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from approvals import services as approvals
-from approvals.models import Check, Comment, TransitionRequest
+from approvals.models import Comment, TransitionRequest
 from approvals.rulebook import Rulebook
 from core.errors import CountersignError, Invalid
 from registry import services
@@ -27,6 +27,7 @@ from web.pages.lineage import lineage_of
 from web.pages.run_reading import outside_of
 from web.signed_in import SignedInRequest
 
+MAX_CHECKS = 100
 MAX_FILES = 200
 # As people look for them, where they choose one.
 STAGES_IN_ORDER = (Stage.PRODUCTION, Stage.STAGING, Stage.ARCHIVED, Stage.NONE)
@@ -60,7 +61,7 @@ def _context(request: SignedInRequest, version: ModelVersion) -> dict[str, Any]:
         "more_files": max(0, len(files) - MAX_FILES),
         "holdings": StageHolding.objects.filter(version=version).select_related("set_by").order_by("-since")[:20],
         "requests": TransitionRequest.objects.filter(version=version).with_rows().order_by("-id")[:20],
-        "checks": _checks(version),
+        "checks": version.checks.filter(is_current=True).select_related("reporter").order_by("name", "id")[:MAX_CHECKS],
         "comments": Comment.objects.filter(version=version, request=None).select_related("author")[:200],
         "events": events_of(version.model).filter(version=version.version).select_related("actor").order_by("-id")[:15],
         "can_edit": can_edit(request.user, version.model),
@@ -70,14 +71,6 @@ def _context(request: SignedInRequest, version: ModelVersion) -> dict[str, Any]:
         "lineage": lineage_of(version, evidence),
         **outside_of(request, version),
     }
-
-
-def _checks(version: ModelVersion) -> list[Check]:
-    """The last word of each reporter."""
-    checks = list(Check.objects.current().filter(version=version).select_related("reporter").order_by("name", "id"))
-    for check in checks:
-        check.version = version
-    return checks
 
 
 def signature_columns(signature: dict[str, str | None] | None) -> list[tuple[str, list[dict[str, Any]]]]:

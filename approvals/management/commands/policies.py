@@ -13,10 +13,9 @@ from accounts.models import User
 from approvals import services
 from approvals.models import Policy
 from approvals.services.policies import checked_policy
-from approvals.simulation import replay, simulate
+from approvals.simulation import MOST_REPLAYED, replay, simulate, target_of_draft
 from core.errors import CountersignError
-from registry.gate import Target
-from registry.models import ModelVersion, TargetKind
+from registry.models import ModelVersion
 
 
 class Command(BaseCommand):
@@ -72,8 +71,7 @@ class Command(BaseCommand):
         asker = User.objects.filter(username=options["asker"]).first() if options["asker"] else version.user
         if asker is None:
             raise CommandError("Say whose request it would be: --asker USERNAME.")
-        guard = read.guards[0]
-        target = Target(TargetKind(guard.kind), guard.name)
+        target = target_of_draft(read)
         standing = simulate(read, text, asker=asker, version=version, target=target)
         self.stdout.write(f"{version} to {target}: {standing.verdict.sentence}")
         for node in standing.verdict.requirements:
@@ -84,7 +82,8 @@ class Command(BaseCommand):
         somebody = User(is_superuser=True)  # the command line reads everything
         found = replay(checked_policy(text), text, user=somebody)
         stopped = len(found.stopped)
-        self.stdout.write(f"It has a say in {found.count} of the past moves, and would have stopped {stopped}.")
+        count = f"{found.count} of the newest {MOST_REPLAYED} moves made by a request"
+        self.stdout.write(f"It has a say in {count}, and would have stopped {stopped}.")
         for row in found.stopped:
             item, sentence = row.review_request, row.standing.verdict.sentence
             self.stdout.write(f"  request {item.pk}: {item.version} to {item.asks_for}: {sentence}")

@@ -148,13 +148,13 @@ WHOLE = RunFact("FINISHED", "abc123", dirty=False, datasets=evaluated_on("test")
             "commit: clean",
             RunFact(commit="abc123"),
             Status.WAITING,
-            "The run does not say whether its working copy was clean.",
+            "The run does not say by its tag mlflow.source.git.dirty whether its code was committed.",
         ),
         (
             "commit: clean",
             RunFact(commit="abc123", dirty=True),
             Status.UNMET,
-            "The run's code held changes beside the commit abc123.",
+            "The run's working copy had uncommitted changes on top of abc123.",
         ),
         ("datasets: true", RunFact(), Status.WAITING, "The run names no dataset."),
         ("datasets: true", WHOLE, Status.MET, "It names 1 dataset, each with its digest."),
@@ -190,6 +190,8 @@ def test_a_run_shows_what_is_asked_of_it(asked: str, run: RunFact | None, status
         (evaluated_on("test", context="training"), evaluated_on("test"), Status.WAITING),
         (evaluated_on("test", digest=""), evaluated_on("test", digest=""), Status.WAITING),
         (evaluated_on("test"), (), Status.ERROR),
+        (evaluated_on("test"), evaluated_on("test") + evaluated_on("b", digest=""), Status.ERROR),
+        (evaluated_on("test") + evaluated_on("b", digest=""), evaluated_on("test"), Status.WAITING),
     ],
 )
 def test_a_run_is_evaluated_on_what_the_baseline_was(

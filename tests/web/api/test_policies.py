@@ -69,9 +69,11 @@ def test_a_draft_is_tried_on_a_version_and_on_what_is_open(
     version = make_version("churn-predictor", user=mira, metrics={"accuracy": 0.85})
     asked = open_request(actor=mira, version=version, target=Target(TargetKind.STAGE, "Production"))
     draft = {"text": POLICY.replace("0.90", "0.80")}
-    client = api(sam, read_only=True)
+    client = api(admin, read_only=True)
 
-    about = client.post("policies/simulate/", {**draft, "model": "churn-predictor", "version": 1}).json()
+    about = (
+        api(sam, read_only=True).post("policies/simulate/", {**draft, "model": "churn-predictor", "version": 1}).json()
+    )
     alone = client.post("policies/simulate/", draft).json()
     elsewhere = client.post(
         "policies/simulate/", {**draft, "model": "churn-predictor", "version": 1, "target": "@champion"}
@@ -92,7 +94,7 @@ def test_a_draft_is_tried_on_a_version_and_on_what_is_open(
         ({"version": 1}, 400),
         ({"target": "Production"}, 400),
         ({"model": "churn", "version": 1}, 404),
-        ({"text": WRONG}, 400),
+        ({"text": WRONG, "model": "churn", "version": 1}, 400),
     ],
 )
 def test_a_draft_that_cannot_be_tried_is_refused(
@@ -101,8 +103,13 @@ def test_a_draft_that_cannot_be_tried_is_refused(
     assert api(sam).post("policies/simulate/", {"text": POLICY, **more}).status_code == status
 
 
-def test_a_draft_is_replayed(api: Callable[..., Api], sam: User) -> None:
-    client = api(sam, read_only=True)
+def test_what_is_open_and_what_was_is_for_those_who_publish(api: Callable[..., Api], sam: User) -> None:
+    for call in ("simulate", "replay"):
+        assert api(sam).post(f"policies/{call}/", {"text": POLICY}).status_code == 403
+
+
+def test_a_draft_is_replayed(api: Callable[..., Api], admin: User) -> None:
+    client = api(admin, read_only=True)
 
     assert client.post("policies/replay/", {"text": POLICY}).json() == {"count": 0, "stopped": []}
     assert client.post("policies/replay/", {"text": WRONG}).status_code == 400
