@@ -24,7 +24,7 @@ run-production: .venv/run.stamp staticfiles/.stamp
 
 test: .venv/test.stamp .venv-mlflow2/stamp .venv-reference/stamp
 	$(PYTEST) -n $(XDIST) -m "not browser"
-	$(PYTEST) -m browser
+	$(PYTEST) -n $(XDIST) -m browser
 
 conformance: .venv/test.stamp .venv-mlflow36/stamp
 	@$(PY) -m tests.conformance $(SUITES)
