@@ -269,7 +269,7 @@ def judge_run(rule: RunRule, facts: Facts) -> Node:
     found = [answer for ask in (_finished, _committed, _described, _evaluated) if (answer := ask(rule, run, facts))]
     for status in (Status.UNMET, Status.ERROR, Status.WAITING):
         if sentences := [reason for answered, reason in found if answered == status]:
-            awaited = "what the run does not say" if status == Status.WAITING else ""
+            awaited = "what the run should show" if status == Status.WAITING else ""
             return _asked(rule, facts, status, " ".join(sentences), awaited=awaited)
     return _asked(rule, facts, Status.MET, " ".join(reason for _, reason in found))
 

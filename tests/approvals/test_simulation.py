@@ -242,7 +242,7 @@ def test_the_command_line_names_what_would_have_been_stopped(applied: Transition
     call_command("policies", "replay", str(file), stdout=out)
 
     first, second = out.getvalue().splitlines()
-    assert first == "It has a say in 1 of the newest 1000 moves made by a request, and would have stopped 1."
+    assert first == "Of the newest 1000 moves made by a request it has a say in 1, and would have stopped 1."
     assert second.startswith(f"  request {applied.pk}: churn-predictor version 2 to Production: accuracy is 0.95")
 
 

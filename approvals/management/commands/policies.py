@@ -82,8 +82,8 @@ class Command(BaseCommand):
         somebody = User(is_superuser=True)  # the command line reads everything
         found = replay(checked_policy(text), text, user=somebody)
         stopped = len(found.stopped)
-        count = f"{found.count} of the newest {MOST_REPLAYED} moves made by a request"
-        self.stdout.write(f"It has a say in {count}, and would have stopped {stopped}.")
+        newest = f"Of the newest {MOST_REPLAYED} moves made by a request"
+        self.stdout.write(f"{newest} it has a say in {found.count}, and would have stopped {stopped}.")
         for row in found.stopped:
             item, sentence = row.review_request, row.standing.verdict.sentence
             self.stdout.write(f"  request {item.pk}: {item.version} to {item.asks_for}: {sentence}")
