@@ -9,8 +9,8 @@ from django.test import Client
 
 from accounts.models import User
 from approvals import services
-from approvals.models import Policy, PolicyRevision
-from tests.scenes import POLICY
+from approvals.models import Policy, PolicyRevision, TransitionRequest
+from tests.scenes import POLICY, say
 
 Session = Callable[[User], Client]
 BROKEN = POLICY.replace("min: 0.90", "mni: 0.90")
@@ -50,6 +50,27 @@ def test_a_check_reads_the_text_back_and_publishes_nothing(admin: User, session:
 
     assert "accuracy must be at least 0.90." in page.content.decode()
     assert not Policy.objects.exists()
+
+
+def test_a_check_says_what_publishing_would_change(
+    asked: TransitionRequest, alice: User, dkim: User, admin: User, sam: User, session: Session
+) -> None:
+    stricter = POLICY.replace("min: 0.90", "min: 0.99") + "reviews: {expires_after: 1h}\n"
+    form = {"text": stricter, "action": "check"}
+
+    open_still = session(admin).post("/policies/new/", form).content.decode()
+    for person in (alice, dkim):
+        say(person, asked)
+    applied = session(admin).post("/policies/new/", form).content.decode()
+    unchanged = session(admin).post("/policies/new/", {"text": POLICY, "action": "check"}).content.decode()
+    reader = session(sam).post("/policies/new/", form).content.decode()
+
+    assert "1 open request" in open_still and "but it must be at least 0.99" in open_still
+    assert "It would expire" in open_still and "No move by a request was made yet" in open_still
+    assert "1 of 1 past move" in applied and "No open request would stand differently." in applied
+    assert "it would have let 1 past move through as well" in unchanged
+    assert "It would have stopped" not in reader and "accuracy must be at least 0.99." in reader
+    assert PolicyRevision.objects.count() == 1
 
 
 @pytest.mark.parametrize("action", ["publish", "check"])

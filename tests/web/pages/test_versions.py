@@ -7,7 +7,8 @@ from collections.abc import Callable
 from django.test import Client
 
 from accounts.models import User
-from approvals.models import Comment, TransitionRequest
+from approvals.models import Comment, PolicyRevision, TransitionRequest
+from approvals.services import publish_policy, report_check
 from registry import services
 from registry.models import ModelVersion, RegisteredModel
 from tests.factories import make_version
@@ -152,3 +153,28 @@ def test_a_version_with_every_name_of_the_model_is_reached(mira: User, session: 
         assert page.status_code == 200
         assert "<script>alert" not in page.content.decode()
     assert RegisteredModel.objects.count() == 5
+
+
+def test_checks_are_shown_with_who_reported_them_and_what_they_are_worth(
+    version: ModelVersion, ci_bot: User, sam: User, session: Session
+) -> None:
+    address = version.get_absolute_url()
+    assert 'id="checks"' not in session(sam).get(address).content.decode()
+    report = {"actor": ci_bot, "version": version, "summary": "**all** <script>alert(1)</script>"}
+    report_check(**report, name="tests", status="passed", figure="212 of 212", link="https://ci.example/7")
+    report_check(**report, name="fairness", status="failed", digest="a" * 64)
+
+    page = session(sam).get(address).content.decode()
+
+    for text in ("212 of 212", 'href="https://ci.example/7"', "Passed", "Failed", "ci-bot", "<strong>all</strong>"):
+        assert text in page
+    assert "on other files than these: it counts for nothing" in page
+    assert "<script>alert(1)" not in page
+
+
+def test_a_request_says_when_it_expires(asked: TransitionRequest, admin: User, session: Session) -> None:
+    assert "expires" not in session(admin).get(asked.get_absolute_url()).content.decode()
+    text = PolicyRevision.objects.get().text + "reviews: {expires_after: 14d}\n"
+    publish_policy(actor=admin, text=text)
+
+    assert "· expires" in session(admin).get(asked.get_absolute_url()).content.decode()
