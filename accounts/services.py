@@ -178,7 +178,10 @@ def _is_stale(last_used_at: datetime | None) -> bool:
 
 
 def create_sign_in_link(*, user: User) -> str:
-    """The path of a link that signs this person in, once, within a day."""
+    """The path of a link that signs this person in, once, within a day. Raises Invalid for a service account and for
+    who is switched off."""
+    if user.is_service or not user.is_active:
+        raise Invalid(f"{user.username} does not sign in: links are for people who are switched on.", field="username")
     secret = secrets.token_urlsafe(32)
     SignInLink.objects.create(user=user, digest=_digest(secret), expires_at=now() + SIGN_IN_LINK_LIFETIME)
     return reverse("sign_in_link", args=[secret])

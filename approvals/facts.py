@@ -75,19 +75,17 @@ def gather(questions: Sequence[Question], *, rulebook: Rulebook | None = None) -
     rules = [rulebook.about(q.version.model, entering=q.target, leaving=q.leaving) for q in questions]
     holders = _holders(questions)
     reviews = _reviews([q.review_request.pk for q in questions if q.review_request and q.review_request.pk])
-    open_to_movers = [q for q, chosen in zip(questions, rules, strict=True) if counts_movers(chosen)]
-    closed_to_authors = [
-        q.version for q, chosen in zip(questions, rules, strict=True) if any(rule.approvals for rule in chosen)
-    ]
-    trainers = _trainers(closed_to_authors)
     asked = list(zip(questions, rules, strict=True))
+    open_to_movers = [question for question, chosen in asked if counts_movers(chosen)]
+    closed_to_authors = [question.version for question, chosen in asked if any(rule.approvals for rule in chosen)]
+    trainers = _trainers(closed_to_authors)
     statuses = _run_statuses([question.version for question, chosen in asked if asks_for(RunRule, *chosen)])
     checks = _checks([(question.version, _names_of_checks(chosen)) for question, chosen in asked])
     teams = _members({team for chosen in rules for rule in chosen for team in rule.teams})
     movers = _movers(open_to_movers)
     if open_to_movers:
         weighed = [review.reviewer for found in reviews.values() for review in found]
-        asking = [q.asker for q, chosen in zip(questions, rules, strict=True) if any(rule.blocks for rule in chosen)]
+        asking = [question.asker for question, chosen in asked if any(rule.blocks for rule in chosen)]
         read_grants(weighed + asking)
 
     known = []
@@ -122,8 +120,8 @@ def asks_for(kind: type[Requirement], *rules: Rule | None) -> bool:
 
 
 def _names_of_checks(rules: Sequence[Rule]) -> set[str]:
-    asked = [rule for read in (rule.read for rule in rules if rule.read) for rule in read.requirements]
-    return {rule.name for rule in asked if isinstance(rule, CheckRule)}
+    asked = [requirement for rule in rules if rule.read for requirement in rule.read.requirements]
+    return {requirement.name for requirement in asked if isinstance(requirement, CheckRule)}
 
 
 def _checks(asked: Sequence[tuple[ModelVersion, set[str]]]) -> dict[int, list[Check]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from django.db.models import Exists, OuterRef, Q, QuerySet, Subquery
 
 from accounts.models import User
@@ -63,6 +65,12 @@ def get_model(user: User, name: str) -> RegisteredModel:
 
 def _no_model(name: str) -> NotFound:
     return NotFound(f"Registered Model with name={name[:300]} not found")
+
+
+def names_of(ids: Iterable[int]) -> dict[int, str]:
+    """By key, the names of models."""
+    asked = set(ids)
+    return dict(RegisteredModel.objects.filter(pk__in=asked).values_list("pk", "name")) if asked else {}
 
 
 def get_version(user: User, name: str, number: int) -> ModelVersion:

@@ -61,7 +61,9 @@ def report_check(
         summary=summary,
     )
     announcement = _announcement(check, told_before)
-    audience = () if announcement is CheckReported else _waiting_people(version)
+    waiting = list(TransitionRequest.objects.pending().filter(version=version).select_related("requester"))
+    concerned = {person for review_request in waiting for person in askers(review_request)}
+    audience = () if announcement is CheckReported else who_may_read(version.model, concerned)
     record(
         announcement(
             model_name=version.model.name,
@@ -75,7 +77,7 @@ def report_check(
         actor=actor,
         audience=audience,
     )
-    if TransitionRequest.objects.pending().filter(version=version).exists():
+    if waiting:
         jobs.after_commit(RECONSIDER_MODEL, version.model_id)
     return check
 
@@ -86,12 +88,6 @@ def _announcement(check: Check, told_before: str | None) -> type[CheckAnnounceme
     if check.status in _GOOD and told_before in _BAD:
         return CheckRecovered
     return CheckReported
-
-
-def _waiting_people(version: ModelVersion) -> set[int]:
-    """Who asked to move this version."""
-    pending = TransitionRequest.objects.pending().filter(version=version).select_related("requester")
-    return who_may_read(version.model, {person for review_request in pending for person in askers(review_request)})
 
 
 def _refuse_what_nobody_can_read(*, name: str, figure: str, link: str, summary: str) -> None:

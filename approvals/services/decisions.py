@@ -77,10 +77,10 @@ def expire_if_due(review_request: TransitionRequest, standing: Standing) -> bool
     if now() < ends:
         return False
     assert rule.read is not None and rule.read.reviews.expires_after is not None
-    reason = f"nobody decided it within the {span(rule.read.reviews.expires_after)} that the policy {rule.name} gives"
-    close(review_request, State.EXPIRED, actor=None, reason=f"{reason[0].upper()}{reason[1:]}.", standing=standing)
+    reason = f"Nobody decided it within the {span(rule.read.reviews.expires_after)} that the policy {rule.name} gives."
+    close(review_request, State.EXPIRED, actor=None, reason=reason, standing=standing)
     record(
-        RequestExpired(**about(review_request), comment=f"{reason}."),
+        RequestExpired(**about(review_request), comment=reason),
         actor=None,
         audience=participants(review_request.version, review_request),
     )

@@ -137,6 +137,15 @@ def test_a_link_ends_with_its_user(mira: User) -> None:
         services.use_sign_in_link(secret)
 
 
+def test_a_link_is_for_people_who_are_switched_on(mira: User, ci_bot: User) -> None:
+    services.set_active(actor=None, user=mira, is_active=False)
+
+    for user in (mira, ci_bot):
+        with pytest.raises(Invalid, match="links are for people"):
+            services.create_sign_in_link(user=user)
+    assert not SignInLink.objects.exists()
+
+
 def test_a_link_is_not_stored(mira: User) -> None:
     secret = secret_of(services.create_sign_in_link(user=mira))
 

@@ -198,5 +198,5 @@ def test_checks_are_read_in_one_statement_and_not_where_none_is_asked_for(
     assert statements() == before
     publish(POLICY.replace("  - check: {name: integration-tests, from: ci-bot}", "  - description: {min_length: 1}"))
     with CaptureQueriesContext(connection) as found:
-        standing_of(TransitionRequest.objects.with_rows().get(pk=asked.pk)).verdict  # noqa: B018
+        assert not standing_of(TransitionRequest.objects.with_rows().get(pk=asked.pk)).is_satisfied
     assert not [query for query in found.captured_queries if "approvals_check" in query["sql"]]

@@ -14,7 +14,7 @@ from accounts.models import Grant, Level, Team, User
 from accounts.permissions import can_administer
 from core.answers import require
 from core.errors import NotFound
-from registry.models import RegisteredModel
+from registry.queries import names_of
 from web.api.endpoint import Endpoint, Input, PageInput, page_of, page_response, paged, read, user_of
 
 
@@ -146,8 +146,7 @@ class TeamMember(ForAdministrators):
 
 
 def _shown(grants: list[Grant]) -> list[dict[str, Any]]:
-    ids = [grant.model_id for grant in grants if grant.model_id]
-    names = dict(RegisteredModel.objects.filter(pk__in=ids).values_list("pk", "name")) if ids else {}
+    names = names_of(grant.model_id for grant in grants if grant.model_id)
     return list(GrantOutput(grants, many=True, context={"names": names}).data)
 
 

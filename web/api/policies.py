@@ -188,14 +188,13 @@ class PolicySimulate(Endpoint):
         asked, user = read(SimulateInput, request), user_of(request)
         asked["text"] = asked["text"].replace("\r\n", "\n")
         policy = checked_policy(asked["text"])
-        if "model" not in asked:
-            require(can_publish_policies(user))
         if "model" in asked:
             version = get_version(user, asked["model"], asked["version"])
             target = target_of(asked["target"]) if "target" in asked else target_of_draft(policy)
             standing = simulate(policy, asked["text"], asker=user, version=version, target=target)
             verdict = standing.verdict.to_json()
             return Response({"verdict": verdict, "requests": [], "looked_at": 0, "is_cut": False})
+        require(can_publish_policies(user))
         found = effects(policy, asked["text"], user=user)
         changed = EffectOutput(found.changed, many=True).data
         return Response({"verdict": None, "requests": changed, "looked_at": found.looked_at, "is_cut": found.is_cut})

@@ -19,7 +19,7 @@ from accounts.models import Grant, Level, Membership, Team, User
 from accounts.permissions import can_administer
 from core.answers import require
 from core.errors import CountersignError, Invalid, NotFound
-from registry.models import RegisteredModel
+from registry.queries import names_of
 from web.signed_in import SignedInRequest
 
 PAGE_SIZE = 50
@@ -60,8 +60,7 @@ def _context(request: SignedInRequest) -> dict[str, Any]:
 
 def _grants() -> list[dict[str, Any]]:
     grants = list(Grant.objects.select_related("user", "team").order_by("-pk")[:MOST_GRANTS])
-    ids = [grant.model_id for grant in grants if grant.model_id]
-    names = dict(RegisteredModel.objects.filter(pk__in=ids).values_list("pk", "name")) if ids else {}
+    names = names_of(grant.model_id for grant in grants if grant.model_id)
     return [
         {"grant": grant, "level": Level(grant.level).label, "model": names.get(grant.model_id or 0)} for grant in grants
     ]
@@ -126,10 +125,11 @@ def sign_in_link(request: SignedInRequest, username: str) -> HttpResponse:
     """Show a link that signs this person in, once: for an administrator to hand over."""
     require(can_administer(request.user))
     person = services.find_user(username)
-    if person.is_service or not person.is_active:
-        messages.error(request, f"{username} does not sign in: links are for people who are switched on.")
+    try:
+        link = settings.BASE_URL + services.create_sign_in_link(user=person)
+    except Invalid as error:
+        messages.error(request, error.message)
         return redirect("people")
-    link = settings.BASE_URL + services.create_sign_in_link(user=person)
     return render(request, "people/index.html", {**_context(request), "link": link, "link_for": person})
 
 
