@@ -24,7 +24,7 @@ from approvals.policy.facts import UNREAD, Baseline, CheckStatus, Dataset, Facts
 from approvals.policy.reviews import judge_approvals
 from approvals.policy.source import exact, listed
 from approvals.policy.verdict import Node, Status
-from approvals.policy.wording import amount, figure, needed, obligation, title
+from approvals.policy.wording import amount, figure, needed, obligation, tags, title
 
 _MOST_BREAKS = 5  # that a sentence names
 _UNREAD = "Which version is in Production was not looked up, so there is nothing to compare with."
@@ -257,8 +257,8 @@ def judge_tags(rule: TagsRule, facts: Facts) -> Node:
     value = f"{len(rule.keys) - len(missing)} of {len(rule.keys)}"
     if not missing:
         return _asked(rule, facts, Status.MET, "The version has every tag that is asked for.", value=value)
-    tags = f"the {'tag' if len(missing) == 1 else 'tags'} {listed(missing)}"
-    return _asked(rule, facts, Status.WAITING, f"The version lacks {tags}.", value=value, awaited=tags)
+    lacking = f"the {tags(missing)}"
+    return _asked(rule, facts, Status.WAITING, f"The version lacks {lacking}.", value=value, awaited=lacking)
 
 
 def judge_run(rule: RunRule, facts: Facts) -> Node:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from fractions import Fraction
 
@@ -79,11 +79,16 @@ def title(rule: Requirement) -> str:
         case SignatureRule():
             return f"signature compatible with {_BASELINE_TITLES[rule.compatible_with]}"
         case TagsRule():
-            return f"{'tag' if len(rule.keys) == 1 else 'tags'} {listed(rule.keys)}"
+            return tags(rule.keys)
         case RunRule():
             return f"run {listed(_run(rule))}"
         case ApprovalsRule():
             return approvals(rule)
+
+
+def tags(keys: Sequence[str]) -> str:
+    """``tag owner``, or ``tags owner and purpose``."""
+    return f"{'tag' if len(keys) == 1 else 'tags'} {listed(keys)}"
 
 
 def needed(rule: MetricRule) -> str:
@@ -175,8 +180,7 @@ def _requirement(rule: Requirement) -> str:
         case SignatureRule():
             return f"the signature must let callers of {_BASELINE_WORDS[rule.compatible_with]} go on as they do"
         case TagsRule():
-            tags = f"{'tag' if len(rule.keys) == 1 else 'tags'} {listed(rule.keys)}"
-            return f"the version must have the {tags}"
+            return f"the version must have the {tags(rule.keys)}"
         case RunRule():
             return f"the version's run must be one that is {listed(_run(rule))}"
         case ApprovalsRule():
