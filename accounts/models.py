@@ -137,6 +137,7 @@ class Token(models.Model):
     prefix = models.CharField(max_length=12)
     digest = models.CharField(max_length=64, unique=True)
     read_only = models.BooleanField(default=False)
+    pattern = models.CharField(max_length=256, default="*")  # the names of the models that it reaches
     created_at = models.DateTimeField(default=now)
     expires_at = models.DateTimeField(null=True, blank=True)
     last_used_at = models.DateTimeField(null=True, blank=True)

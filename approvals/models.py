@@ -145,6 +145,9 @@ class TransitionRequest(models.Model):
     )
     comment = models.TextField(blank=True)
     archive_existing = models.BooleanField(default=True)
+    not_before = models.DateTimeField(null=True)  # when it may be carried out at the earliest, if that was said
+    # The request that put the version there the last time: its reviews count for going back to it.
+    returns_to = models.ForeignKey("self", null=True, on_delete=models.PROTECT, related_name="+")
     state = models.CharField(max_length=15, choices=State.choices, default=State.OPEN)
     # The pins. ``policy_revisions``: ids of the PolicyRevisions in force, sorted.
     policy_revisions = models.JSONField(default=list)
@@ -156,6 +159,8 @@ class TransitionRequest(models.Model):
     closed_at = models.DateTimeField(null=True)
     closed_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+")
     closed_reason = models.TextField(blank=True)
+    is_bypassed = models.BooleanField(default=False)  # carried out although not all was met; closed_reason says why
+    reminded_at = models.DateTimeField(null=True)  # when those who are awaited were last reminded
     # The verdict tree that the decision was made on, once closed.
     verdict = models.JSONField(null=True)
 
@@ -318,16 +323,39 @@ class Check(models.Model):
 
 
 class Comment(models.Model):
-    """A remark on a request or on a version. Markdown, stored as written."""
+    """A remark on a request or on a version. Markdown, stored as written.
+
+    One without a ``parent`` begins a thread; a reply's parent is that first remark, and the thread is resolved there.
+    A deleted one keeps its place, its author and its times; its text is gone.
+    """
 
     request = models.ForeignKey(TransitionRequest, null=True, on_delete=models.PROTECT, related_name="comments")
     version = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, related_name="comments")
     author = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    parent = models.ForeignKey("self", null=True, on_delete=models.PROTECT, related_name="replies")
     text = models.TextField()
     created_at = models.DateTimeField(default=now)
+    edited_at = models.DateTimeField(null=True)
+    deleted_at = models.DateTimeField(null=True)
+    resolved_at = models.DateTimeField(null=True)
+    resolved_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+")
 
     class Meta:
         ordering = ["id"]
 
     def __str__(self) -> str:
         return f"{self.author}: {self.text[:50]}"
+
+
+class CommentRevision(models.Model):
+    """What a comment said before it was edited."""
+
+    comment = models.ForeignKey(Comment, on_delete=models.PROTECT, related_name="revisions")
+    text = models.TextField()
+    written_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ["id"]
+
+    def __str__(self) -> str:
+        return f"{self.comment.author} until {self.written_at:%Y-%m-%d %H:%M}: {self.text[:50]}"

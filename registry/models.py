@@ -272,6 +272,28 @@ class ArtifactFile(models.Model):
         return f"{self.owner_id}/{self.path}"
 
 
+class FileScan(models.Model):
+    """What a static reading of a file's bytes found, kept by content: the same bytes are read once.
+
+    ``reader`` is the version of the reading; a newer one reads again.
+    """
+
+    class Verdict(models.TextChoices):
+        PLAIN = "plain", "Holds no pickle"
+        CLEAN = "clean", "Imports only what is known"
+        UNSAFE = "unsafe", "Imports what may run anything"
+        UNREAD = "unread", "Could not be read to its end"
+
+    sha256 = models.CharField(max_length=64, primary_key=True)
+    verdict = models.CharField(max_length=10, choices=Verdict.choices)
+    findings = models.JSONField(default=list)  # sentences: what is unsafe, or why it could not be read
+    reader = models.PositiveSmallIntegerField()
+    scanned_at = models.DateTimeField(default=now)
+
+    def __str__(self) -> str:
+        return f"{self.sha256[:12]}: {self.verdict}"
+
+
 class DirectUpload(models.Model):
     """A file on its way to the store without us: not there until it is finished, hashed and has its ArtifactFile.
 

@@ -15,7 +15,6 @@ from approvals.policy.document import (
     RunRule,
     SignatureRule,
     TagsRule,
-    parse,
 )
 from approvals.policy.evaluate import combine, evaluate, unreadable
 from approvals.policy.facts import (
@@ -31,6 +30,7 @@ from approvals.policy.facts import (
     RunFact,
 )
 from approvals.policy.globs import matches
+from approvals.policy.reading import parse
 from approvals.policy.source import Number, PolicyError, Problem
 from approvals.policy.verdict import Node, Status, Verdict
 from approvals.policy.wording import sentences, span

@@ -5,7 +5,7 @@ from typing import get_args
 import pytest
 
 from approvals.policy import Requirement, parse, sentences
-from approvals.policy.document import NOT_YET, RULES
+from approvals.policy.reading import NOT_YET, RULES
 from tests.approvals.policy.cast import HEAD, policy
 from tests.approvals.policy.test_document import FULL
 

@@ -1,0 +1,302 @@
+"""From the text of a policy to the policy. What is not enforced yet is refused with its line, never ignored."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import yaml
+
+from approvals.policy import globs, source
+from approvals.policy.document import (
+    BASELINES,
+    CHANGES,
+    COMMITS,
+    COMPARED_WITH,
+    DIRECT_CHANGES,
+    ENFORCEMENTS,
+    PARTS,
+    STAGES,
+    ApprovalsRule,
+    Change,
+    CheckRule,
+    DescriptionRule,
+    Guard,
+    Match,
+    MetricRule,
+    Policy,
+    Requirement,
+    Reviews,
+    RunRule,
+    SignatureRule,
+    TagsRule,
+)
+from approvals.policy.source import Number, Problems, closest, listed, quoted
+
+NOT_YET = {
+    "threads_resolved": "waiting for resolved threads is not supported yet; remove this line for now",
+}
+
+_SLUG = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
+_ALIAS = re.compile(r"[\w*?-]+")
+
+
+def parse(text: str) -> Policy:
+    """Read a policy; PolicyError names every problem with its line."""
+    root = source.compose(text)
+    problems = Problems()
+    policy = _policy(root, problems)
+    problems.raise_if_any()
+    return policy
+
+
+def _policy(root: yaml.Node, problems: Problems) -> Policy:
+    known = (
+        "name", "description", "match", "guards", "enforcement", "requirements", "reviews", "on_direct_change",
+        "archive_replaced",
+    )  # fmt: skip
+    found = source.fields(root, "a policy", known, problems, required=("name", "match", "guards", "requirements"))
+    name = description = ""
+    about = Match(models=())
+    guards: tuple[Guard, ...] = ()
+    requirements: tuple[Requirement, ...] = ()
+    enforcement, on_direct_change = ENFORCEMENTS[0], DIRECT_CHANGES[0]
+    reviews = Reviews()
+    archive_replaced = True
+    for key, node in found.items():
+        match key:
+            case "name":
+                name = source.text(node, "name", problems, longest=100)
+                if name and not _SLUG.fullmatch(name):
+                    problems.add(node, f"name may hold letters, digits, - and _, this is {quoted(name)}")
+            case "description":
+                description = source.text(node, "description", problems, longest=2000, prose=True).strip()
+            case "match":
+                about = _match(node, problems)
+            case "guards":
+                guards = _guards(node, problems)
+            case "enforcement":
+                enforcement = source.choice(node, "enforcement", ENFORCEMENTS, problems)
+            case "requirements":
+                requirements = _requirements(node, problems)
+            case "reviews":
+                reviews = _reviews(node, problems)
+            case "on_direct_change":
+                on_direct_change = source.choice(node, "on_direct_change", DIRECT_CHANGES, problems)
+            case "archive_replaced":
+                archive_replaced = source.truth(node, "archive_replaced", problems)
+    return Policy(
+        name=name,
+        description=description,
+        match=about,
+        guards=guards,
+        requirements=requirements,
+        enforcement=enforcement,
+        reviews=reviews,
+        on_direct_change=on_direct_change,
+        archive_replaced=archive_replaced,
+    )
+
+
+def _match(node: yaml.Node, problems: Problems) -> Match:
+    found = source.fields(node, "match", ("models", "tags"), problems, required=("models",))
+    models: list[str] = []
+    if "models" in found:
+        listed_models = source.items(found["models"], "models", problems, example='["churn-*"]')
+        models = [_glob(item, "a pattern of models", problems) for item in listed_models]
+    tags = []
+    if "tags" in found:
+        entries = source.pairs(found["tags"], "tags", problems)
+        if not entries and isinstance(found["tags"], yaml.MappingNode):
+            problems.add(found["tags"], "tags must not be empty; leave it out to match whatever the tags")
+        for _, key, value in entries:
+            name = source.text(key, "a tag's key", problems, longest=250)
+            wanted = source.text(value, f"the tag {quoted(name)}", problems, longest=5000)
+            if "*" in wanted:
+                problems.add(value, f"the tag {quoted(name)} is compared as it is written, * means nothing in it")
+            tags.append((name, wanted))
+    return Match(models=tuple(models), tags=tuple(tags))
+
+
+def _glob(node: yaml.Node, what: str, problems: Problems) -> str:
+    pattern = source.text(node, what, problems, longest=globs.LONGEST)
+    if any(character in pattern for character in "[]{}"):
+        problems.add(node, f"{what} knows only * and ?, brackets mean nothing in it; write ? where a name has one")
+    return pattern
+
+
+def _guards(node: yaml.Node, problems: Problems) -> tuple[Guard, ...]:
+    found: list[Guard] = []
+    for item in source.items(node, "guards", problems, example="[stage:Production, alias:champion]"):
+        if isinstance(item, yaml.MappingNode):
+            problems.add(item, "a guard is written without a space after the colon, as in stage:Production")
+            continue
+        text = source.text(item, "a guard", problems, longest=300)
+        if not text:
+            continue
+        kind, colon, name = text.partition(":")
+        if kind not in ("stage", "alias") or not colon:
+            problems.add(item, f"a guard is stage:NAME or alias:NAME, this is {quoted(text)}")
+        elif kind == "stage" and name not in STAGES:
+            problems.add(item, f"the stage {quoted(name)} cannot be guarded{closest(name, STAGES)}")
+        elif kind == "alias" and (len(name) > 255 or not _ALIAS.fullmatch(name)):
+            problems.add(item, f"an alias may hold letters, digits, - and _ (and * and ? here), this is {quoted(name)}")
+        elif Guard(kind, name) in found:
+            problems.add(item, f"{text} is guarded twice")
+        else:
+            found.append(Guard(kind, name))
+    return tuple(found)
+
+
+def _requirements(node: yaml.Node, problems: Problems) -> tuple[Requirement, ...]:
+    found: list[Requirement] = []
+    known = tuple(RULES)
+    for item in source.items(node, "requirements", problems, example="[approvals: {count: 1}]"):
+        entries = source.pairs(item, "a requirement", problems)
+        if isinstance(item, yaml.MappingNode) and len(item.value) != 1:
+            problems.add(item, f"a requirement has exactly one key ({listed(known, 'or')}), this has {len(item.value)}")
+            continue
+        for kind, key, value in entries:
+            if kind not in RULES:
+                problems.add(key, f"unknown requirement {quoted(kind)}{closest(kind, known)}")
+            else:
+                before = len(problems.found)
+                rule = RULES[kind](value, problems)
+                if rule in found and len(problems.found) == before:
+                    problems.add(key, "this requirement is given twice")
+                found.append(rule)
+    return tuple(found)
+
+
+def _metric(node: yaml.Node, problems: Problems) -> MetricRule:
+    known = ("name", "min", "max", "baseline", "dataset", *CHANGES)
+    found = source.fields(node, "metric", known, problems, required=("name",))
+    name = source.text(found["name"], "a metric's name", problems, longest=250) if "name" in found else ""
+    dataset = source.text(found["dataset"], "dataset", problems, longest=500) if "dataset" in found else ""
+    least = source.number(found["min"], "min", problems) if "min" in found else None
+    most = source.number(found["max"], "max", problems) if "max" in found else None
+    baseline = source.choice(found["baseline"], "baseline", BASELINES, problems) if "baseline" in found else "none"
+    changes = tuple(
+        Change(way, bound, percent, _size(found[key], key, bound, problems))
+        for key, (way, bound, percent) in CHANGES.items()
+        if key in found
+    )
+    if least and most and least.exact > most.exact:
+        problems.add(found["min"], f"min ({least.text}) is above max ({most.text}): no value could be both")
+    if changes and baseline == "none":
+        first = next(key for key in CHANGES if key in found)
+        problems.add(found[first], f"{first} needs something to compare with: add baseline: production")
+    if baseline != "none" and not changes:
+        problems.add(found["baseline"], f"a baseline needs a limit beside it: {listed(CHANGES, 'or')}")
+    if isinstance(node, yaml.MappingNode) and not (least or most or changes) and baseline == "none":
+        problems.add(node, f"this asks nothing of the metric: add {listed(('min', 'max', *CHANGES), 'or')}")
+    return MetricRule(name=name, min=least, max=most, baseline=baseline, changes=changes, dataset=dataset)
+
+
+def _size(node: yaml.Node, key: str, bound: str, problems: Problems) -> Number:
+    # "At least 0" would let a value through that went the other way by nothing: mlflow refuses it as well.
+    if bound == "min":
+        return source.number(node, key, problems, above=0)
+    return source.number(node, key, problems, least=0)
+
+
+def _check(node: yaml.Node, problems: Problems) -> CheckRule:
+    found = source.fields(node, "check", ("name", "from"), problems, required=("name", "from"))
+    name = source.text(found["name"], "a check's name", problems, longest=250) if "name" in found else ""
+    reporter = source.text(found["from"], "from", problems, longest=150) if "from" in found else ""
+    return CheckRule(name=name, reporter=reporter)
+
+
+def _description(node: yaml.Node, problems: Problems) -> DescriptionRule:
+    found = source.fields(node, "description", ("min_length",), problems, required=("min_length",))
+    if "min_length" not in found:
+        return DescriptionRule(1)
+    return DescriptionRule(source.whole(found["min_length"], "min_length", problems, least=1, most=5000))
+
+
+def _signature(node: yaml.Node, problems: Problems) -> SignatureRule:
+    found = source.fields(node, "signature", ("compatible_with",), problems, required=("compatible_with",))
+    if "compatible_with" not in found:
+        return SignatureRule(COMPARED_WITH[0])
+    return SignatureRule(source.choice(found["compatible_with"], "compatible_with", COMPARED_WITH, problems))
+
+
+def _tags(node: yaml.Node, problems: Problems) -> TagsRule:
+    found: list[str] = []
+    for item in source.items(node, "tags", problems, example="[owner, datasheet]"):
+        key = source.text(item, "a tag's key", problems, longest=250)
+        if key and key in found:
+            problems.add(item, f"the tag {quoted(key)} is asked for twice")
+        found.append(key)
+    return TagsRule(tuple(found))
+
+
+def _run(node: yaml.Node, problems: Problems) -> RunRule:
+    known = ("finished", "commit", "datasets", "evaluated_like")
+    found = source.fields(node, "run", known, problems)
+    rule = RunRule(
+        finished="finished" in found and source.truth(found["finished"], "finished", problems),
+        commit=source.choice(found["commit"], "commit", COMMITS, problems) if "commit" in found else "",
+        datasets="datasets" in found and source.truth(found["datasets"], "datasets", problems),
+        evaluated_like=source.choice(found["evaluated_like"], "evaluated_like", COMPARED_WITH, problems)
+        if "evaluated_like" in found
+        else "",
+    )
+    if rule == RunRule() and isinstance(node, yaml.MappingNode):
+        problems.add(node, f"this asks nothing of the run: add {listed(known, 'or')}")
+    return rule
+
+
+def _approvals(node: yaml.Node, problems: Problems) -> ApprovalsRule:
+    found = source.fields(node, "approvals", ("count", "teams"), problems, required=("count",))
+    count = source.whole(found["count"], "count", problems, least=1, most=100) if "count" in found else 1
+    teams = []
+    if "teams" in found:
+        entries = source.pairs(found["teams"], "teams", problems)
+        if not entries and isinstance(found["teams"], yaml.MappingNode):
+            problems.add(found["teams"], "teams must not be empty; leave it out when the team does not matter")
+        for _, key, value in entries:
+            team = source.text(key, "a team's name", problems, longest=100)
+            number = source.whole(value, f"the number for {quoted(team)}", problems, least=1, most=100)
+            if "count" in found and number > count:
+                problems.add(value, f"{number} approvals from {quoted(team)} are more than the count of {count}")
+            teams.append((team, number))
+    return ApprovalsRule(count=count, teams=tuple(teams))
+
+
+RULES: dict[str, Callable[[yaml.Node, Problems], Requirement]] = {
+    "metric": _metric,
+    "check": _check,
+    "description": _description,
+    "signature": _signature,
+    "tags": _tags,
+    "run": _run,
+    "approvals": _approvals,
+}
+
+
+def _reviews(node: yaml.Node, problems: Problems) -> Reviews:
+    known = ("author_may_approve", "dismiss_on", "threads_resolved", "expires_after")
+    found = source.fields(node, "reviews", known, problems)
+    author_may_approve, dismiss_on = False, frozenset(PARTS)
+    if "author_may_approve" in found:
+        author_may_approve = source.truth(found["author_may_approve"], "author_may_approve", problems)
+    if "dismiss_on" in found:
+        dismiss_on = _dismiss_on(found["dismiss_on"], problems)
+    if "threads_resolved" in found and source.truth(found["threads_resolved"], "threads_resolved", problems):
+        problems.add(found["threads_resolved"], NOT_YET["threads_resolved"])
+    expires_after = None
+    if "expires_after" in found:
+        expires_after = source.duration(found["expires_after"], "expires_after", problems)
+    return Reviews(author_may_approve=author_may_approve, dismiss_on=dismiss_on, expires_after=expires_after)
+
+
+def _dismiss_on(node: yaml.Node, problems: Problems) -> frozenset[str]:
+    """An empty list is fine: then nothing that moves takes an approval away."""
+    if isinstance(node, yaml.SequenceNode) and not node.value:
+        return frozenset()
+    example = f"[{', '.join(PARTS)}]"
+    return frozenset(
+        source.choice(item, "dismiss_on", PARTS, problems)
+        for item in source.items(node, "dismiss_on", problems, example=example)
+    )
