@@ -53,29 +53,32 @@ _PENDING = Prepared(
 )
 
 
-def check(change: Change) -> None:
-    """Return when the change may happen; raise GateRefused, with what is unmet and where to ask, when not."""
-    policies, pending = change.answers or (None, None)
-    if change.permit is not None:
-        _check_permit(change)
-    elif change.kind in _MOVES:
-        _check_direct_move(change, Rulebook.load() if policies is None else Rulebook.of(policies))
-    elif change.kind in _DELETIONS:
-        _check_deletion(change)
-    elif change.kind == ChangeKind.RENAME_MODEL:
-        _check_rename(change)
-    elif change.kind in _TAGS:
-        _check_tag(change)
-    # What is left creates or describes: a new model or version holds nothing yet.
-    if change.kind in _CONCERNING:
-        _settle_requests(change, _PENDING.all(change.model.pk) if pending is None else pending)
+class PolicyGate:
+    """The policies in force answer."""
+
+    def check(self, change: Change) -> None:
+        """Return when the change may happen; raise GateRefused, with what is unmet and where to ask, when not."""
+        policies, pending = change.answers or (None, None)
+        if change.permit is not None:
+            _check_permit(change)
+        elif change.kind in _MOVES:
+            _check_direct_move(change, Rulebook.load() if policies is None else Rulebook.of(policies))
+        elif change.kind in _DELETIONS:
+            _check_deletion(change)
+        elif change.kind == ChangeKind.RENAME_MODEL:
+            _check_rename(change)
+        elif change.kind in _TAGS:
+            _check_tag(change)
+        # What is left creates or describes: a new model or version holds nothing yet.
+        if change.kind in _CONCERNING:
+            _settle_requests(change, _PENDING.all(change.model.pk) if pending is None else pending)
+
+    def questions(self, model_id: int) -> tuple[LookUp[Any], ...]:
+        """The policies in force, and the pending requests of the model."""
+        return IN_FORCE.of(), _PENDING.of(model_id)
 
 
-def _questions(model_id: int) -> tuple[LookUp[Any], ...]:
-    return IN_FORCE.of(), _PENDING.of(model_id)
-
-
-check.questions = _questions  # type: ignore[attr-defined]
+GATE = PolicyGate()
 
 
 def _check_permit(change: Change) -> None:

@@ -21,5 +21,5 @@ class ConfigConfig(AppConfig):
             answerer = import_string(settings.CHANGE_GATE)
         except ImportError as error:
             raise ImproperlyConfigured(f"CHANGE_GATE {settings.CHANGE_GATE!r} cannot be imported: {error}.") from error
-        if not callable(answerer):
-            raise ImproperlyConfigured(f"CHANGE_GATE {settings.CHANGE_GATE!r} is not a function.")
+        if missing := [name for name in ("check", "questions") if not callable(getattr(answerer, name, None))]:
+            raise ImproperlyConfigured(f"CHANGE_GATE {settings.CHANGE_GATE!r} cannot {' or '.join(missing)}.")

@@ -1,18 +1,14 @@
 """The gate's question: every write of the registry asks it, and the settings name who answers.
 
-The registry knows no policies. ``settings.CHANGE_GATE`` is the dotted path of a function
-``check(change: Change) -> None`` that returns when the change may happen and raises ``GateRefused`` when not. It is
-called inside the transaction of the change, with the model row locked. What it has to look up for any move may be asked
-in the message of that lock: ``check.questions(model id)`` names the look-ups, and ``change.answers`` holds their rows.
+The registry knows no policies. ``settings.CHANGE_GATE`` is the dotted path of a ``Gate``.
 """
 
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, Protocol
 
 from django.conf import settings
 from django.utils.module_loading import import_string
@@ -97,21 +93,31 @@ class GateRefused(NotPermitted):
         self.open_request = open_request
 
 
+class Gate(Protocol):
+    """Who answers. Both are called inside the transaction of the change."""
+
+    def check(self, change: Change) -> None:
+        """Return when the change may happen, raise GateRefused when not. The model row is locked."""
+
+    def questions(self, model_id: int) -> tuple[LookUp[Any], ...]:
+        """What ``check`` has to look up for any move: asked in the message of the lock, the rows are in
+        ``change.answers``."""
+
+
 @cache
-def _answerer() -> Callable[[Change], None]:
+def _answerer() -> Gate:
     return import_string(settings.CHANGE_GATE)
 
 
 def questions(model_id: int) -> tuple[LookUp[Any], ...]:
     """What to ask along with the lock of a model, one of whose versions is about to move."""
-    asked: Callable[[int], tuple[LookUp[Any], ...]] | None = getattr(_answerer(), "questions", None)
-    return asked(model_id) if asked else ()
+    return _answerer().questions(model_id)
 
 
 def enforce(change: Change) -> None:
     """Return when the change may happen, raise GateRefused when not."""
     try:
-        _answerer()(change)
+        _answerer().check(change)
     except GateRefused as refusal:
         refusal.change = change
         raise

@@ -7,6 +7,7 @@ import inspect
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.apps import apps
@@ -14,6 +15,7 @@ from django.apps import apps
 from accounts.models import User
 from approvals import services as approvals
 from core.errors import NotPermitted
+from core.prepared import LookUp
 from registry import gate
 from registry import services as registry
 from registry.gate import Change, ChangeKind, GateRefused, Permit
@@ -92,11 +94,15 @@ def closed_gate(monkeypatch: pytest.MonkeyPatch) -> list[Change]:
     """A gate that refuses everything, and keeps what it was asked."""
     asked: list[Change] = []
 
-    def refuse(change: Change) -> None:
-        asked.append(change)
-        raise GateRefused("Closed.")
+    class Closed:
+        def check(self, change: Change) -> None:
+            asked.append(change)
+            raise GateRefused("Closed.")
 
-    monkeypatch.setattr(gate, "_answerer", lambda: refuse)
+        def questions(self, model_id: int) -> tuple[LookUp[Any], ...]:
+            return ()
+
+    monkeypatch.setattr(gate, "_answerer", Closed)
     return asked
 
 

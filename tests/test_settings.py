@@ -177,7 +177,7 @@ def test_without_redis_the_processes_share_a_queue_and_a_cache_of_files(tmp_path
     [
         ("", "cannot be imported"),
         ("approvals.gate.nobody", "cannot be imported"),
-        ("approvals.gate.__doc__", "is not a function"),
+        ("approvals.gate.__doc__", "cannot check or questions"),
     ],
 )
 def test_no_process_starts_without_somebody_who_answers_the_gate(tmp_path: Path, gate: str, complaint: str) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 from pytest_django import Settings
 
 from accounts import services as accounts
 from accounts.models import Level, User
+from core.prepared import LookUp
 from registry import gate
 from registry.gate import Change, GateRefused
 from tests.factories import make_user
@@ -25,17 +27,16 @@ class Gate:
         if self.is_closed:
             raise GateRefused("The gate is closed.")
 
+    def questions(self, model_id: int) -> tuple[LookUp[Any], ...]:
+        return ()
+
 
 THE_GATE = Gate()
 
 
-def check(change: Change) -> None:
-    THE_GATE.check(change)
-
-
 @pytest.fixture(autouse=True)
 def the_gate(settings: Settings) -> Iterator[Gate]:
-    settings.CHANGE_GATE = "tests.registry.conftest.check"
+    settings.CHANGE_GATE = "tests.registry.conftest.THE_GATE"
     gate._answerer.cache_clear()
     THE_GATE.asked.clear()
     THE_GATE.is_closed = False
