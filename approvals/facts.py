@@ -11,7 +11,7 @@ from accounts.models import Grant, Level, Membership, User
 from accounts.permissions import default_level, reaches, read_grants
 from approvals.models import Check, Review, TransitionRequest
 from approvals.pins import Pins
-from approvals.policy import CheckRule, Requirement, RunRule
+from approvals.policy import Requirement, RunRule
 from approvals.rulebook import Rule, Rulebook
 from registry.gate import Target
 from registry.models import Alias, LatestVersion, ModelVersion, Stage, TargetKind
@@ -80,7 +80,9 @@ def gather(questions: Sequence[Question], *, rulebook: Rulebook | None = None) -
     closed_to_authors = [question.version for question, chosen in asked if any(rule.approvals for rule in chosen)]
     trainers = _trainers(closed_to_authors)
     statuses = _run_statuses([question.version for question, chosen in asked if asks_for(RunRule, *chosen)])
-    checks = _checks([(question.version, _names_of_checks(chosen)) for question, chosen in asked])
+    checks = _checks(
+        [(question.version, {check.name for rule in chosen for check in rule.checks}) for question, chosen in asked]
+    )
     teams = _members({team for chosen in rules for rule in chosen for team in rule.teams})
     movers = _movers(open_to_movers)
     if open_to_movers:
@@ -117,11 +119,6 @@ def gather(questions: Sequence[Question], *, rulebook: Rulebook | None = None) -
 
 def asks_for(kind: type[Requirement], *rules: Rule | None) -> bool:
     return any(isinstance(asked, kind) for rule in rules if rule and rule.read for asked in rule.read.requirements)
-
-
-def _names_of_checks(rules: Sequence[Rule]) -> set[str]:
-    asked = [requirement for rule in rules if rule.read for requirement in rule.read.requirements]
-    return {requirement.name for requirement in asked if isinstance(requirement, CheckRule)}
 
 
 def _checks(asked: Sequence[tuple[ModelVersion, set[str]]]) -> dict[int, list[Check]]:

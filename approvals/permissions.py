@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from accounts.models import User
 from approvals.models import Review, TransitionRequest
-from approvals.policy import CheckRule
 from approvals.rulebook import Rulebook
 from approvals.standing import Standing
 from core.answers import YES, Answer, no
@@ -29,8 +28,8 @@ def can_report_check(user: User, version: ModelVersion, name: str) -> Answer:
     if (answer := can_edit(user, version.model)) or not can_read(user, version.model):
         return answer
     over = Rulebook.load().over(version.model.name, version.model.tags)
-    asked = [rule for policy in over if policy.read for rule in policy.read.requirements if isinstance(rule, CheckRule)]
-    if any((rule.name, rule.reporter) == (name, user.username) for rule in asked):
+    asked = (check for rule in over for check in rule.checks)
+    if any((check.name, check.reporter) == (name, user.username) for check in asked):
         return YES
     return answer
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from approvals.models import Policy, PolicyRevision
-from approvals.policy import ApprovalsRule, PolicyError, parse
+from approvals.policy import ApprovalsRule, CheckRule, PolicyError, parse
 from approvals.policy import Policy as ReadPolicy
 from core.prepared import Prepared
 from registry.gate import Target
@@ -40,6 +40,10 @@ class Rule:
     @property
     def teams(self) -> tuple[str, ...]:
         return self.read.teams if self.read else ()
+
+    @property
+    def checks(self) -> tuple[CheckRule, ...]:
+        return self.read.checks if self.read else ()
 
     @property
     def approvals(self) -> tuple[ApprovalsRule, ...]:

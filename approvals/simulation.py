@@ -12,7 +12,6 @@ from approvals import facts
 from approvals.facts import Question, given_up
 from approvals.models import Check, PolicyRevision, Review, TransitionRequest
 from approvals.pins import Pins
-from approvals.policy import CheckRule
 from approvals.policy import Policy as ReadPolicy
 from approvals.rulebook import Rule, Rulebook
 from approvals.standing import Standing, answer, standings_of
@@ -166,7 +165,7 @@ def _reviews_then(requests: list[TransitionRequest]) -> dict[int, list[Review]]:
 
 def _checks_then(requests: list[TransitionRequest], read: ReadPolicy) -> dict[int, list[Check]]:
     """Every report of the checks that are asked for, those that were replaced since included."""
-    names = {rule.name for rule in read.requirements if isinstance(rule, CheckRule)}
+    names = {rule.name for rule in read.checks}
     found: dict[int, list[Check]] = {}
     if names:
         rows = Check.objects.filter(version__in={row.version_id for row in requests}, name__in=names)

@@ -161,6 +161,11 @@ class Policy:
         return frozenset(key for key, _ in self.match.tags)
 
     @property
+    def checks(self) -> tuple[CheckRule, ...]:
+        """The reports that it asks for."""
+        return tuple(rule for rule in self.requirements if isinstance(rule, CheckRule))
+
+    @property
     def teams(self) -> tuple[str, ...]:
         """The teams whose approval is asked for, each once."""
         rules = (rule for rule in self.requirements if isinstance(rule, ApprovalsRule))
