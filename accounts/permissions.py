@@ -20,6 +20,11 @@ def can_administer(user: User) -> Answer:
     return YES if user.is_active and user.is_superuser else no("Only an administrator may do this.")
 
 
+def administrators() -> list[int]:
+    """The ids of those who are told when something is wrong with the house."""
+    return list(User.objects.filter(is_superuser=True, is_active=True).values_list("pk", flat=True))
+
+
 def default_level() -> Level:
     """What everybody signed in may do with a model that nobody granted them."""
     return Level[settings.DEFAULT_MODEL_LEVEL]

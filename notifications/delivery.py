@@ -18,7 +18,7 @@ import structlog
 from django.db import transaction
 from django.db.models import F, Q, QuerySet
 
-from accounts.models import User
+from accounts.permissions import administrators
 from core.clock import now
 from core.crypto import decrypt
 from core.errors import CountersignError
@@ -235,12 +235,12 @@ def _after_giving_up(delivery: Delivery, outcome: Outcome) -> None:
     finished = Delivery.objects.filter(channel=channel, state__in=[Delivery.State.SENT, Delivery.State.FAILED])
     states = finished.exclude(pk=delivery.pk).order_by("-pk").values_list("state", flat=True)
     latest = list(states[: FAILURES_IN_A_ROW - 1])
-    administrators = list(User.objects.filter(is_superuser=True, is_active=True).values_list("pk", flat=True))
+    told = administrators()
     is_gone = outcome.error is not None and outcome.error.is_gone
     if is_gone or latest == [Delivery.State.FAILED] * (FAILURES_IN_A_ROW - 1):
         switched = Channel.objects.filter(pk=channel.pk, is_active=True)
         if switched.update(is_active=False, disabled_reason=outcome.answer[:300]):
-            record(ChannelDisabled(channel=channel.name, reason=outcome.answer), actor=None, audience=administrators)
+            record(ChannelDisabled(channel=channel.name, reason=outcome.answer), actor=None, audience=told)
     elif latest[:1] != [Delivery.State.FAILED] and delivery.event.kind not in HOUSEKEEPING:
         failed = DeliveryFailed(
             channel=channel.name,
@@ -248,4 +248,4 @@ def _after_giving_up(delivery: Delivery, outcome: Outcome) -> None:
             event_kind=delivery.event.kind,
             reason=outcome.answer,
         )
-        record(failed, actor=None, audience=administrators)
+        record(failed, actor=None, audience=told)

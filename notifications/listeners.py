@@ -23,7 +23,7 @@ TOLD = frozenset(
         "request.expired", "request.superseded",
         "review.approved", "review.changes_requested", "review.dismissed",
         "check.failed", "check.recovered", "comment.created", "comment.mentioned", "transition.applied",
-        "evidence.failed",
+        "evidence.failed", "artifact.drifted",
     }
 )  # fmt: skip
 # What administrators are told of personally; no shared channel hears of it unless it names the kind.

@@ -290,6 +290,22 @@ class AliasDeleted(ModelAnnouncement):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ArtifactDrifted(VersionAnnouncement):
+    """The files of a registered version are not those that were registered."""
+
+    kind: ClassVar[str] = "artifact.drifted"
+
+    before: str
+    digest: str
+
+    def summary(self, actor: str) -> str:
+        return f"The files of {self.what} are no longer those that were registered. Approvals of them count no more."
+
+    def data(self) -> dict[str, Any]:
+        return {"before": self.before, "digest": self.digest}
+
+
+@dataclass(frozen=True, kw_only=True)
 class TagSet(Announcement):
     kind: ClassVar[str] = "tag.set"
 

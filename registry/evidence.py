@@ -6,9 +6,12 @@ from typing import Any
 
 import yaml
 
+from accounts.permissions import administrators
 from core.blobs import blobs
-from core.digests import sha256_json
+from core.digests import sha256_json, tree_digest
 from core.prepared import Prepared, insert_or_leave, save
+from notifications.events import record
+from registry.events import ArtifactDrifted
 from registry.models import ArtifactFile, Evidence, ModelVersion
 from tracking.models import LoggedModel, Run, RunDataset
 
@@ -70,7 +73,24 @@ def _kept(version: ModelVersion, data: dict[str, Any]) -> Evidence:
         [evidence] = _EVIDENCE.all(version.pk, digest)
     version.evidence = evidence
     save(version, "evidence")
+    _notice_drift(version)
     return evidence
+
+
+def _notice_drift(version: ModelVersion) -> None:
+    """No door changes the files of a registered version. Should its rows say otherwise, the version is no longer the
+    one that was reviewed: its digest follows the files, and administrators are told."""
+    files = known_of(version)["files"]
+    before, digest = version.digest, tree_digest((path, size, sha256) for path, size, sha256 in files)
+    if not version.artifact_owner or digest == before:
+        return
+    version.digest, version.file_count, version.total_size = digest, len(files), sum(size for _, size, _ in files)
+    save(version, "digest", "file_count", "total_size")
+    record(
+        ArtifactDrifted(model_name=version.model.name, version=version.version, before=before, digest=digest),
+        actor=None,
+        audience=administrators(),
+    )
 
 
 def known_of(version: ModelVersion) -> dict[str, Any]:
@@ -97,7 +117,7 @@ def snapshot(version: ModelVersion, *, outside: dict[str, Any] | None = None) ->
     elif known.get("run") or known.get("origin"):
         data |= {key: known[key] for key in (*_OF_RUN, "origin") if key in known}
         data["metrics"] = _metrics(known["metrics"])
-    if files:
+    if files or version.artifact_owner:
         data["files"] = [[relative(f, version.artifact_folder), f.size, f.sha256] for f in files]
         data |= _of_mlmodel_file(files, version, known)
     else:
