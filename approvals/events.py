@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from django.urls import reverse
 
-from approvals.models import TransitionRequest
+from approvals.models import Comment, TransitionRequest
 from notifications.events import Announcement
 from registry.models import TargetKind
 
@@ -22,6 +22,17 @@ def about(review_request: TransitionRequest) -> dict[str, Any]:
         "target": review_request.target,
         "from_stage": review_request.from_stage,
         "requester": review_request.requester.username,
+    }
+
+
+def about_comment(comment: Comment) -> dict[str, Any]:
+    """The fields that every announcement about this comment starts from."""
+    return {
+        "model_name": comment.version.model.name,
+        "version": comment.version.version,
+        "request_id": comment.request_id,
+        "comment_id": comment.pk,
+        "thread_id": comment.parent_id or comment.pk,
     }
 
 
@@ -232,23 +243,88 @@ class PolicyWarned(Announcement):
 
 
 @dataclass(frozen=True, kw_only=True)
-class CommentCreated(Announcement):
-    kind: ClassVar[str] = "comment.created"
+class CommentAnnouncement(Announcement):
+    """``thread_id``: the comment that its thread begins with."""
 
     comment_id: int
-    text: str
+    thread_id: int
 
-    def summary(self, actor: str) -> str:
-        return f"{actor} commented on version {self.version} of {self.model_name}."
+    @property
+    def where(self) -> str:
+        return f"version {self.version} of {self.model_name}"
 
     @property
     def path(self) -> str:
         if self.request_id:
-            return reverse("request", args=[self.request_id])
-        return reverse("version", args=[self.model_name, self.version])
+            page = reverse("request", args=[self.request_id])
+        else:
+            page = reverse("version", args=[self.model_name, self.version])
+        return f"{page}#comment-{self.comment_id}"
 
     def data(self) -> dict[str, Any]:
-        return {"comment_id": self.comment_id, "comment": self.text}
+        return {"comment_id": self.comment_id, "thread_id": self.thread_id}
+
+
+@dataclass(frozen=True, kw_only=True)
+class CommentCreated(CommentAnnouncement):
+    kind: ClassVar[str] = "comment.created"
+
+    text: str
+
+    def summary(self, actor: str) -> str:
+        return f"{actor} commented on {self.where}."
+
+    def data(self) -> dict[str, Any]:
+        return super().data() | {"comment": self.text}
+
+
+@dataclass(frozen=True, kw_only=True)
+class CommentMentioned(CommentCreated):
+    """``names`` of people and teams, as they were written."""
+
+    kind: ClassVar[str] = "comment.mentioned"
+
+    names: tuple[str, ...]
+
+    def summary(self, actor: str) -> str:
+        return f"{actor} mentioned {_listed(self.names)} in a comment on {self.where}."
+
+    def data(self) -> dict[str, Any]:
+        return super().data() | {"mentioned": list(self.names)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class CommentEdited(CommentCreated):
+    kind: ClassVar[str] = "comment.edited"
+
+    def summary(self, actor: str) -> str:
+        return f"{actor} edited a comment on {self.where}."
+
+
+@dataclass(frozen=True, kw_only=True)
+class CommentDeleted(CommentAnnouncement):
+    """Without the text. The events before it keep what they said: the record is only ever added to."""
+
+    kind: ClassVar[str] = "comment.deleted"
+
+    def summary(self, actor: str) -> str:
+        return f"{actor} deleted a comment on {self.where}."
+
+
+@dataclass(frozen=True, kw_only=True)
+class ThreadResolved(CommentAnnouncement):
+    kind: ClassVar[str] = "thread.resolved"
+
+    def summary(self, actor: str) -> str:
+        return f"{actor} resolved a thread about {self.where}."
+
+
+@dataclass(frozen=True, kw_only=True)
+class ThreadReopened(CommentAnnouncement):
+    kind: ClassVar[str] = "thread.reopened"
+
+    def summary(self, actor: str) -> str:
+        return f"{actor} reopened a thread about {self.where}."
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -322,6 +322,13 @@ class Check(models.Model):
         return self.digest != self.version.digest
 
 
+class CommentQuerySet(models.QuerySet["Comment"]):
+    def open_threads(self) -> CommentQuerySet:
+        """The first remarks of threads that nobody has resolved, as long as anything of the thread is left."""
+        left = Comment.objects.filter(parent=OuterRef("pk"), deleted_at=None)
+        return self.filter(Q(deleted_at=None) | Exists(left), parent=None, resolved_at=None)
+
+
 class Comment(models.Model):
     """A remark on a request or on a version. Markdown, stored as written.
 
@@ -340,11 +347,17 @@ class Comment(models.Model):
     resolved_at = models.DateTimeField(null=True)
     resolved_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+")
 
+    objects = CommentQuerySet.as_manager()
+
     class Meta:
         ordering = ["id"]
 
     def __str__(self) -> str:
         return f"{self.author}: {self.text[:50]}"
+
+    def get_absolute_url(self) -> str:
+        page = self.request.get_absolute_url() if self.request else self.version.get_absolute_url()
+        return f"{page}#comment-{self.pk}"
 
 
 class CommentRevision(models.Model):

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from accounts.models import User
-from approvals.models import Review, TransitionRequest
+from approvals.models import Comment, Review, TransitionRequest
 from approvals.rulebook import Rulebook
 from approvals.standing import Standing
 from core.answers import YES, Answer, no
 from registry.gate import Target
-from registry.models import ModelVersion
+from registry.models import ModelVersion, TargetKind
 from registry.permissions import can_edit, can_manage, can_move, can_read
 
 Decision = Review.Decision
@@ -19,8 +19,22 @@ def can_request(user: User, version: ModelVersion, target: Target) -> Answer:
     return can_read(user, version.model)
 
 
-def can_comment(user: User, version: ModelVersion) -> Answer:
-    return can_read(user, version.model)
+def can_rewrite(user: User, comment: Comment) -> Answer:
+    """Edit or delete a comment."""
+    if user.person_id == comment.author.person_id:
+        return YES
+    return no("Only the person who wrote a comment edits or deletes it.")
+
+
+def can_resolve(user: User, thread: Comment) -> Answer:
+    """Resolve a thread, or open it again."""
+    if user.person_id == thread.author.person_id or (thread.request and _asked(user, thread.request)):
+        return YES
+    stays = Target(TargetKind.STAGE, thread.version.current_stage)
+    if can_move(user, thread.version, thread.request.asks_for if thread.request else stays):
+        return YES
+    asked = ", who asked" if thread.request else ""
+    return no(f"Only who began the thread{asked} or who may move the version resolves or reopens it.")
 
 
 def can_report_check(user: User, version: ModelVersion, name: str) -> Answer:

@@ -1,23 +1,67 @@
-"""Markdown written by people to HTML that is safe to show. No raw HTML, no images, no scripts."""
+"""Markdown written by people to HTML that is safe to show, and whom it mentions. No raw HTML, no images, no scripts."""
 
 from __future__ import annotations
 
+import re
+import unicodedata
+from collections.abc import Iterator
+
 import nh3
 from markdown_it import MarkdownIt
+from markdown_it.rules_core import StateCore
+from markdown_it.token import Token
 
 TAGS = frozenset(
     "a blockquote br code del em h3 h4 h5 h6 hr li ol p pre s strong table tbody td th thead tr ul".split()
 )
-_PARSER = MarkdownIt("commonmark", {"html": False, "breaks": True}).enable(["table", "strikethrough"]).disable("image")
+# The signs of a username or a team's name; a full stop at its end ends the sentence. No part of an address or a path.
+_MENTION = re.compile(r"(?<![\w.+/@-])@(\w(?:[\w.+@-]*\w)?)")
 
 
-def to_html(text: str) -> str:
-    """HTML of a comment or description. Its headings start at h3, below those of the page."""
-    tokens = _PARSER.parse(text)
+def _emphasise_mentions(state: StateCore) -> None:
+    for block in state.tokens:
+        if block.children:
+            block.children = [part for token in _with_place(block.children) for part in token]
+
+
+def _with_place(tokens: list[Token]) -> Iterator[list[Token]]:
+    """Each token or, for a text outside links, the tokens of its parts. Code is another type of token."""
+    links = 0
+    for token in tokens:
+        links += token.nesting if token.type in ("link_open", "link_close") else 0
+        yield list(_parts(token)) if token.type == "text" and not links else [token]
+
+
+def _parts(token: Token) -> Iterator[Token]:
+    end = 0
+    for found in _MENTION.finditer(token.content):
+        yield Token("text", "", 0, content=token.content[end : found.start()])
+        yield Token("mention_open", "strong", 1)
+        yield Token("text", "", 0, content=found[0])
+        yield Token("mention_close", "strong", -1)
+        end = found.end()
+    yield Token("text", "", 0, content=token.content[end:])
+
+
+def _parser() -> MarkdownIt:
+    parser = MarkdownIt("commonmark", {"html": False, "breaks": True})
+    return parser.enable(["table", "strikethrough"]).disable("image")
+
+
+_PARSER = _parser()
+_CONVERSATION = _parser()
+# Before "text_join": a mention whose @ is escaped is none.
+_CONVERSATION.core.ruler.before("text_join", "mentions", _emphasise_mentions)
+
+
+def to_html(text: str, *, mentions: bool = False) -> str:
+    """HTML of a comment or description. Its headings start at h3, below those of the page. ``mentions``: emphasised."""
+    parser = _CONVERSATION if mentions else _PARSER
+    tokens = parser.parse(text)
     for token in tokens:
         if token.type in ("heading_open", "heading_close"):
             token.tag = f"h{min(6, int(token.tag[1]) + 2)}"
-    html = _PARSER.renderer.render(tokens, _PARSER.options, {})
+    html = parser.renderer.render(tokens, parser.options, {})
     return nh3.clean(
         html,
         tags=set(TAGS),
@@ -25,3 +69,15 @@ def to_html(text: str) -> str:
         url_schemes={"http", "https", "mailto"},
         link_rel="nofollow noopener",
     )
+
+
+def mentioned_names(text: str) -> list[str]:
+    """The names after an @, each once, as accounts and teams spell them; not those in code, links and addresses."""
+    inline = (token for block in _CONVERSATION.parse(text) for token in block.children or ())
+    opened = False
+    names = []
+    for token in inline:
+        if opened:
+            names.append(unicodedata.normalize("NFKC", token.content[1:]))
+        opened = token.type == "mention_open"
+    return list(dict.fromkeys(names))

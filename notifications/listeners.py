@@ -22,10 +22,12 @@ TOLD = frozenset(
         "request.opened", "request.updated", "request.ready", "request.rejected", "request.withdrawn",
         "request.expired", "request.superseded",
         "review.approved", "review.changes_requested", "review.dismissed",
-        "check.failed", "check.recovered", "comment.created", "comment.mentioned", "transition.applied",
-        "evidence.failed", "artifact.drifted",
+        "check.failed", "check.recovered", "comment.created", "thread.resolved", "thread.reopened",
+        "transition.applied", "evidence.failed", "artifact.drifted",
     }
 )  # fmt: skip
+# What those are told personally who are named: a shared channel hears of the same comment by comment.created.
+NAMED = frozenset({"comment.mentioned"})
 # What administrators are told of personally; no shared channel hears of it unless it names the kind.
 HOUSEKEEPING = frozenset({"channel.disabled", "delivery.failed"})
 
@@ -41,7 +43,7 @@ _memory = _Memory()
 
 def told_personally(event: Event) -> list[int]:
     """The ids of the people who are told, wherever else the event goes."""
-    return event.audience if event.kind in TOLD | HOUSEKEEPING else []
+    return event.audience if event.kind in TOLD | NAMED | HOUSEKEEPING else []
 
 
 def hears_of_model(channel: Channel, event: Event) -> bool:

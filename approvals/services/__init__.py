@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from approvals.services.checks import report_check
-from approvals.services.comments import add_comment
+from approvals.services.comments import add_comment, delete_comment, edit_comment, reopen_thread, resolve_thread
 from approvals.services.decisions import reconsider
 from approvals.services.policies import archive_policy, publish_policy
 from approvals.services.requests import mark_ready, open_request, request_after_refusal, withdraw_request
@@ -12,12 +12,16 @@ from approvals.services.reviews import submit_review
 __all__ = [
     "add_comment",
     "archive_policy",
+    "delete_comment",
+    "edit_comment",
     "mark_ready",
     "open_request",
     "publish_policy",
     "reconsider",
+    "reopen_thread",
     "report_check",
     "request_after_refusal",
+    "resolve_thread",
     "submit_review",
     "withdraw_request",
 ]

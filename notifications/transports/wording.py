@@ -25,6 +25,8 @@ TITLES = {
     "check.recovered": "A check passes again",
     "comment.created": "New comment",
     "comment.mentioned": "You were mentioned",
+    "thread.resolved": "A thread is resolved",
+    "thread.reopened": "A thread is open again",
     "transition.applied": "Done",
     "channel.tested": "Test",
     "channel.disabled": "Channel switched off",

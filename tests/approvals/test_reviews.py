@@ -10,7 +10,7 @@ from approvals import services, tasks
 from approvals.models import Comment, Review, TransitionRequest
 from approvals.permissions import can_review
 from approvals.standing import standing_of
-from core.errors import Conflict, Invalid, NotPermitted
+from core.errors import Conflict, Invalid, NotFound, NotPermitted
 from notifications.models import Event
 from registry.models import ModelVersion
 from tests.approvals.conftest import POLICY, PRODUCTION, STAGING, approve, judge, look_at, publish, stage_of
@@ -400,7 +400,7 @@ def test_anybody_who_reads_may_comment(asked: TransitionRequest, sam: User, mira
 
     assert Comment.objects.get().text == "Looks fine."
     event = Event.objects.get(kind="comment.created")
-    assert mira.pk in event.audience and event.path == f"/requests/{asked.pk}/"
+    assert mira.pk in event.audience and event.path == f"/requests/{asked.pk}/#comment-{Comment.objects.get().pk}"
 
 
 def test_an_empty_comment_is_refused(asked: TransitionRequest, sam: User) -> None:
@@ -411,5 +411,5 @@ def test_an_empty_comment_is_refused(asked: TransitionRequest, sam: User) -> Non
 def test_a_stranger_does_not_comment(asked: TransitionRequest, eve: User, settings: pytest.FixtureRequest) -> None:
     settings.DEFAULT_MODEL_LEVEL = "NONE"  # type: ignore[attr-defined]
 
-    with pytest.raises(NotPermitted):
+    with pytest.raises(NotFound):
         services.add_comment(actor=eve, version=asked.version, text="Hello")

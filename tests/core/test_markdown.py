@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import re
+import time
+
 import pytest
 
-from core.markdown import to_html
+from core.markdown import mentioned_names, to_html
 
 
 @pytest.mark.parametrize(
@@ -47,3 +50,47 @@ def test_code_tables_and_lists_are_kept() -> None:
 
 def test_a_line_break_is_a_line_break() -> None:
     assert "<br" in to_html("one\ntwo")
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("@alice, @ml-leads and @first.last.", ["alice", "ml-leads", "first.last"]),
+        ("(@alice) **@dkim** cc:@sam\n- @alice", ["alice", "dkim", "sam"]),
+        ("> @alice", ["alice"]),
+        ("| a |\n|---|\n| @alice |", ["alice"]),
+        ("@ann@example.com", ["ann@example.com"]),  # a username may be an address
+        ("@Ana_B_c @Ｂｏｂ", ["Ana_B_c", "Bob"]),  # as accounts spell it
+        (r"\@alice", []),
+        ("`@alice` ``` @alice ```", []),
+        ("~~~\n@alice\n~~~\n\n    @alice", []),
+        ("ann@alice.example <ann@alice.example> models:/churn@alice https://example.com/@alice", []),
+        ("[@alice](https://example.com) <https://@alice>", []),
+        ("@ @@ @. @@alice a@b@c", []),
+    ],
+)
+def test_mentions_are_names_after_an_at_sign_outside_code_links_and_addresses(text: str, names: list[str]) -> None:
+    assert mentioned_names(text) == names
+
+
+def test_a_mention_is_emphasised_where_mentions_are_asked_for() -> None:
+    assert to_html("Ask @ali_ce.", mentions=True) == "<p>Ask <strong>@ali_ce</strong>.</p>\n"
+    assert to_html("Ask @alice.") == "<p>Ask @alice.</p>\n"
+
+
+@pytest.mark.parametrize(
+    "hostile", ["@<script>alert(1)</script>", "@a<img src=x onerror=alert(1)>", '@a"><b>', "@a&lt;b&gt;"]
+)
+def test_a_hostile_mention_comes_out_harmless(hostile: str) -> None:
+    html = to_html(hostile, mentions=True)
+
+    assert not re.findall(r"<(?!/?(?:p|strong)>)", html)
+
+
+def test_many_mentions_are_read_in_no_time() -> None:
+    started = time.perf_counter()
+
+    for text in ("@a" + "@" * 60_000, "@a.-" * 15_000, "@" * 60_000, " @a" * 20_000):
+        mentioned_names(text)
+
+    assert time.perf_counter() - started < 5

@@ -21,7 +21,7 @@ from approvals import events as of_approvals
 from core import jobs
 from notifications import events
 from notifications.events import DRAIN, Announcement, ChannelDisabled, ChannelTested, record
-from notifications.listeners import HOUSEKEEPING, TOLD
+from notifications.listeners import HOUSEKEEPING, NAMED, TOLD
 from notifications.models import Event
 from notifications.tasks import drain
 from registry import events as of_registry
@@ -189,4 +189,4 @@ def test_every_field_that_receivers_get_is_in_the_docs(announcement: type[Announ
 def test_what_people_are_told_of_is_marked_in_the_docs() -> None:
     marked = {kind for kind, row in rows().items() if not row.rstrip("| ").endswith("nobody")}
 
-    assert marked == (TOLD | HOUSEKEEPING | {"channel.tested"}) & set(rows())
+    assert marked == (TOLD | NAMED | HOUSEKEEPING | {"channel.tested"}) & set(rows())
