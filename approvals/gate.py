@@ -41,6 +41,9 @@ _TAGS = (ChangeKind.SET_MODEL_TAG, ChangeKind.DELETE_MODEL_TAG)
 _CONCERNING = (*_MOVES, *_DELETIONS, *_TAGS, ChangeKind.RENAME_MODEL)
 
 
+# What a request of the version may wait for, and nothing that could be refused.
+_DESCRIBING = (ChangeKind.UPDATE_VERSION, ChangeKind.SET_VERSION_TAG, ChangeKind.DELETE_VERSION_TAG)
+
 _PENDING = Prepared(
     lambda model: (
         TransitionRequest.objects.pending()
@@ -51,6 +54,7 @@ _PENDING = Prepared(
     ),
     int,
 )
+_AWAITING = Prepared(lambda version: TransitionRequest.objects.pending().filter(version=version)[:1], int)
 
 
 class PolicyGate:
@@ -58,7 +62,7 @@ class PolicyGate:
 
     def check(self, change: Change) -> None:
         """Return when the change may happen; raise GateRefused, with what is unmet and where to ask, when not."""
-        policies, pending = change.answers or (None, None)
+        policies, pending = change.answers if change.kind in _MOVES and change.answers else (None, None)
         if change.permit is not None:
             _check_permit(change)
         elif change.kind in _MOVES:
@@ -69,13 +73,19 @@ class PolicyGate:
             _check_rename(change)
         elif change.kind in _TAGS:
             _check_tag(change)
-        # What is left creates or describes: a new model or version holds nothing yet.
+        elif change.kind in _DESCRIBING and change.version is not None:
+            [awaiting] = change.answers or [_AWAITING.all(change.version.pk)]
+            if awaiting:
+                jobs.after_commit(RECONSIDER_MODEL, change.model.pk)
+        # What is left creates, or describes a model: a new model or version holds nothing yet.
         if change.kind in _CONCERNING:
             _settle_requests(change, _PENDING.all(change.model.pk) if pending is None else pending)
 
-    def questions(self, model_id: int) -> tuple[LookUp[Any], ...]:
-        """The policies in force, and the pending requests of the model."""
-        return IN_FORCE.of(), _PENDING.of(model_id)
+    def questions(self, kind: ChangeKind, version: ModelVersion) -> tuple[LookUp[Any], ...]:
+        """The policies in force and the pending requests of the model; or whether any request awaits something."""
+        if kind in _MOVES:
+            return IN_FORCE.of(), _PENDING.of(version.model_id)
+        return (_AWAITING.of(version.pk),) if kind in _DESCRIBING else ()
 
 
 GATE = PolicyGate()

@@ -20,14 +20,15 @@ log = structlog.get_logger(__name__)
 
 @shared_task
 def run_changed(run_id: str) -> None:
-    """A run with versions logged something: take the evidence of each anew, then look at their requests."""
+    """A run with versions logged something: take the evidence of each anew, then look at the requests of their models,
+    which may compare with them."""
     versions = ModelVersion.objects.live().filter(run_id=run_id).select_related("model", "evidence").order_by("pk")
     for version in versions:
         with transaction.atomic():
             RegisteredModel.objects.select_for_update().get(pk=version.model_id)
             version.refresh_from_db(fields=["evidence"])
             evidence.refresh(version)
-    _reconsider(TransitionRequest.objects.pending().filter(version__in=versions))
+    _reconsider(TransitionRequest.objects.pending().filter(model__in={version.model_id for version in versions}))
 
 
 @shared_task

@@ -60,8 +60,8 @@ class Change:
     """One intended write, before it happens.
 
     ``entering`` and ``leaving`` are the targets that the version would gain or give up; ``replaces`` the versions that
-    would lose ``entering`` to it. ``key`` is the tag's key, ``new_name`` the name after a rename; ``answers`` of a move
-    are those to ``questions``.
+    would lose ``entering`` to it. ``key`` is the tag's key, ``new_name`` the name after a rename; ``answers`` are
+    those to ``questions``, where they were asked.
     """
 
     kind: ChangeKind
@@ -99,9 +99,9 @@ class Gate(Protocol):
     def check(self, change: Change) -> None:
         """Return when the change may happen, raise GateRefused when not. The model row is locked."""
 
-    def questions(self, model_id: int) -> tuple[LookUp[Any], ...]:
-        """What ``check`` has to look up for any move: asked in the message of the lock, the rows are in
-        ``change.answers``."""
+    def questions(self, kind: ChangeKind, version: ModelVersion) -> tuple[LookUp[Any], ...]:
+        """What ``check`` looks up for any change of this kind to this version: asked in the message of the lock, the
+        rows are in ``change.answers``."""
 
 
 @cache
@@ -109,9 +109,9 @@ def _answerer() -> Gate:
     return import_string(settings.CHANGE_GATE)
 
 
-def questions(model_id: int) -> tuple[LookUp[Any], ...]:
-    """What to ask along with the lock of a model, one of whose versions is about to move."""
-    return _answerer().questions(model_id)
+def questions(kind: ChangeKind, version: ModelVersion) -> tuple[LookUp[Any], ...]:
+    """What to ask along with the lock of a version that is about to change."""
+    return _answerer().questions(kind, version)
 
 
 def enforce(change: Change) -> None:

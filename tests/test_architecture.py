@@ -99,7 +99,7 @@ def closed_gate(monkeypatch: pytest.MonkeyPatch) -> list[Change]:
             asked.append(change)
             raise GateRefused("Closed.")
 
-        def questions(self, model_id: int) -> tuple[LookUp[Any], ...]:
+        def questions(self, kind: ChangeKind, version: ModelVersion) -> tuple[LookUp[Any], ...]:
             return ()
 
     monkeypatch.setattr(gate, "_answerer", Closed)

@@ -45,7 +45,7 @@ def check_alias(alias: str) -> str:
 def set_alias(*, actor: User, version: ModelVersion, alias: str, permit: Permit | None = None) -> ModelVersion:
     """Point an alias at a version, taking it from the one that has it. With a permit the gate answers for the right."""
     check_alias(alias)
-    questions = gate.questions(version.model_id)
+    questions = gate.questions(ChangeKind.SET_ALIAS, version)
     version, [rows, *answers] = lock_version_and_ask(version, _ROW.of(version.model_id, alias), *questions)
     model, target, row = version.model, alias_target(alias), next(iter(rows), None)
     previous = row.version if row and row.version_id != version.pk else None

@@ -47,7 +47,7 @@ def move_to_stage(
             field="archive_existing_versions",
         )
     others = [_IN_STAGE.of(version.model_id, stage)] if archive_existing else []
-    version, found = lock_version_and_ask(version, *others, *gate.questions(version.model_id))
+    version, found = lock_version_and_ask(version, *others, *gate.questions(ChangeKind.MOVE_STAGE, version))
     holding, answers = found[: len(others)], found[len(others) :]
     model, target, origin = version.model, stage_target(stage), version.current_stage
     if permit is None:

@@ -15,7 +15,7 @@ from registry.events import TagDeleted, TagSet
 from registry.gate import Change, ChangeKind
 from registry.models import ModelVersion, RegisteredModel, says_prompt
 from registry.permissions import can_edit
-from registry.services._rows import check_tag, lock_model, lock_version
+from registry.services._rows import check_tag, lock_model, lock_version_and_ask
 
 
 @transaction.atomic
@@ -46,9 +46,7 @@ def delete_model_tag(*, actor: User, model: RegisteredModel, key: str) -> None:
 @transaction.atomic
 def set_version_tag(*, actor: User, version: ModelVersion, key: str, value: str) -> None:
     check_tag(key, value)
-    version = lock_version(version)
-    require(can_edit(actor, version.model))
-    gate.enforce(Change(ChangeKind.SET_VERSION_TAG, actor, version.model, version=version, key=key))
+    version = _changing(ChangeKind.SET_VERSION_TAG, version, key, actor)
     version.tags[key] = value
     save(version, "tags")
     record(TagSet(**_about(version), key=key, value=value), actor=actor)
@@ -57,13 +55,19 @@ def set_version_tag(*, actor: User, version: ModelVersion, key: str, value: str)
 @transaction.atomic
 def delete_version_tag(*, actor: User, version: ModelVersion, key: str) -> None:
     """An absent tag is fine."""
-    version = lock_version(version)
-    require(can_edit(actor, version.model))
-    gate.enforce(Change(ChangeKind.DELETE_VERSION_TAG, actor, version.model, version=version, key=key))
+    version = _changing(ChangeKind.DELETE_VERSION_TAG, version, key, actor)
     if version.tags.pop(key, None) is None:
         return
     save(version, "tags")
     record(TagDeleted(**_about(version), key=key), actor=actor)
+
+
+def _changing(kind: ChangeKind, version: ModelVersion, key: str, actor: User) -> ModelVersion:
+    """The version, locked, once the actor and the gate have nothing against the change."""
+    version, answers = lock_version_and_ask(version, *gate.questions(kind, version))
+    require(can_edit(actor, version.model))
+    gate.enforce(Change(kind, actor, version.model, version=version, key=key, answers=tuple(answers)))
+    return version
 
 
 def _about(version: ModelVersion) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from registry.services._rows import (
     held_targets,
     lock_model,
     lock_version,
+    lock_version_and_ask,
     put_latest,
     refresh_latest,
 )
@@ -137,9 +138,10 @@ def _locked_files(found: Source) -> list[tuple[str, int, str]]:
 
 @transaction.atomic
 def update_version(*, actor: User, version: ModelVersion, description: str) -> ModelVersion:
-    version = lock_version(version)
+    kind = ChangeKind.UPDATE_VERSION
+    version, answers = lock_version_and_ask(version, *gate.questions(kind, version))
     require(can_edit(actor, version.model))
-    gate.enforce(Change(ChangeKind.UPDATE_VERSION, actor, version.model, version))
+    gate.enforce(Change(kind, actor, version.model, version, answers=tuple(answers)))
     version.description, version.last_updated_timestamp = check_description(description), now_ms()
     save(version, "description", "last_updated_timestamp")
     record(VersionUpdated(model_name=version.model.name, version=version.version, description=description), actor=actor)

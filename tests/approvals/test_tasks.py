@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
+
+import pytest
 from django.conf import settings
 
 from accounts.models import User
@@ -16,6 +21,7 @@ from registry.models import Evidence, ModelVersion, RegisteredModel, Stage
 from tests.approvals.conftest import CHAMPION, POLICY, PRODUCTION, STAGING, approve, judge, publish, stage_of
 from tests.factories import make_version
 from tracking.models import Run
+from tracking.services import runs
 
 State = TransitionRequest.State
 METRICS_ONLY = POLICY.rsplit("\n  - approvals", 1)[0] + "\n"
@@ -26,6 +32,107 @@ def log(version: ModelVersion, **metrics: float) -> None:
     run.metrics |= {key: {"value": value, "timestamp": 1, "step": 1} for key, value in metrics.items()}
     run.save()
     tasks.run_changed(version.run_id)
+
+
+@pytest.fixture
+def worker(
+    monkeypatch: pytest.MonkeyPatch, django_capture_on_commit_callbacks: Callable[..., Any]
+) -> Callable[[], AbstractContextManager[list[str]]]:
+    """Commits, and lets a worker do what was sent to it for requests. Gives the names of these tasks."""
+
+    @contextmanager
+    def commit() -> Iterator[list[str]]:
+        sent: list[str] = []
+
+        def send_task(name: str, args: tuple[Any, ...], **_: Any) -> None:
+            if name.startswith("approvals."):
+                sent.append(name)
+                app.tasks[name](*args)
+
+        monkeypatch.setattr(app, "send_task", send_task)
+        with django_capture_on_commit_callbacks(execute=True):
+            yield sent
+
+    return commit
+
+
+ARRIVALS: dict[str, tuple[str, Callable[[ModelVersion, User], object]]] = {
+    "tag": (
+        "tags: [owner]",
+        lambda version, actor: registry.set_version_tag(actor=actor, version=version, key="owner", value="mira"),
+    ),
+    "description": (
+        "description: {min_length: 5}",
+        lambda version, actor: registry.update_version(actor=actor, version=version, description="What it is for."),
+    ),
+    "end of the run": (
+        "run: {finished: true}",
+        lambda version, actor: runs.update_run(actor=actor, run_id=version.run_id, status="FINISHED"),
+    ),
+    "check": (
+        "check: {name: tests, from: admin}",
+        lambda version, actor: services.report_check(actor=actor, version=version, name="tests", status="passed"),
+    ),
+    "metric": (
+        "metric: {name: auc, min: 0.5}",
+        lambda version, actor: runs.log_batch(actor=actor, run_id=version.run_id, metrics=[runs.Metric("auc", 0.9, 1)]),
+    ),
+    "dataset": (
+        "run: {datasets: true}",
+        lambda version, actor: runs.log_inputs(
+            actor=actor, run_id=version.run_id, datasets=[runs.DatasetInput("test", "d1", "local", "{}", "", "", {})]
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize("arrival", ARRIVALS)
+def test_what_a_request_waited_for_applies_it_when_it_arrives(
+    arrival: str, model: RegisteredModel, admin: User, worker: Callable[[], AbstractContextManager[list[str]]]
+) -> None:
+    requirement, arrive = ARRIVALS[arrival]
+    publish(f"{POLICY.split('requirements:')[0]}requirements:\n  - {requirement}\n")
+    version = make_version(model, user=admin)
+    runs.update_run(actor=admin, run_id=version.run_id, status="RUNNING")
+    request = services.open_request(actor=admin, version=version, target=PRODUCTION)
+    assert request.state == State.OPEN
+
+    with worker():
+        arrive(version, admin)
+
+    request.refresh_from_db()
+    assert request.state == State.APPLIED and stage_of(version) == "Production"
+
+
+def test_a_metric_of_the_baseline_applies_what_waited_to_be_compared(
+    model: RegisteredModel, admin: User, worker: Callable[[], AbstractContextManager[list[str]]]
+) -> None:
+    holder = make_version(model, user=admin, stage="Production")
+    publish(
+        f"{POLICY.split('requirements:')[0]}requirements:\n  - metric: {{name: f1, baseline: target, max_drop: 0.1}}\n"
+    )
+    version = make_version(model, user=admin, metrics={"f1": 0.9})
+    request = services.open_request(actor=admin, version=version, target=PRODUCTION)
+    assert request.state == State.OPEN
+
+    with worker():
+        runs.log_batch(actor=admin, run_id=holder.run_id, metrics=[runs.Metric("f1", 0.8, 1)])
+
+    request.refresh_from_db()
+    assert request.state == State.APPLIED
+
+
+def test_a_tag_that_comes_or_goes_wakes_nobody_without_a_pending_request_of_its_version(
+    asked: TransitionRequest, admin: User, worker: Callable[[], AbstractContextManager[list[str]]]
+) -> None:
+    other = make_version(asked.model, user=admin)
+
+    with worker() as sent:
+        for version in (other, asked.version):
+            registry.set_version_tag(actor=admin, version=version, key="owner", value="mira")
+            registry.delete_version_tag(actor=admin, version=version, key="owner")
+
+    assert sent == [RECONSIDER_MODEL] * 2
 
 
 def test_every_task_that_is_sent_by_name_exists() -> None:

@@ -13,7 +13,8 @@ from accounts import services as accounts
 from accounts.models import Level, User
 from core.prepared import LookUp
 from registry import gate
-from registry.gate import Change, GateRefused
+from registry.gate import Change, ChangeKind, GateRefused
+from registry.models import ModelVersion
 from tests.factories import make_user
 
 
@@ -27,7 +28,7 @@ class Gate:
         if self.is_closed:
             raise GateRefused("The gate is closed.")
 
-    def questions(self, model_id: int) -> tuple[LookUp[Any], ...]:
+    def questions(self, kind: ChangeKind, version: ModelVersion) -> tuple[LookUp[Any], ...]:
         return ()
 
 
