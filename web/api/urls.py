@@ -17,6 +17,8 @@ urlpatterns = [
     path("models/<str:name>/versions/<int:number>/", versions.Version.as_view()),
     path("models/<str:name>/versions/<int:number>/tags/", versions.VersionTags.as_view()),
     path("models/<str:name>/versions/<int:number>/checks/", checks.Checks.as_view()),
+    # The shorter path that pipelines use; the reference names the other one.
+    path("versions/<str:name>/<int:number>/checks/", checks.Checks.as_view(schema=None)),
     path("models/<str:name>/versions/<int:number>/move/", versions.VersionMove.as_view()),
     path("models/<str:name>/versions/<int:number>/read-run/", versions.VersionReadRun.as_view()),
     path("requests/", requests.Requests.as_view()),

@@ -49,3 +49,15 @@ def test_a_reader_may_not_report(api: Callable[..., Api], sam: User) -> None:
 )
 def test_what_is_no_report_is_refused(api: Callable[..., Api], ci_bot: User, wrong: dict[str, str]) -> None:
     assert api(ci_bot).post(CHECKS, wrong).status_code == 400 and not Check.objects.exists()
+
+
+def test_the_shorter_path_is_the_same_place_and_stands_in_the_reference_once(
+    api: Callable[..., Api], ci_bot: User, sam: User, version: ModelVersion
+) -> None:
+    made = api(ci_bot).post("versions/churn/1/checks/", {"name": "tests", "status": "passed"})
+
+    assert made.status_code == 201
+    assert [row["id"] for row in api(sam).get("versions/churn/1/checks/").json()["items"]] == [made.json()["id"]]
+    assert api(sam).get(CHECKS).json() == api(sam).get("versions/churn/1/checks/").json()
+    paths = api(sam).get("schema/", format="json").json()["paths"]
+    assert [path for path in paths if path.endswith("/checks/")] == ["/api/v1/models/{name}/versions/{number}/checks/"]
