@@ -9,20 +9,22 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from django.db import close_old_connections, connection, connections
 
-from accounts.models import User
+from accounts.models import Team, User
+from accounts.services import add_to_team, remove_from_team
 from approvals import services, tasks
-from approvals.models import Review, TransitionRequest
+from approvals.models import PolicyRevision, Review, TransitionRequest
 from core.errors import Conflict, CountersignError
 from notifications.models import Event
 from registry import services as registry
 from registry.models import ModelVersion, StageHolding
-from tests.approvals.conftest import PRODUCTION, STAGING, approve, judge, look_at, publish, stage_of
+from tests.approvals.conftest import POLICY, PRODUCTION, STAGING, approve, judge, look_at, publish, stage_of
 from tests.factories import make_model, make_version
 from tracking.models import Run
 
 pytestmark = [
     pytest.mark.postgres,
     pytest.mark.django_db(transaction=True),
+    pytest.mark.timeout(600),
     pytest.mark.skipif(connection.vendor != "postgresql", reason="races need PostgreSQL; SQLite has one writer"),
 ]
 State = TransitionRequest.State
@@ -72,7 +74,7 @@ def applied(request: TransitionRequest) -> int:
 def test_two_reviewers_approving_at_the_same_moment_apply_once(
     ask: Callable[[], TransitionRequest], alice: User, dkim: User
 ) -> None:
-    for _ in range(50):
+    for _ in range(200):
         request = ask()
         seen = look_at(request)
 
@@ -145,6 +147,54 @@ def test_two_versions_promoted_at_once_leave_one_holder(
         assert len(holders(first)) == 1
         assert applied(first) + applied(second) == 1
         assert TransitionRequest.objects.filter(pk__in=seen, state=State.OPEN).count() == 1
+
+
+def test_a_policy_published_with_the_last_approval_comes_before_it_or_after_it(
+    ask: Callable[[], TransitionRequest], alice: User, dkim: User
+) -> None:
+    outcomes = set()
+    for number in range(40):
+        request = ask()
+        approve(alice, request)
+        seen = look_at(request)
+        stricter = POLICY.replace("min: 0.90", f"min: 0.99{number:02}")
+
+        [answer, revision] = at_once(
+            lambda: approve(dkim, request, seen=seen),  # noqa: B023
+            lambda: services.publish_policy(actor=None, text=stricter),  # noqa: B023
+        )
+
+        request.refresh_from_db()
+        outcomes.add(request.state)
+        assert isinstance(revision, PolicyRevision)
+        if request.state == State.APPLIED:  # by the text that both had seen
+            assert isinstance(answer, TransitionRequest) and revision.pk not in request.policy_revisions
+        else:
+            assert isinstance(answer, CountersignError) and "the policy has changed" in answer.message
+            assert stage_of(request.version) == "None"
+        publish()
+    assert outcomes <= {State.APPLIED, State.OPEN}
+
+
+def test_who_leaves_the_team_while_approving_counted_before_or_not_at_all(
+    ask: Callable[[], TransitionRequest], alice: User, dkim: User, risk: Team
+) -> None:
+    for _ in range(20):
+        add_to_team(actor=None, team=risk, users=[alice])
+        request = ask()
+        approve(dkim, request)
+        seen = look_at(request)
+
+        at_once(
+            lambda: approve(alice, request, seen=seen),  # noqa: B023
+            lambda: remove_from_team(actor=None, team=risk, users=[alice]),
+        )
+
+        request.refresh_from_db()
+        assert (request.state == State.APPLIED) == (holders(request) == [request.version_id])
+        if request.state == State.OPEN:  # nor does it count later
+            services.reconsider(request)
+            assert holders(request) != [request.version_id]
 
 
 def test_opening_the_same_request_at_once_opens_one(ask: Callable[[], TransitionRequest], mira: User) -> None:
