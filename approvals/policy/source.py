@@ -27,7 +27,7 @@ MOST_ENTRIES = 200  # of any list or mapping
 
 _NUMBER = re.compile(r"[-+]?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]{1,3})?", re.ASCII)
 _WHOLE = re.compile(r"0|[1-9][0-9]{0,8}", re.ASCII)
-_DURATION = re.compile(r"([1-9][0-9]{0,3})([hdw])", re.ASCII)
+DURATION = re.compile(r"([1-9][0-9]{0,3})([hdw])", re.ASCII)
 _UNITS = {"h": "hours", "d": "days", "w": "weeks"}
 _EMPTY_SCALARS = ("", "~", "null", "Null", "NULL")
 _JOINERS = "\u200c\u200d"  # some scripts and emoji need these two inside prose
@@ -299,7 +299,7 @@ def whole(node: yaml.Node, what: str, problems: Problems, *, least: int, most: i
 def duration(node: yaml.Node, what: str, problems: Problems) -> timedelta:
     """Hours, days or weeks: 12h, 14d, 2w."""
     value = _plain(node) or ""
-    found = _DURATION.fullmatch(value)
+    found = DURATION.fullmatch(value)
     if not found:
         problems.add(node, f"{what} must be a time such as 12h, 14d or 2w, this is {kind_of(node)}")
         return timedelta(days=1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from io import StringIO
 from pathlib import Path
 
@@ -133,6 +134,10 @@ def test_a_dry_run_changes_nothing(db: None, file: Path) -> None:
     assert "Nothing was changed" in run("apply", str(file), "--dry-run")
 
     assert not Policy.objects.exists()
+
+
+def test_the_command_gives_editors_the_schema() -> None:
+    assert json.loads(run("schema"))["title"] == "A policy of Countersign"
 
 
 def test_the_command_names_the_line_of_an_error(db: None, file: Path) -> None:

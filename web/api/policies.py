@@ -5,7 +5,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import orjson
 from django.db.models import QuerySet
+from django.http import HttpResponse
+from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema, extend_schema_field
 from rest_framework import serializers
 from rest_framework.request import Request
@@ -15,6 +18,7 @@ from approvals import services
 from approvals.models import Policy
 from approvals.permissions import can_publish_policies
 from approvals.policy import PolicyError, parse, sentences
+from approvals.policy.schema import schema
 from approvals.services.policies import UnreadablePolicy, checked_policy
 from approvals.simulation import effects, replay, simulate, target_of_draft
 from core.answers import require
@@ -24,6 +28,7 @@ from web.api.endpoint import Endpoint, Input, PageInput, page_of, page_response,
 from web.api.requests import VerdictOutput, target_of
 
 MAX_REVISIONS = 200
+SCHEMA_TYPE = "application/schema+json"
 
 
 class PoliciesInput(PageInput):
@@ -149,6 +154,13 @@ class Policies(Endpoint):
         """Put a text in force, as the next revision of the policy it names. For administrators."""
         revision = services.publish_policy(actor=user_of(request), **read(PolicyInput, request))
         return Response(PolicyDetailOutput(find(revision.policy.name)).data, status=201)
+
+
+class PolicySchema(Endpoint):
+    @extend_schema(responses={(200, SCHEMA_TYPE): OpenApiTypes.OBJECT})
+    def get(self, request: Request) -> HttpResponse:
+        """The language of policies as a JSON Schema, for editors."""
+        return HttpResponse(orjson.dumps(schema(), option=orjson.OPT_INDENT_2), content_type=SCHEMA_TYPE)
 
 
 class PolicyDetail(Endpoint):

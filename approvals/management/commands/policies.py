@@ -1,8 +1,9 @@
 """``policies apply FILE [--dry-run]``, ``policies simulate FILE MODEL VERSION``, ``policies replay FILE``,
-``policies list``, ``policies show NAME``: policies from the command line."""
+``policies list``, ``policies show NAME``, ``policies schema``: policies from the command line."""
 
 from __future__ import annotations
 
+import json
 from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from django.core.management.base import BaseCommand, CommandError
 from accounts.models import User
 from approvals import services
 from approvals.models import Policy
+from approvals.policy.schema import schema
 from approvals.services.policies import checked_policy
 from approvals.simulation import MOST_REPLAYED, replay, simulate, target_of_draft
 from core.errors import CountersignError
@@ -34,6 +36,7 @@ class Command(BaseCommand):
         again = verbs.add_parser("replay", help="Which past moves the text in FILE would have stopped; change nothing.")
         again.add_argument("file", type=Path)
         verbs.add_parser("list", help="One line per policy.")
+        verbs.add_parser("schema", help="The language of policies as a JSON Schema, for editors.")
         show = verbs.add_parser("show", help="The text in force.")
         show.add_argument("name")
 
@@ -96,6 +99,9 @@ class Command(BaseCommand):
             self.stdout.write(f"{policy.name}  revision {number}  {state}")
         if not policies:
             self.stdout.write("There is no policy yet: policies apply FILE publishes one.")
+
+    def _schema(self, _options: dict[str, Any]) -> None:
+        self.stdout.write(json.dumps(schema(), indent=2))
 
     def _show(self, options: dict[str, Any]) -> None:
         policy = Policy.objects.select_related("current").filter(name=options["name"]).first()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 
 import pytest
@@ -122,3 +123,10 @@ def test_a_policy_goes_out_of_force(api: Callable[..., Api], admin: User, sam: U
     assert api(admin).post("policies/production-gate/archive/").json()["archived_at"]
     assert api(sam).get("policies/", in_force="true").json()["items"] == []
     assert api(sam).get("policies/no-such/").status_code == 404
+
+
+def test_editors_get_the_language_as_a_schema(api: Callable[..., Api], sam: User) -> None:
+    answer = api(sam, read_only=True).get("policies/schema/")
+
+    assert (answer.status_code, answer["Content-Type"]) == (200, "application/schema+json")
+    assert set(json.loads(answer.content)["required"]) == {"name", "match", "guards", "requirements"}
