@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, ClassVar
 
 from django.urls import reverse
 
 from approvals.models import Comment, TransitionRequest
+from approvals.policy import moment
+from core.clock import now
 from notifications.events import Announcement
 from registry.models import TargetKind
 
@@ -103,6 +106,20 @@ class RequestNeedsChanges(RequestAnnouncement):
     def summary(self, actor: str) -> str:
         asked = f"{actor} asked for changes before {self.what} goes to {self.where}"
         return f"{asked}: request {self.request_id} waits for {self.requester}."
+
+
+@dataclass(frozen=True, kw_only=True)
+class RequestRescheduled(RequestAnnouncement):
+    kind: ClassVar[str] = "request.rescheduled"
+
+    not_before: datetime | None
+
+    def summary(self, actor: str) -> str:
+        at = f"not before {moment(self.not_before, beside=now())}" if self.not_before else "as soon as all is met"
+        return f"{actor} wants request {self.request_id} ({self.what} to {self.where}) carried out {at}."
+
+    def data(self) -> dict[str, Any]:
+        return super().data() | {"not_before": self.not_before.isoformat() if self.not_before else None}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from django.db.models import Q
 
@@ -13,6 +14,7 @@ from approvals.models import Check, Review, TransitionRequest
 from approvals.pins import Pins
 from approvals.policy import Requirement, RunRule
 from approvals.rulebook import Rule, Rulebook
+from core.clock import now
 from registry.gate import Target
 from registry.models import Alias, LatestVersion, ModelVersion, Stage, TargetKind
 from registry.permissions import level_to_move
@@ -46,6 +48,7 @@ class Known:
     )  # of each team that a rule names: person id -> person
     movers: dict[int, User] = field(default_factory=dict)  # who may move it; empty where nobody asks, or everybody may
     checks: tuple[Check, ...] = ()  # its current reports, the oldest first; read where a rule asks for one
+    at: datetime = field(default_factory=now)  # the moment of asking
     run_status: str = ""  # of its run now, in MLflow's word; empty where no rule asks or the run is not here
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from django.conf import settings
 from django.db import models
 from django.db.models import Exists, OuterRef, Q
@@ -81,6 +83,10 @@ class TransitionRequestQuerySet(models.QuerySet["TransitionRequest"]):
 
     def decided(self) -> TransitionRequestQuerySet:
         return self.filter(closed_at__isnull=False)
+
+    def due(self, *, since: datetime, until: datetime) -> TransitionRequestQuerySet:
+        """Open ones whose moment came in between."""
+        return self.filter(state=TransitionRequest.State.OPEN, not_before__gt=since, not_before__lte=until)
 
     def for_target(self, target: Target) -> TransitionRequestQuerySet:
         return self.filter(target_kind=target.kind, target=target.name)
@@ -180,6 +186,12 @@ class TransitionRequest(models.Model):
             models.Index(fields=["-id"], name="request_open_idx", condition=Q(state__in=["open", "needs_changes"])),
             models.Index(fields=["requester", "-id"], name="request_mine_idx"),
             models.Index(fields=["model", "-id"], name="request_model_idx"),  # a model's requests
+            # What the minute has come for.
+            models.Index(
+                fields=["not_before"],
+                name="request_scheduled_idx",
+                condition=Q(state="open", not_before__isnull=False),
+            ),
             models.Index(fields=["-closed_at"], name="request_decided_idx", condition=Q(closed_at__isnull=False)),
         ]
 

@@ -74,6 +74,14 @@ def can_withdraw(user: User, review_request: TransitionRequest) -> Answer:
     return no("Only the person who asked, or who manages the model, may withdraw it.")
 
 
+def can_reschedule(user: User, review_request: TransitionRequest) -> Answer:
+    if not review_request.is_pending:
+        return no(f"The request is closed: {review_request.get_state_display().lower()}.")
+    if _asked(user, review_request) or can_manage(user, review_request.model):
+        return YES
+    return no("Only the person who asked, or who manages the model, may say when it is carried out.")
+
+
 def can_mark_ready(user: User, review_request: TransitionRequest) -> Answer:
     if not review_request.is_pending:
         return no(f"The request is closed: {review_request.get_state_display().lower()}.")

@@ -127,6 +127,7 @@ def replay(read: ReadPolicy, text: str, *, user: User, most: int = MOST_REPLAYED
         then = replace(
             known,
             pins=Pins.of_request(row),
+            at=_moment(row),
             baseline=row.baseline,
             production=in_production.get(row.pk),
             reviews=tuple(given),

@@ -84,12 +84,20 @@ class Standing:
     def verdict(self) -> Verdict:
         """The whole: every policy with a say and, where none of them asks anybody, the house's own rule."""
         return policy.combine(
-            [*(judged.verdict for judged in self.judgements), *(verdict for _, verdict in self._house)]
+            [*(judged.verdict for judged in self.judgements), *(verdict for _, verdict in self._house), *self._schedule]
         )
 
     @cached_property
     def _house(self) -> tuple[tuple[policy.Policy, Verdict], ...]:
         return ((HOUSE_RULE, policy.evaluate(HOUSE_RULE, self._facts(None))),) if self._needs_a_mover else ()
+
+    @property
+    def _schedule(self) -> tuple[Verdict, ...]:
+        review_request = self.known.question.review_request
+        if review_request is None or review_request.not_before is None:
+            return ()
+        waiting = policy.scheduled(review_request.not_before, self.known.at)
+        return (waiting,) if waiting else ()
 
     @property
     def is_satisfied(self) -> bool:

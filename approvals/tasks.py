@@ -4,6 +4,7 @@ because every evaluation reads everything again; it keeps the record and the pag
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import timedelta
 
 import structlog
 from celery import shared_task
@@ -11,11 +12,13 @@ from django.db import transaction
 
 from approvals.models import TransitionRequest
 from approvals.services.decisions import reconsider
+from core.clock import now
 from core.errors import CountersignError
 from registry import evidence
 from registry.models import ModelVersion, RegisteredModel
 
 log = structlog.get_logger(__name__)
+LOOKS_BACK = timedelta(minutes=5)
 
 
 @shared_task
@@ -41,6 +44,14 @@ def reconsider_model(model_id: int) -> None:
 def reconsider_pending() -> None:
     """A policy came, changed or went: every pending request may stand differently."""
     _reconsider(TransitionRequest.objects.pending())
+
+
+@shared_task
+def carry_out_due() -> None:
+    """Every minute: what waited for a moment that has come. Looks back a few of them, should a worker have been away;
+    ``reconsider_pending`` finds the rest."""
+    moment = now()
+    _reconsider(TransitionRequest.objects.due(since=moment - LOOKS_BACK, until=moment))
 
 
 def _reconsider(requests: Iterable[TransitionRequest]) -> None:

@@ -16,6 +16,7 @@ from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 import environ
 import structlog
+from celery.schedules import crontab
 from django.core.exceptions import ImproperlyConfigured
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -295,6 +296,12 @@ CELERY_BEAT_SCHEDULE = {
         "task": "approvals.tasks.reconsider_pending",
         "schedule": 300.0,
         "options": {"expires": 300.0},
+    },
+    # Requests that wait for a moment.
+    "carry_out_due": {
+        "task": "approvals.tasks.carry_out_due",
+        "schedule": crontab(),  # on the minute
+        "options": {"expires": 60.0},
     },
     # What broken uploads left in the file storage.
     "sweep_storage": {

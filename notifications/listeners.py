@@ -19,8 +19,8 @@ REMEMBERED = 5.0  # seconds
 # not here: it happens together with review.changes_requested, which says by whom and why.
 TOLD = frozenset(
     {
-        "request.opened", "request.updated", "request.ready", "request.rejected", "request.withdrawn",
-        "request.expired", "request.superseded",
+        "request.opened", "request.updated", "request.rescheduled", "request.ready", "request.rejected",
+        "request.withdrawn", "request.expired", "request.superseded",
         "review.approved", "review.changes_requested", "review.dismissed",
         "check.failed", "check.recovered", "comment.created", "thread.resolved", "thread.reopened",
         "transition.applied", "evidence.failed", "artifact.drifted",

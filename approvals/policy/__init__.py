@@ -30,10 +30,11 @@ from approvals.policy.facts import (
     RunFact,
 )
 from approvals.policy.globs import matches
+from approvals.policy.moments import scheduled
 from approvals.policy.reading import parse
 from approvals.policy.source import Number, PolicyError, Problem
 from approvals.policy.verdict import Node, Status, Verdict
-from approvals.policy.wording import sentences, span
+from approvals.policy.wording import moment, sentences, span
 
 __all__ = [
     "UNREAD",
@@ -67,7 +68,9 @@ __all__ = [
     "combine",
     "evaluate",
     "matches",
+    "moment",
     "parse",
+    "scheduled",
     "sentences",
     "span",
     "unreadable",

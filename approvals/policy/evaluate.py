@@ -60,12 +60,13 @@ def combine(verdicts: Iterable[Verdict]) -> Verdict:
     if len(policies) == 1:
         return Verdict(policies[0])
     blocking = tuple(policy for policy in policies if policy.blocking)
-    failing = [policy for policy in blocking if not policy.passes]
+    ruling = [policy for policy in blocking if not policy.is_moment]
+    failing = [policy for policy in ruling if not policy.passes]
     root = Node(
         kind="all",
         title="all policies",
         status=worst(blocking) if blocking else Status.MET,
-        reason=f"{len(blocking) - len(failing)} of {len(blocking)} policies hold."
+        reason=f"{len(ruling) - len(failing)} of {len(ruling)} policies hold."
         if blocking
         else "No policy blocks this.",
         children=policies,

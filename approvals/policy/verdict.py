@@ -26,11 +26,13 @@ class Status(enum.StrEnum):
 # The status of a whole is that of its worst part.
 _WORST_FIRST = (Status.UNMET, Status.ERROR, Status.WAITING, Status.MET, Status.SKIPPED)
 _PASSING = (Status.MET, Status.SKIPPED)
+_MOMENTS = ("schedule",)
 
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """``kind`` is all, policy, metric, check, description, signature, tags, run, approvals, objections, team or review.
+    """``kind`` is all, policy, metric, check, description, signature, tags, run, approvals, objections, team, review or
+    schedule.
 
     ``who`` can clear it, by name; ``people`` are their ids. ``missing`` counts what is still to come.
     ``blocking`` is False where nothing depends on it: parts of an explanation, and policies that warn or are on trial.
@@ -55,6 +57,11 @@ class Node:
     @property
     def passes(self) -> bool:
         return self.status in _PASSING
+
+    @property
+    def is_moment(self) -> bool:
+        """Whether it waits for nothing but time: then it is no requirement that anybody meets."""
+        return self.kind in _MOMENTS
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -116,10 +123,16 @@ class Verdict:
 
     @property
     def counts(self) -> tuple[int, int]:
-        """How many requirements are met, of how many: those that block, or all when none does. Skipped ones are out."""
-        nodes = [node for node in self.requirements if node.status != Status.SKIPPED]
+        """How many requirements are met, of how many: those that block, or all when none does. Skipped ones and
+        moments are out."""
+        nodes = [node for node in self.requirements if node.status != Status.SKIPPED and not node.is_moment]
         nodes = [node for node in nodes if node.blocking] or nodes
         return sum(node.passes for node in nodes), len(nodes)
+
+    @property
+    def waits_for_time(self) -> bool:
+        """Whether all is met, and only a moment has to come."""
+        return bool(self.open) and all(node.is_moment for node in self.open)
 
     @property
     def waiting_for(self) -> dict[str, int]:
@@ -158,6 +171,9 @@ class Verdict:
         waiting = dict.fromkeys(node.awaited for node in self.open if node.awaited)
         if waiting:
             parts.append(f"{'waiting' if parts else 'Waiting'} for {listed(waiting)}")
+        parts = parts or [self._satisfied_sentence().rstrip(".")]
+        moments = dict.fromkeys(node.reason.rstrip(".") for node in self.open if node.is_moment)
+        parts += [f"{reason[0].lower()}{reason[1:]}" for reason in moments]
         return f"{'; '.join(parts)}."
 
     def _satisfied_sentence(self) -> str:

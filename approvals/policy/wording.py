@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Iterable, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from fractions import Fraction
 
 from approvals.policy.document import (
@@ -126,6 +126,12 @@ def span(time: timedelta) -> str:
     """``12 hours``, ``14 days``."""
     hours = time // timedelta(hours=1)
     return amount(hours // 24, "day") if hours % 24 == 0 else amount(hours, "hour")
+
+
+def moment(at: datetime, *, beside: datetime) -> str:
+    """``3 May 14:00 UTC``, with the year where it is another than that of ``beside``. Both in UTC."""
+    year = f" {at.year}" if at.year != beside.year else ""
+    return f"{at.day} {at:%B}{year} {at:%H:%M} UTC"
 
 
 def small(number: int) -> str:

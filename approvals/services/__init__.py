@@ -6,7 +6,13 @@ from approvals.services.checks import report_check
 from approvals.services.comments import add_comment, delete_comment, edit_comment, reopen_thread, resolve_thread
 from approvals.services.decisions import reconsider
 from approvals.services.policies import archive_policy, publish_policy
-from approvals.services.requests import mark_ready, open_request, request_after_refusal, withdraw_request
+from approvals.services.requests import (
+    mark_ready,
+    open_request,
+    request_after_refusal,
+    reschedule_request,
+    withdraw_request,
+)
 from approvals.services.reviews import submit_review
 
 __all__ = [
@@ -21,6 +27,7 @@ __all__ = [
     "reopen_thread",
     "report_check",
     "request_after_refusal",
+    "reschedule_request",
     "resolve_thread",
     "submit_review",
     "withdraw_request",

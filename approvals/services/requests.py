@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 from django.conf import settings
 from django.db import transaction
 
 from accounts.models import User
 from approvals.audience import participants, who_may_read
-from approvals.events import RequestOpened, RequestWithdrawn, about
+from approvals.events import RequestOpened, RequestRescheduled, RequestWithdrawn, about
 from approvals.models import TransitionRequest
-from approvals.permissions import can_mark_ready, can_request, can_withdraw
+from approvals.permissions import can_mark_ready, can_request, can_reschedule, can_withdraw
+from approvals.policy import moment
 from approvals.services.comments import checked_comment
 from approvals.services.decisions import (
     apply,
@@ -20,8 +23,9 @@ from approvals.services.decisions import (
     reopen,
     take_stock,
 )
-from approvals.standing import standing_of
+from approvals.standing import Standing, standing_of
 from core.answers import require
+from core.clock import now
 from core.errors import AlreadyExists, Conflict, Invalid
 from notifications.events import record
 from registry import evidence
@@ -30,18 +34,26 @@ from registry.models import ModelVersion, RegisteredModel, Stage, TargetKind
 from registry.services.aliases import check_alias
 
 State = TransitionRequest.State
+FURTHEST = timedelta(days=366)
 
 
 @transaction.atomic
 def open_request(
-    *, actor: User, version: ModelVersion, target: Target, comment: str = "", archive_existing: bool = True
+    *,
+    actor: User,
+    version: ModelVersion,
+    target: Target,
+    comment: str = "",
+    archive_existing: bool = True,
+    not_before: datetime | None = None,
 ) -> TransitionRequest:
-    """Ask that a version gets a stage or an alias. Whoever can see the version may ask.
+    """Ask that a version gets a stage or an alias, at ``not_before`` at the earliest. Whoever can see it may ask.
 
     Pins what it is judged on, tells the people who can clear what is unmet, and is applied at once when nothing is.
     """
     require(can_request(actor, version, target))
     comment = checked_comment(comment)
+    not_before = _checked_moment(not_before)
     model = RegisteredModel.objects.select_for_update().get(pk=version.model_id)
     version = ModelVersion.objects.select_related("user").get(pk=version.pk)
     version.model = model
@@ -62,10 +74,12 @@ def open_request(
         requester=actor,
         comment=comment,
         archive_existing=archive_existing,
+        not_before=not_before,
         digest=version.digest,
         evidence=version.evidence,
     )
     standing = standing_of(review_request)
+    _check_lives_until(not_before, standing)
     review_request.policy_revisions = list(standing.pins.policy_revisions)
     review_request.baseline_id = standing.pins.baseline_id
     review_request.save()
@@ -112,6 +126,55 @@ def withdraw_request(*, actor: User, review_request: TransitionRequest, comment:
         RequestWithdrawn(**about(locked), comment=comment), actor=actor, audience=participants(locked.version, locked)
     )
     return locked
+
+
+@transaction.atomic
+def reschedule_request(
+    *, actor: User, review_request: TransitionRequest, not_before: datetime | None
+) -> TransitionRequest:
+    """Say anew when a request is carried out at the earliest: its requester, or who manages the model. ``None``: as
+    soon as all is met, which may be at once."""
+    not_before = _checked_moment(not_before)
+    locked = lock_pending(review_request)
+    require(can_reschedule(actor, locked))
+    if locked.not_before == not_before:
+        raise Conflict(f"Request {locked.pk} is scheduled like this already; nothing was changed.")
+    if expire_if_due(locked, take_stock(locked)):
+        return locked
+
+    locked.not_before, locked.updated_at = not_before, now()
+    locked.save(update_fields=["not_before", "updated_at"])
+    standing = standing_of(locked)
+    _check_lives_until(not_before, standing)
+    record(
+        RequestRescheduled(**about(locked), not_before=not_before),
+        actor=actor,
+        audience=participants(locked.version, locked),
+    )
+    if locked.state == State.OPEN and standing.is_satisfied:
+        apply(locked, actor=actor, standing=standing)
+    return locked
+
+
+def _checked_moment(not_before: datetime | None) -> datetime | None:
+    """In UTC, on the minute: what people are shown is what counts."""
+    if not_before is None:
+        return None
+    if not_before.tzinfo is None:
+        raise Invalid("Say in which time zone, as in 2026-05-03T14:00Z.", field="not_before")
+    if not now() < not_before <= now() + FURTHEST:
+        raise Invalid("Choose a moment in the future, at most a year ahead.", field="not_before")
+    minute = not_before.astimezone(UTC).replace(second=0, microsecond=0)
+    return minute if minute == not_before else minute + timedelta(minutes=1)
+
+
+def _check_lives_until(not_before: datetime | None, standing: Standing) -> None:
+    if not_before and standing.expiry and standing.expiry[0] <= not_before:
+        ends, rule = standing.expiry
+        raise Invalid(
+            f"By then the request has expired: the policy {rule.name} gives it until {moment(ends, beside=now())}.",
+            field="not_before",
+        )
 
 
 @transaction.atomic

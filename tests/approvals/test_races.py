@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 
 import pytest
 from django.db import close_old_connections, connection, connections
@@ -13,6 +14,7 @@ from accounts.models import Team, User
 from accounts.services import add_to_team, remove_from_team
 from approvals import services, tasks
 from approvals.models import PolicyRevision, Review, TransitionRequest
+from core.clock import now
 from core.errors import Conflict, CountersignError
 from notifications.models import Event
 from registry import services as registry
@@ -269,3 +271,48 @@ def test_evidence_that_arrives_with_the_last_approval_is_never_approved_unseen(
             assert request.evidence.data["metrics"]["accuracy"]["value"] == 0.95
         else:
             assert stage_of(request.version) == "None"
+
+
+@pytest.fixture
+def due(ask: Callable[[], TransitionRequest], mira: User, alice: User, dkim: User) -> Callable[[], TransitionRequest]:
+    """Each call is a request that everybody approved and whose moment has just come; nobody has carried it out."""
+
+    def approved() -> TransitionRequest:
+        request = ask()
+        services.reschedule_request(actor=mira, review_request=request, not_before=now() + timedelta(days=1))
+        for person in (alice, dkim):
+            approve(person, request)
+        TransitionRequest.objects.filter(pk=request.pk).update(not_before=now())
+        return request
+
+    return approved
+
+
+def test_a_withdrawal_against_the_minutes_task_is_one_of_both(due: Callable[[], TransitionRequest], mira: User) -> None:
+    for _ in range(20):
+        request = due()
+
+        at_once(
+            lambda: services.withdraw_request(actor=mira, review_request=request),  # noqa: B023
+            tasks.carry_out_due,
+            tasks.carry_out_due,
+        )
+
+        request.refresh_from_db()
+        outcome = (request.state, request.version_id in holders(request), applied(request))
+        assert outcome in {(State.APPLIED, True, 1), (State.WITHDRAWN, False, 0)}
+
+
+def test_another_moment_against_the_minutes_task_is_one_of_both(
+    due: Callable[[], TransitionRequest], mira: User
+) -> None:
+    for _ in range(20):
+        request, later = due(), now() + timedelta(days=2)
+
+        at_once(
+            lambda: services.reschedule_request(actor=mira, review_request=request, not_before=later),  # noqa: B023
+            tasks.carry_out_due,
+        )
+
+        request.refresh_from_db()
+        assert (request.state == State.APPLIED) == (request.not_before < now()) == (applied(request) == 1)

@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -21,6 +22,7 @@ from accounts.models import Level, Team, User
 from accounts.services import grant
 from approvals import services as approvals
 from approvals.standing import standing_of
+from core.clock import now
 from notifications import services as notifications
 from notifications.models import Channel, Delivery, Event
 from registry.gate import Target
@@ -108,6 +110,7 @@ TAKES = {
     "web.api.policies.Policies": ["text"],
     "web.api.requests.RequestComments": ["text"],
     "web.api.requests.RequestReviews": ["decision", "comment", "seen"],
+    "web.api.requests.RequestSchedule": ["not_before"],
     "web.api.requests.RequestWithdraw": ["comment"],
     "web.api.requests.Requests": ["model", "version", "target"],
     "web.api.versions.Version": ["description"],
@@ -191,6 +194,7 @@ def world(db: None, mira: User, sam: User, admin: User, risk: Team, settings: Se
             "model": model.name,
             "target": "Staging",
             "decision": "reject",
+            "not_before": (now() + timedelta(days=1)).isoformat(),
             "comment": "Taken over.",
             "seen": standing_of(request).seen,
             "text": POLICY.replace("guarded-*", "*"),

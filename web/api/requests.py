@@ -16,7 +16,7 @@ from rest_framework.response import Response
 from accounts.models import User
 from approvals import services
 from approvals.models import Comment, Review, TransitionRequest
-from approvals.permissions import can_mark_ready, can_review, can_withdraw
+from approvals.permissions import can_mark_ready, can_reschedule, can_review, can_withdraw
 from approvals.standing import standing_of, standings_of
 from core.answers import Answer
 from core.errors import NotFound
@@ -50,6 +50,13 @@ class RequestInput(Input):
     archive_existing = serializers.BooleanField(
         default=True, help_text="Archive who holds the stage, in the same moment."
     )
+    not_before = serializers.DateTimeField(
+        default=None, allow_null=True, help_text="Carried out at this moment at the earliest, at most a year ahead."
+    )
+
+
+class ScheduleInput(Input):
+    not_before = serializers.DateTimeField(allow_null=True, help_text="Null: as soon as all is met.")
 
 
 class ReviewInput(Input):
@@ -94,6 +101,7 @@ class RequestOutput(serializers.Serializer):
     requester = serializers.CharField(source="requester.username")
     comment = serializers.CharField()
     archive_existing = serializers.BooleanField()
+    not_before = serializers.DateTimeField(allow_null=True, help_text="When it is carried out at the earliest.")
     created_at = serializers.DateTimeField()
     updated_at = serializers.DateTimeField()
     closed_at = serializers.DateTimeField(allow_null=True)
@@ -142,6 +150,7 @@ class MayOutput(serializers.Serializer):
     request_changes = AnswerOutput()
     reject = AnswerOutput()
     withdraw = AnswerOutput()
+    reschedule = AnswerOutput()
     mark_ready = AnswerOutput()
 
 
@@ -197,6 +206,7 @@ def detail(request: Request, pk: int, *, status: int = 200) -> Response:
     may = {
         **{decision.value: _answer(can_review(user, item, decision, standing)) for decision in Decision},
         "withdraw": _answer(can_withdraw(user, item)),
+        "reschedule": _answer(can_reschedule(user, item)),
         "mark_ready": _answer(can_mark_ready(user, item)),
     }
     reviews = item.reviews.select_related("reviewer").order_by("id")[:MAX_REMARKS]
@@ -264,6 +274,7 @@ class Requests(Endpoint):
             target=target_of(asked["target"]),
             comment=asked["comment"],
             archive_existing=asked["archive_existing"],
+            not_before=asked["not_before"],
         )
         return detail(request, opened.pk, status=201)
 
@@ -313,6 +324,15 @@ class RequestWithdraw(Endpoint):
         """Take the request back."""
         item = find(user_of(request), pk)
         services.withdraw_request(actor=user_of(request), review_request=item, **read(RemarkInput, request))
+        return detail(request, pk)
+
+
+class RequestSchedule(Endpoint):
+    @extend_schema(request=ScheduleInput, responses=RequestDetailOutput)
+    def post(self, request: Request, pk: int) -> Response:
+        """Say anew when it is carried out at the earliest."""
+        item = find(user_of(request), pk)
+        services.reschedule_request(actor=user_of(request), review_request=item, **read(ScheduleInput, request))
         return detail(request, pk)
 
 

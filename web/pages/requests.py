@@ -14,7 +14,7 @@ from django.views.decorators.http import require_POST, require_safe
 from accounts.models import User
 from approvals import services
 from approvals.models import Comment, PolicyRevision, Review, TransitionRequest
-from approvals.permissions import can_mark_ready, can_review, can_withdraw
+from approvals.permissions import can_mark_ready, can_reschedule, can_review, can_withdraw
 from approvals.policy import MetricRule, Node, Status, Verdict
 from approvals.policy.wording import amount
 from approvals.standing import Standing, standing_of
@@ -23,6 +23,7 @@ from notifications.models import Delivery, Event
 from registry.comparison import compare
 from registry.evidence import known_of
 from web.pages.lineage import lineage_of
+from web.pages.moments import moment_of
 from web.pages.run_reading import outside_of
 from web.signed_in import SignedInRequest
 
@@ -31,6 +32,7 @@ Decision = Review.Decision
 LINES = (
     "request.updated",
     "request.ready",
+    "request.rescheduled",
     "review.dismissed",
     "request.withdrawn",
     "request.superseded",
@@ -83,6 +85,7 @@ def _context(request: SignedInRequest, review_request: TransitionRequest) -> dic
         "ask_changes": answers[Decision.REQUEST_CHANGES],
         "reject": answers[Decision.REJECT],
         "withdraw": can_withdraw(request.user, review_request),
+        "reschedule": can_reschedule(request.user, review_request),
         "ready": can_mark_ready(request.user, review_request),
         "is_last": is_last,
         "archives": review_request.archive_existing or standing.archives_replaced,
@@ -95,8 +98,9 @@ def _context(request: SignedInRequest, review_request: TransitionRequest) -> dic
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """The requirements of one policy; without a name they are the house's own."""
+    """The requirements of one policy; without a name they are the house's own, or a moment to wait for (``kind``)."""
 
+    kind: str
     name: str
     revision: int | None
     enforcement: str
@@ -127,9 +131,10 @@ def _shown(review_request: TransitionRequest, standing: Standing) -> Shown:
         sentence = review_request.verdict["sentence"]
         pinned = PolicyRevision.objects.filter(pk__in=review_request.policy_revisions)
         revisions = dict(pinned.values_list("policy__name", "number"))
-    policies = sorted(verdict.policies, key=lambda node: not node.blocking)
+    policies = sorted(verdict.policies, key=lambda node: (not node.blocking, node.is_moment))
     groups = [
-        Group(node.name, revisions.get(node.name), node.enforcement, node.children or (node,)) for node in policies
+        Group(node.kind, node.name, revisions.get(node.name), node.enforcement, node.children or (node,))
+        for node in policies
     ]
     return Shown(verdict, sentence, tuple(groups))
 
@@ -150,11 +155,13 @@ def _node(recorded: dict[str, Any]) -> Node:
 
 def _state_label(review_request: TransitionRequest, verdict: Verdict) -> str:
     """ "Waiting for 1 approval" says more than "Open"."""
+    if review_request.state == TransitionRequest.State.OPEN and verdict.waits_for_time:
+        return "Ready, and waiting for its time"
     missing = verdict.waiting_for.get("approvals", 0)
     if (
         review_request.state == TransitionRequest.State.OPEN
         and missing
-        and all(n.kind == "approvals" for n in verdict.open)
+        and all(n.kind == "approvals" or n.is_moment for n in verdict.open)
     ):
         return f"Waiting for {amount(missing, 'approval')}"
     return review_request.get_state_display()
@@ -344,4 +351,15 @@ def ready(request: SignedInRequest, pk: int) -> HttpResponse:
     except CountersignError as error:
         return _answer(request, pk, error, comment=text)
     messages.success(request, "Those who asked for changes have been told that it is ready again.")
+    return _answer(request, pk)
+
+
+@require_POST
+def reschedule(request: SignedInRequest, pk: int) -> HttpResponse:
+    text = request.POST.get("not_before", "")
+    try:
+        services.reschedule_request(actor=request.user, review_request=_get(request, pk), not_before=moment_of(text))
+    except CountersignError as error:
+        return _answer(request, pk, error, not_before=text)
+    messages.success(request, "The schedule is changed, and everybody involved has been told.")
     return _answer(request, pk)

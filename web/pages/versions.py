@@ -24,6 +24,7 @@ from registry.queries import canonical_stage, events_of, get_version, holder
 from web.files import serve
 from web.gated import gated
 from web.pages.lineage import lineage_of
+from web.pages.moments import moment_of
 from web.pages.run_reading import outside_of
 from web.signed_in import SignedInRequest
 
@@ -185,7 +186,7 @@ def new_request(request: SignedInRequest, name: str, number: int) -> HttpRespons
     if request.method != "POST":
         typed = {"target": request.GET.get("target", "Production"), "archive_existing": "on"}
         return render(request, "requests/new.html", _asking(version, typed))
-    typed = {key: request.POST.get(key, "") for key in ("target", "alias", "comment", "archive_existing")}
+    typed = {key: request.POST.get(key, "") for key in ("target", "alias", "comment", "archive_existing", "not_before")}
     try:
         review_request = approvals.open_request(
             actor=request.user,
@@ -193,6 +194,7 @@ def new_request(request: SignedInRequest, name: str, number: int) -> HttpRespons
             target=_target(typed),
             comment=typed["comment"],
             archive_existing=typed["archive_existing"] == "on",
+            not_before=moment_of(typed["not_before"]),
         )
     except CountersignError as error:
         return render(request, "requests/new.html", {**_asking(version, typed), "error": error.message}, status=422)

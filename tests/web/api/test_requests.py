@@ -5,15 +5,18 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.db import connection, connections
 from django.test.utils import CaptureQueriesContext
+from django.utils.dateparse import parse_datetime
 
 from accounts.models import User
 from approvals import services
 from approvals.models import TransitionRequest
+from core.clock import now
 from registry.gate import Target
 from registry.models import ModelVersion, TargetKind
 from tests.cast import Api
@@ -291,3 +294,22 @@ def test_nobody_waits_longer_than_a_minute(
     asked: TransitionRequest, api: Callable[..., Api], mira: User, wait: str
 ) -> None:
     assert api(mira).get(f"requests/{asked.pk}/", wait=wait).status_code == 400
+
+
+# -- When it is carried out --------------------------------------------------------------------------------------------
+
+
+def test_a_moment_is_named_and_changed(version: ModelVersion, mira: User, sam: User, api: Callable[..., Api]) -> None:
+    moments = [(now() + timedelta(days=days)).replace(second=0, microsecond=0) for days in (1, 2)]
+    body = {"model": "churn-predictor", "version": version.version, "target": "Production"}
+
+    opened = api(mira).post("requests/", {**body, "not_before": moments[0].isoformat()})
+
+    assert opened.status_code == 201 and parse_datetime(opened.json()["not_before"]) == moments[0]
+    assert "; it is carried out not before " in opened.json()["verdict"]["sentence"]
+    path = f"requests/{opened.json()['id']}/schedule/"
+    later = api(mira).post(path, {"not_before": moments[1].isoformat()})
+    assert later.status_code == 200 and parse_datetime(later.json()["not_before"]) == moments[1]
+    assert api(sam).post(path, {"not_before": None}).status_code == 403
+    assert api(mira).post(path, {"not_before": "soon"}).status_code == 400
+    assert api(mira).post(path, {"not_before": None}).json()["not_before"] is None

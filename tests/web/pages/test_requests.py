@@ -10,6 +10,7 @@ from django.test import Client
 from accounts.models import User
 from approvals import services
 from approvals.models import TransitionRequest
+from core.clock import now
 from registry.models import ModelVersion
 from tests.scenes import ARCHIVED, POLICY, ask, say, seen
 from web.pages.lineage import FITS, lineage_of, shortened
@@ -280,3 +281,31 @@ def test_a_label_fits_into_its_box(text: str) -> None:
 
     assert len(label) <= FITS
     assert label == text or (label.endswith("…") and text.startswith(label[:-1]))
+
+
+# -- When it is carried out --------------------------------------------------------------------------------------------
+
+
+def test_the_schedule_is_shown_and_changed_by_who_asked(
+    asked: TransitionRequest, mira: User, alice: User, session: Session
+) -> None:
+    page = session(mira).get(asked.get_absolute_url()).content.decode()
+    assert "Carried out as soon as all is met." in page and "Not before (UTC)" in page
+    assert "Not before (UTC)" not in session(alice).get(asked.get_absolute_url()).content.decode()
+    year = now().year + 1
+
+    answer = session(mira).post(f"{asked.get_absolute_url()}schedule/", {"not_before": f"{year}-01-02T14:05"})
+
+    assert answer.status_code == 302
+    page = session(alice).get(asked.get_absolute_url()).content.decode()
+    assert f"not before <strong>2 January {year}, 14:05 UTC</strong>" in page
+    assert f"it is carried out not before 2 January {year} 14:05 UTC." in page
+
+
+@pytest.mark.parametrize("typed", ["tomorrow", "2026-13-45T99:99", "2001-01-01T00:00"])
+def test_a_moment_that_cannot_be_is_told_and_stays_in_its_field(
+    asked: TransitionRequest, mira: User, session: Session, typed: str
+) -> None:
+    answer = session(mira).post(f"{asked.get_absolute_url()}schedule/", {"not_before": typed}, headers=HTMX)
+
+    assert answer.status_code == 422 and f'value="{typed}"' in answer.content.decode()
