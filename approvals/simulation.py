@@ -13,6 +13,7 @@ from approvals.facts import Question, given_up
 from approvals.models import Check, PolicyRevision, Review, TransitionRequest
 from approvals.pins import Pins
 from approvals.policy import Policy as ReadPolicy
+from approvals.policy.difference import Difference, difference
 from approvals.rulebook import Rule, Rulebook
 from approvals.standing import Standing, answer, standings_of
 from core.errors import Invalid
@@ -22,6 +23,14 @@ from registry.models import ModelVersion, Stage, StageHolding, TargetKind
 MOST_REQUESTS = 500
 MOST_REPLAYED = 1000
 _BASELINES = ("baseline", "compatible_with", "evaluated_like")  # where rules name what they compare with
+
+
+@dataclass(frozen=True, slots=True)
+class Edits:
+    """How a text differs from the newest revision of its policy."""
+
+    revision: PolicyRevision
+    difference: Difference
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +87,12 @@ def with_draft(read: ReadPolicy, text: str) -> Rulebook:
     draft = Rule(revision=PolicyRevision(pk=0, text=text), name=read.name, read=read)
     others = (rule for rule in in_force.rules if rule.name != read.name)
     return Rulebook(tuple(sorted((*others, draft), key=lambda rule: rule.name)))
+
+
+def edits(read: ReadPolicy, text: str) -> Edits | None:
+    """What a text would change in the policy that it names; None for a new one."""
+    revision = PolicyRevision.objects.filter(policy__name=read.name).select_related("policy").first()
+    return Edits(revision, difference(revision.text, text)) if revision else None
 
 
 def simulate(read: ReadPolicy, text: str, *, asker: User, version: ModelVersion, target: Target) -> Standing:

@@ -161,7 +161,8 @@ _POLICY: dict[str, Shape] = {
     ),
     "enforcement": _word(ENFORCEMENTS),
     "requirements": _told(
-        _list(_fields({kind: _RULES.get(kind, {}) for kind in RULES}, minProperties=1, maxProperties=1)), "All must be met."
+        _list(_fields({kind: _RULES.get(kind, {}) for kind in RULES}, minProperties=1, maxProperties=1)),
+        "All must be met.",
     ),
     "reviews": _fields(_REVIEWS),
     "on_direct_change": _told(_word(DIRECT_CHANGES), "What a move without a request meets."),

@@ -136,6 +136,17 @@ def test_a_dry_run_changes_nothing(db: None, file: Path) -> None:
     assert not Policy.objects.exists()
 
 
+def test_a_dry_run_shows_what_would_change(db: None, file: Path) -> None:
+    run("apply", str(file))
+    file.write_text(POLICY.replace("accuracy, min: 0.90", "accuracy, min: 0.95"))
+
+    told = run("apply", str(file), "--dry-run")
+
+    assert "--- production-gate revision 1\n+++ the file\n@@ -4,6 +4,6 @@\n" in told
+    assert "\n-  - metric: {name: accuracy, min: 0.90}\n+  - metric: {name: accuracy, min: 0.95}\n" in told
+    assert "It would no longer say: accuracy must be at least 0.90.\nIt would say: accuracy must be" in told
+
+
 def test_the_command_gives_editors_the_schema() -> None:
     assert json.loads(run("schema"))["title"] == "A policy of Countersign"
 

@@ -20,7 +20,7 @@ from approvals.permissions import can_publish_policies
 from approvals.policy import PolicyError, parse, sentences
 from approvals.policy.schema import schema
 from approvals.services.policies import UnreadablePolicy, checked_policy
-from approvals.simulation import effects, replay, simulate, target_of_draft
+from approvals.simulation import edits, effects, replay, simulate, target_of_draft
 from core.answers import require
 from core.errors import NotFound
 from registry.queries import get_version
@@ -76,11 +76,23 @@ class ProblemOutput(serializers.Serializer):
     message = serializers.CharField()
 
 
+class DifferenceOutput(serializers.Serializer):
+    revision = serializers.IntegerField(source="revision.number", help_text="What the text is compared with.")
+    text = serializers.CharField(source="difference.unified", help_text="As diff -u writes it, without the names.")
+    gone = serializers.ListField(
+        source="difference.gone", child=serializers.CharField(), help_text="Sentences that it would no longer say."
+    )
+    added = serializers.ListField(
+        source="difference.added", child=serializers.CharField(), help_text="Sentences that it does not say yet."
+    )
+
+
 class PolicyReadingOutput(serializers.Serializer):
     valid = serializers.BooleanField()
     name = serializers.CharField(allow_null=True)
     reading = serializers.ListField(child=serializers.CharField(), help_text="What it would say, in sentences.")
     problems = ProblemOutput(many=True)
+    difference = DifferenceOutput(allow_null=True, help_text="What it would change; null for a new policy.")
 
 
 class SimulateInput(PolicyInput):
@@ -183,12 +195,18 @@ class PolicyCheck(Endpoint):
 
     @extend_schema(request=PolicyInput, responses=PolicyReadingOutput)
     def post(self, request: Request) -> Response:
-        """Read a text without publishing it: what it says, or what is wrong with it and in which line."""
+        """Read a text without publishing it: what it says and what it would change, or what is wrong with it and in
+        which line."""
+        text = read(PolicyInput, request)["text"].replace("\r\n", "\n")
+        answer: dict[str, Any] = {"valid": False, "name": None, "reading": [], "problems": [], "difference": None}
         try:
-            policy = checked_policy(read(PolicyInput, request)["text"])
+            policy = checked_policy(text)
         except UnreadablePolicy as error:
-            return Response({"valid": False, "name": None, "reading": [], "problems": error.problems})
-        return Response({"valid": True, "name": policy.name, "reading": sentences(policy), "problems": []})
+            return Response(answer | {"problems": error.problems})
+        answer |= {"valid": True, "name": policy.name, "reading": sentences(policy)}
+        if changes := edits(policy, text):
+            answer["difference"] = DifferenceOutput(changes).data
+        return Response(answer)
 
 
 class PolicySimulate(Endpoint):

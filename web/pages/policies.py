@@ -14,8 +14,9 @@ from approvals import services
 from approvals.models import Policy
 from approvals.permissions import can_publish_policies
 from approvals.policy import wording
+from approvals.policy.difference import difference
 from approvals.services.policies import checked_policy
-from approvals.simulation import effects, replay
+from approvals.simulation import edits, effects, replay
 from core.clock import now
 from core.errors import CountersignError, Invalid, NotFound
 from web.signed_in import SignedInRequest
@@ -30,6 +31,7 @@ requirements:
   - metric: {name: accuracy, min: 0.90}
   - approvals: {count: 1}
 """
+MOST_REVISIONS = 100
 
 
 def _get(name: str) -> Policy:
@@ -64,9 +66,14 @@ def reading(policy: Policy) -> dict[str, Any]:
 def detail(request: SignedInRequest, name: str) -> HttpResponse:
     policy = _get(name)
     number = request.GET.get("revision", "")
-    revisions = list(policy.revisions.select_related("author")[:100])
+    revisions = list(policy.revisions.select_related("author")[:MOST_REVISIONS])
     shown = next((r for r in revisions if str(r.number) == number), policy.current)
+    compared = [next((r for r in revisions if str(r.number) == request.GET.get(end)), None) for end in ("from", "to")]
+    before, after = compared
     context = {
+        "before": before,
+        "after": after,
+        "difference": difference(before.text, after.text) if before and after else None,
         "policy": policy,
         "reading": reading(policy),
         "revisions": revisions,
@@ -92,6 +99,7 @@ def edit(request: SignedInRequest, name: str = "") -> HttpResponse:
             raise Invalid(f"The text names itself {read.name}: a policy keeps its name, {policy.name}.", field="text")
         if request.POST.get("action") == "check":
             context["sentences"] = wording.sentences(read)
+            context["edits"] = edits(read, context["text"])
             if answer:  # it looks at everything that is open, and at a thousand moves
                 context["effects"] = effects(read, context["text"], user=request.user)
                 context["replay"] = replay(read, context["text"], user=request.user)

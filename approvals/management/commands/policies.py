@@ -15,7 +15,7 @@ from approvals import services
 from approvals.models import Policy
 from approvals.policy.schema import schema
 from approvals.services.policies import checked_policy
-from approvals.simulation import MOST_REPLAYED, replay, simulate, target_of_draft
+from approvals.simulation import MOST_REPLAYED, Edits, edits, replay, simulate, target_of_draft
 from core.errors import CountersignError
 from registry.models import ModelVersion
 
@@ -52,6 +52,8 @@ class Command(BaseCommand):
         if options["dry_run"]:
             read = checked_policy(text)
             self.stdout.write(f"{file} is a valid policy: {_what_would_happen(read.name, text)} Nothing was changed.")
+            if changes := edits(read, text):
+                self._tell(changes)
             return
         before = Policy.objects.filter(name=checked_policy(text).name).values_list("current_id", "archived_at").first()
         revision = services.publish_policy(actor=None, text=text)
@@ -59,6 +61,13 @@ class Command(BaseCommand):
             self.stdout.write(f"{revision} is in force already; nothing was changed.")
         else:
             self.stdout.write(f"{revision} is in force.")
+
+    def _tell(self, changes: Edits) -> None:
+        difference = changes.difference
+        if difference.hunks:
+            self.stdout.write(f"--- {changes.revision}\n+++ the file\n{difference.unified}", ending="")
+        for told, sentences in (("It would no longer say", difference.gone), ("It would say", difference.added)):
+            self.stdout.writelines(f"{told}: {sentence}\n" for sentence in sentences)
 
     def _simulate(self, options: dict[str, Any]) -> None:
         text = _text_of(options["file"])

@@ -125,6 +125,19 @@ def test_a_policy_goes_out_of_force(api: Callable[..., Api], admin: User, sam: U
     assert api(sam).get("policies/no-such/").status_code == 404
 
 
+def test_a_check_tells_what_the_text_would_change(api: Callable[..., Api], sam: User) -> None:
+    new = api(sam).post("policies/check/", {"text": POLICY}).json()
+    publish_policy(actor=None, text=POLICY)
+
+    changed = api(sam).post("policies/check/", {"text": POLICY.replace("0.90", "0.95")}).json()["difference"]
+
+    assert new["difference"] is None
+    assert (changed["revision"], changed["gone"]) == (1, ["accuracy must be at least 0.90."])
+    assert changed["added"] == ["accuracy must be at least 0.95."]
+    assert changed["text"].startswith("@@ -3,4 +3,4 @@\n models:".replace(" models", "   models"))
+    assert "\n-  - metric: {name: accuracy, min: 0.90}\n+  - metric: {name: accuracy, min: 0.95}\n" in changed["text"]
+
+
 def test_editors_get_the_language_as_a_schema(api: Callable[..., Api], sam: User) -> None:
     answer = api(sam, read_only=True).get("policies/schema/")
 

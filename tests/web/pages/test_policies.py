@@ -34,6 +34,34 @@ def test_an_older_revision_stays_readable(policy: Policy, sam: User, session: Se
     assert "not in force" in page
 
 
+def test_two_revisions_are_compared_line_by_line_and_in_plain_words(
+    policy: Policy, sam: User, session: Session
+) -> None:
+    page = session(sam).get(f"{policy.get_absolute_url()}?from=1&to=2").content.decode()
+
+    assert "Revision 1 → 2" in page and "<del>accuracy must be at least 0.90.</del>" in page
+    assert "<ins>accuracy must be at least 0.92.</ins>" in page
+    assert page.count(">removed</span>") == page.count(">added</span>") == 1
+    assert "?from=1&amp;to=2" in session(sam).get(policy.get_absolute_url()).content.decode()
+
+
+@pytest.mark.parametrize("query", ["from=1", "from=1&to=9", "from=x&to=2"])
+def test_revisions_that_are_not_there_are_not_compared(query: str, policy: Policy, sam: User, session: Session) -> None:
+    answer = session(sam).get(f"{policy.get_absolute_url()}?{query}")
+
+    assert answer.status_code == 200 and 'class="diff"' not in answer.content.decode()
+
+
+def test_a_check_shows_what_the_text_changes(policy: Policy, admin: User, session: Session) -> None:
+    form = {"text": POLICY.replace("0.90", "0.95").replace("\n", "\r\n"), "action": "check"}
+
+    page = session(admin).post(f"/policies/{policy.name}/edit/", form).content.decode()
+
+    assert "against revision 2" in page and "<ins>accuracy must be at least 0.95.</ins>" in page
+    form["text"] = POLICY.replace("0.90", "0.92")
+    assert "The texts are the same." in session(admin).post(f"/policies/{policy.name}/edit/", form).content.decode()
+
+
 def test_without_a_policy_the_page_says_what_that_means(sam: User, session: Session) -> None:
     assert "Nothing is guarded yet" in session(sam).get("/policies/").content.decode()
 
