@@ -10,7 +10,7 @@ from django.db.models import Q
 
 from accounts.models import Grant, Level, Membership, User
 from accounts.permissions import default_level, reaches, read_grants
-from approvals.models import Check, Review, TransitionRequest
+from approvals.models import Check, Comment, Review, TransitionRequest
 from approvals.pins import Pins
 from approvals.policy import Requirement, RunRule
 from approvals.rulebook import Rule, Rulebook
@@ -49,6 +49,8 @@ class Known:
     movers: dict[int, User] = field(default_factory=dict)  # who may move it; empty where nobody asks, or everybody may
     checks: tuple[Check, ...] = ()  # its current reports, the oldest first; read where a rule asks for one
     at: datetime = field(default_factory=now)  # the moment of asking
+    threads: tuple[Comment, ...] | None = None  # that are open; None where no rule asks
+    resolvers: dict[int, User] = field(default_factory=dict)  # who may resolve them by their level
     run_status: str = ""  # of its run now, in MLflow's word; empty where no rule asks or the run is not here
 
 
@@ -87,7 +89,8 @@ def gather(questions: Sequence[Question], *, rulebook: Rulebook | None = None) -
         [(question.version, {check.name for rule in chosen for check in rule.checks}) for question, chosen in asked]
     )
     teams = _members({team for chosen in rules for rule in chosen for team in rule.teams})
-    movers = _movers(open_to_movers)
+    threads = _threads([question for question, chosen in asked if _waits_for_threads(chosen)])
+    movers = _movers(open_to_movers + [question for question, _ in asked if threads.get(question.version.pk)])
     if open_to_movers:
         weighed = [review.reviewer for found in reviews.values() for review in found]
         asking = [question.asker for question, chosen in asked if any(rule.blocks for rule in chosen)]
@@ -97,6 +100,8 @@ def gather(questions: Sequence[Question], *, rulebook: Rulebook | None = None) -
     for question, chosen, (baseline, production) in zip(questions, rules, holders, strict=True):
         version = question.version
         request_id = question.review_request.pk if question.review_request else None
+        able = movers.get((version.model_id, level_to_move(version, question.target)), {})
+        talked = _waits_for_threads(chosen)
         known.append(
             Known(
                 question=question,
@@ -112,7 +117,9 @@ def gather(questions: Sequence[Question], *, rulebook: Rulebook | None = None) -
                 authors=_authors(question, trainers),
                 reviews=tuple(reviews.get(request_id, ())) if request_id else (),
                 members={team: teams.get(team, {}) for rule in chosen for team in rule.teams},
-                movers=movers.get((version.model_id, level_to_move(version, question.target)), {}),
+                movers=able if counts_movers(chosen) else {},
+                threads=_concerning(question, threads.get(version.pk, ())) if talked else None,
+                resolvers=able if talked else {},
                 checks=tuple(checks.get(version.pk, ())),
                 run_status=statuses.get(version.run_id, ""),
             )
@@ -134,6 +141,36 @@ def _checks(asked: Sequence[tuple[ModelVersion, set[str]]]) -> dict[int, list[Ch
         for check in rows.select_related("reporter").defer("summary").order_by("id"):
             found.setdefault(check.version_id, []).append(check)
     return found
+
+
+def _waits_for_threads(rules: Sequence[Rule]) -> bool:
+    return any(rule.waits_for_threads for rule in rules)
+
+
+def _threads(questions: Sequence[Question]) -> dict[int, list[Comment]]:
+    """By version, the open threads about it and about requests for it that are judged here or wait."""
+    found: dict[int, list[Comment]] = {}
+    if questions:
+        requests = [question.review_request.pk for question in questions if question.review_request]
+        waiting = Q(request__state__in=TransitionRequest.PENDING)
+        rows = Comment.objects.open_threads().filter(version__in={question.version.pk for question in questions})
+        rows = rows.filter(Q(request=None) | waiting | Q(request__in=[pk for pk in requests if pk]))
+        for thread in rows.select_related("author", "request__requester").defer("text").order_by("id"):
+            found.setdefault(thread.version_id, []).append(thread)
+    return found
+
+
+def _concerning(question: Question, threads: Iterable[Comment]) -> tuple[Comment, ...]:
+    """Those on the version and on the request; for a direct change, on whatever request waits for the same."""
+
+    def concerns(review_request: TransitionRequest | None) -> bool:
+        if review_request is None:
+            return True
+        if question.review_request:
+            return review_request == question.review_request
+        return review_request.is_pending and review_request.asks_for == question.target
+
+    return tuple(thread for thread in threads if concerns(thread.request))
 
 
 def _run_statuses(versions: Sequence[ModelVersion]) -> dict[str, str]:

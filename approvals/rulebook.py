@@ -52,6 +52,10 @@ class Rule:
             asked for asked in (self.read.requirements if self.read else ()) if isinstance(asked, ApprovalsRule)
         )
 
+    @property
+    def waits_for_threads(self) -> bool:
+        return self.read is not None and self.read.reviews.threads_resolved
+
     def guards(self, target: Target) -> bool:
         if self.read is None:
             return target.kind == TargetKind.ALIAS or target.name in (Stage.STAGING, Stage.PRODUCTION)

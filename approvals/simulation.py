@@ -9,8 +9,8 @@ from datetime import datetime
 
 from accounts.models import User
 from approvals import facts
-from approvals.facts import Question, given_up
-from approvals.models import Check, PolicyRevision, Review, TransitionRequest
+from approvals.facts import Known, Question, given_up
+from approvals.models import Check, Comment, PolicyRevision, Review, TransitionRequest
 from approvals.pins import Pins
 from approvals.policy import Policy as ReadPolicy
 from approvals.policy.difference import Difference, difference
@@ -124,7 +124,8 @@ def replay(read: ReadPolicy, text: str, *, user: User, most: int = MOST_REPLAYED
     """The text against the newest ``most`` moves made by a request, of models that ``user`` may read: on the evidence
     that was pinned, the checks reported by then, the approvals that were given, by the teams of then, and against the
     versions that held the target and Production. What is not kept of the past is taken as of now: descriptions, tags,
-    levels on models, the state of a run, and the evidence of the versions compared with."""
+    levels on models, the state of a run, whether a thread is resolved, and the evidence of the versions compared
+    with."""
     draft = Rulebook((Rule(revision=PolicyRevision(pk=0, text=text), name=read.name, read=read),))
     applied = TransitionRequest.objects.visible_to(user).filter(state=TransitionRequest.State.APPLIED)
     newest = applied.select_related("model").order_by("-pk")[:most]
@@ -147,6 +148,7 @@ def replay(read: ReadPolicy, text: str, *, user: User, most: int = MOST_REPLAYED
             production=in_production.get(row.pk),
             reviews=tuple(given),
             checks=tuple(check for check in checks.get(row.version_id, ()) if check.reported_at <= _moment(row)),
+            threads=_threads_then(row, known),
             members={
                 team: {review.person_id: review.person for review in given if team in review.teams}
                 for team in known.members
@@ -155,6 +157,13 @@ def replay(read: ReadPolicy, text: str, *, user: User, most: int = MOST_REPLAYED
         if not (standing := Standing(then)).is_satisfied:
             stopped.append(Stopped(row, standing))
     return Replay(len(requests), stopped)
+
+
+def _threads_then(review_request: TransitionRequest, known: Known) -> tuple[Comment, ...] | None:
+    """Those that were open then and still are: since when others are resolved may not be the first time."""
+    if known.threads is None:
+        return None
+    return tuple(thread for thread in known.threads if thread.created_at <= _moment(review_request))
 
 
 def _moment(review_request: TransitionRequest) -> datetime:

@@ -284,7 +284,18 @@ class Standing:
                 )
                 for check in known.checks
             ),
+            open_threads=None if known.threads is None else len(known.threads),
+            thread_resolvers=self._resolvers,
         )
+
+    @cached_property
+    def _resolvers(self) -> dict[int, str]:
+        """Who may resolve the open threads: who began them, who asked, and who may move the version."""
+        threads = self.known.threads or ()
+        found = [thread.author for thread in threads]
+        found += [thread.request.requester for thread in threads if thread.request]
+        found += self.known.resolvers.values()
+        return {user.person_id: user.username for user in found if user.is_active}
 
     def _review(self, review: Review, rule: Rule | None) -> ReviewFact:
         why_not = self._why_not(review, rule) if review.decision == Decision.APPROVE else ""

@@ -122,10 +122,11 @@ Requirement: TypeAlias = MetricRule | CheckRule | DescriptionRule | SignatureRul
 
 @dataclass(frozen=True, slots=True)
 class Reviews:
-    """``expires_after``: how long a request may stay open, None for ever."""
+    """``threads_resolved``: open threads stop it; ``expires_after``: how long a request may wait, None for ever."""
 
     author_may_approve: bool = False
     dismiss_on: frozenset[str] = frozenset(PARTS)
+    threads_resolved: bool = False
     expires_after: timedelta | None = None
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from approvals.policy.document import ApprovalsRule, Policy
 from approvals.policy.facts import Facts
-from approvals.policy.reviews import judge_objections
+from approvals.policy.reviews import judge_objections, judge_threads
 from approvals.policy.rules import judge
 from approvals.policy.verdict import Node, Status, Verdict, worst
 from approvals.policy.wording import amount
@@ -19,6 +19,8 @@ def evaluate(policy: Policy, facts: Facts) -> Verdict:
     if not any(isinstance(rule, ApprovalsRule) for rule in policy.requirements):
         objection = judge_objections(facts)
         nodes += [objection] if objection else []
+    if policy.reviews.threads_resolved:
+        nodes.append(judge_threads(facts))
     if not policy.blocks:
         nodes = [replace(node, blocking=False) for node in nodes]
     children = tuple(nodes)

@@ -109,6 +109,7 @@ class Facts:
     ``reviews``: in the order they were given; a person's last one counts. ``authors``: the people who asked for,
     registered or trained the version; the requester is one of them in any case.
     ``tags`` are those of the version; ``run`` is None when no run is known.
+    ``open_threads``: how many threads are not resolved, None where nobody looked; ``thread_resolvers`` can.
     ``team_members``: of each team the policy names, person -> name to show. ``reviewers``: whoever else may review.
     """
 
@@ -133,6 +134,8 @@ class Facts:
     team_members: Mapping[str, Mapping[int, str]] = field(default_factory=lambda: _EMPTY)
     reviewers: Mapping[int, str] = field(default_factory=lambda: _EMPTY)
     checks: tuple[CheckFact, ...] = ()
+    open_threads: int | None = None
+    thread_resolvers: Mapping[int, str] = field(default_factory=lambda: _EMPTY)
 
     @property
     def target_words(self) -> str:

@@ -1,4 +1,4 @@
-"""From the text of a policy to the policy. What is not enforced yet is refused with its line, never ignored."""
+"""From the text of a policy to the policy. What is not understood is refused with its line, never ignored."""
 
 from __future__ import annotations
 
@@ -32,10 +32,6 @@ from approvals.policy.document import (
     TagsRule,
 )
 from approvals.policy.source import Number, Problems, closest, listed, quoted
-
-NOT_YET = {
-    "threads_resolved": "waiting for resolved threads is not supported yet; remove this line for now",
-}
 
 _SLUG = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
 _ALIAS = re.compile(r"[\w*?-]+")
@@ -278,17 +274,23 @@ RULES: dict[str, Callable[[yaml.Node, Problems], Requirement]] = {
 def _reviews(node: yaml.Node, problems: Problems) -> Reviews:
     known = ("author_may_approve", "dismiss_on", "threads_resolved", "expires_after")
     found = source.fields(node, "reviews", known, problems)
-    author_may_approve, dismiss_on = False, frozenset(PARTS)
+    author_may_approve = threads_resolved = False
+    dismiss_on = frozenset(PARTS)
     if "author_may_approve" in found:
         author_may_approve = source.truth(found["author_may_approve"], "author_may_approve", problems)
     if "dismiss_on" in found:
         dismiss_on = _dismiss_on(found["dismiss_on"], problems)
-    if "threads_resolved" in found and source.truth(found["threads_resolved"], "threads_resolved", problems):
-        problems.add(found["threads_resolved"], NOT_YET["threads_resolved"])
+    if "threads_resolved" in found:
+        threads_resolved = source.truth(found["threads_resolved"], "threads_resolved", problems)
     expires_after = None
     if "expires_after" in found:
         expires_after = source.duration(found["expires_after"], "expires_after", problems)
-    return Reviews(author_may_approve=author_may_approve, dismiss_on=dismiss_on, expires_after=expires_after)
+    return Reviews(
+        author_may_approve=author_may_approve,
+        dismiss_on=dismiss_on,
+        threads_resolved=threads_resolved,
+        expires_after=expires_after,
+    )
 
 
 def _dismiss_on(node: yaml.Node, problems: Problems) -> frozenset[str]:

@@ -1,4 +1,4 @@
-"""Judging approvals: who counts, for which team, and who can still clear what is missing."""
+"""Judging approvals and the conversation: who counts, for which team, and who can still clear what is missing."""
 
 from __future__ import annotations
 
@@ -67,6 +67,25 @@ def judge_objections(facts: Facts) -> Node | None:
         reason=f"{listed(map(_objection, objecting))}.",
         who=tuple(review.display for review in objecting),
         people=tuple(review.person for review in objecting),
+    )
+
+
+def judge_threads(facts: Facts) -> Node:
+    """Whether anything of the conversation is still to be settled."""
+    number = facts.open_threads
+    if number is None:
+        status, reason = Status.ERROR, "Nobody looked for threads that are not resolved."
+    elif number:
+        status, reason = Status.UNMET, f"{amount(number, 'thread')} {'is' if number == 1 else 'are'} not resolved."
+    else:
+        status, reason = Status.MET, "No thread is open."
+    return Node(
+        kind="threads",
+        title="threads resolved",
+        status=status,
+        reason=reason,
+        who=tuple(facts.thread_resolvers.values()) if number else (),
+        people=tuple(facts.thread_resolvers) if number else (),
     )
 
 

@@ -57,6 +57,8 @@ def sentences(policy: Policy) -> list[str]:
     else:
         lines.append("Nobody approves a version that they asked for, registered or trained.")
     lines.append(_dismissal(policy.reviews.dismiss_on))
+    if policy.reviews.threads_resolved:
+        lines.append("Every thread of comments on the request, or on its version, must be resolved.")
     if policy.reviews.expires_after:
         lines.append(f"A request that is not decided within {span(policy.reviews.expires_after)} expires.")
     lines.append(_DIRECT[policy.on_direct_change])

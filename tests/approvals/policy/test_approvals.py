@@ -29,6 +29,30 @@ def judged(rule: str, *reviews: ReviewFact, more: str = "", **known: Any) -> Nod
 
 
 @pytest.mark.parametrize(
+    ("number", "leaving", "status", "reason"),
+    [
+        (0, False, Status.MET, "No thread is open."),
+        (1, False, Status.UNMET, "1 thread is not resolved."),
+        (2, False, Status.UNMET, "2 threads are not resolved."),
+        (2, True, Status.UNMET, "2 threads are not resolved."),  # giving up a target is talked about as well
+        (None, False, Status.ERROR, "Nobody looked for threads that are not resolved."),
+    ],
+)
+def test_open_threads_are_judged_where_a_policy_waits_for_them(
+    number: int | None, leaving: bool, status: Status, reason: str
+) -> None:
+    resolvers = {ALICE: "alice", MIRA: "mira"}
+    known = facts(open_threads=number, leaving=leaving, thread_resolvers=resolvers, reviews=(approve(ALICE),))
+
+    verdict = evaluate(policy("approvals: {count: 1}", more="reviews: {threads_resolved: true}\n"), known)
+
+    node = verdict.requirements[-1]
+    assert (node.kind, node.title, node.status, node.reason) == ("threads", "threads resolved", status, reason)
+    assert node.who == (("alice", "mira") if status == Status.UNMET else ())
+    assert verdict.satisfied is (status == Status.MET)
+
+
+@pytest.mark.parametrize(
     ("rule", "reviews", "status", "figure", "reason"),
     [
         (TWO, (), Status.WAITING, "0 of 2", "Waiting for 2 approvals."),

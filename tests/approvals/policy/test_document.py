@@ -237,7 +237,7 @@ ON_LINE = [
     ("  - description: {min_length: 40}", "  - run: {status: x}", 13, "unknown key 'status' in run"),
     ("author_may_approve: false", "author_may_approve: no", 16, "must be true or false, this is 'no'"),
     ("[artifacts, evidence]", "[artefacts]", 17, "did you mean artifacts?"),
-    ("threads_resolved: false", "threads_resolved: true", 18, "not supported yet"),
+    ("threads_resolved: false", "threads_resolved: no", 18, "threads_resolved must be true or false, this is 'no'"),
     *(
         ("threads_resolved: false", f"expires_after: {time}", 18, "expires_after must be a time such as 12h, 14d or 2w")
         for time in ("14", "0d", "2 w", "1.5d", '"14d"', "[14d]", "99999d", "1y")

@@ -21,7 +21,7 @@ from approvals.policy import (
     combine,
     evaluate,
 )
-from tests.approvals.policy.cast import MEMBERS, NAMES, TEAMS, evaluated_on, facts, policy
+from tests.approvals.policy.cast import MEMBERS, MIRA, NAMES, TEAMS, evaluated_on, facts, policy
 
 NUMBERS = st.sampled_from([0.0, 0.5, 0.9, 0.95, 1.0, float("nan"), float("inf"), -float("inf")])
 METRICS = st.dictionaries(st.sampled_from(["auc", "f1"]), NUMBERS.map(Metric))
@@ -40,10 +40,13 @@ RULES = [
     "approvals: {count: 3, teams: {risk: 2}}",
 ]
 POLICIES = st.builds(
-    lambda rules, may, enforcement: policy(
-        *rules, more=f"reviews: {{author_may_approve: {str(may).lower()}}}\nenforcement: {enforcement}\n"
+    lambda rules, may, threads, enforcement: policy(
+        *rules,
+        more=f"reviews: {{author_may_approve: {str(may).lower()}, threads_resolved: {str(threads).lower()}}}\n"
+        f"enforcement: {enforcement}\n",
     ),
     st.lists(st.sampled_from(RULES), min_size=1, unique=True),
+    st.booleans(),
     st.booleans(),
     st.sampled_from(["block", "warn", "shadow"]),
 )
@@ -67,7 +70,7 @@ BREAKS = st.sampled_from([(), ("the output score is gone",)])
 DATASETS = st.sampled_from([(), evaluated_on("test"), evaluated_on("test", digest=""), evaluated_on("other")])
 STATUSES = st.sampled_from(["", "RUNNING", "FINISHED", "FAILED", "KILLED"])
 FACTS = st.builds(
-    lambda values, before, reviews, authors, checks, text, leaving, members, signature, owner, run: facts(
+    lambda values, before, reviews, authors, checks, text, leaving, members, signature, owner, run, threads: facts(
         metrics=values,
         baseline=before,
         has_signature=signature,
@@ -79,6 +82,8 @@ FACTS = st.builds(
         description=text,
         leaving=leaving,
         team_members=members,
+        open_threads=threads,
+        thread_resolvers={MIRA: "mira"},
     ),
     METRICS,
     st.none() | st.builds(Baseline, st.just(2), METRICS, st.booleans(), BREAKS, DATASETS),
@@ -91,6 +96,7 @@ FACTS = st.builds(
     st.booleans(),
     st.sampled_from(["", "mira"]),
     st.none() | st.builds(RunFact, STATUSES, st.sampled_from(["", "abc"]), st.none() | st.booleans(), DATASETS),
+    st.none() | st.integers(0, 3),
 )
 
 
@@ -121,14 +127,28 @@ def test_an_approval_of_somebody_who_may_never_unmeets_anything(read: Policy, kn
 @given(POLICIES, FACTS)
 def test_missing_evidence_is_never_met(read: Policy, known: Facts) -> None:
     bare = replace(
-        known, metrics={}, checks=(), description="", reviews=(), leaving=False, has_signature=False, tags={}, run=None
-    )
+        known, metrics={}, checks=(), description="", reviews=(), leaving=False, has_signature=False, tags={}, run=None,
+        open_threads=None,
+    )  # fmt: skip
 
     verdict = evaluate(read, bare)
 
     assert not any(node.status in (Status.MET, Status.SKIPPED) for node in verdict.requirements)
     assert not verdict.all_met
     assert verdict.satisfied is not read.blocks
+
+
+@given(POLICIES, FACTS)
+def test_an_open_thread_stops_what_waits_for_threads_and_nothing_else(read: Policy, known: Facts) -> None:
+    settled, opened = (evaluate(read, replace(known, open_threads=number)) for number in (0, 1))
+
+    if read.reviews.threads_resolved:
+        assert opened.satisfied is not read.blocks
+        assert [node for node in settled.requirements if node.kind != "threads"] == [
+            node for node in opened.requirements if node.kind != "threads"
+        ]
+    else:
+        assert opened == settled
 
 
 @given(POLICIES, FACTS)
