@@ -265,6 +265,7 @@ class Standing:
             requester=question.asker.person_id,
             requester_name=question.asker.username,
             authors=frozenset(known.authors),
+            now=known.at,
             metrics=_metrics(version),
             baseline=_baseline(known.baseline, version, compares=asks_for(SignatureRule, rule)),
             production=_baseline(known.production, version, compares=asks_for(SignatureRule, rule)),

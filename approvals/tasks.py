@@ -11,6 +11,8 @@ from celery import shared_task
 from django.db import transaction
 
 from approvals.models import TransitionRequest
+from approvals.policy import ends_between
+from approvals.rulebook import Rulebook
 from approvals.services.decisions import reconsider
 from core.clock import now
 from core.errors import CountersignError
@@ -50,8 +52,15 @@ def reconsider_pending() -> None:
 def carry_out_due() -> None:
     """Every minute: what waited for a moment that has come. Looks back a few of them, should a worker have been away;
     ``reconsider_pending`` finds the rest."""
-    moment = now()
-    _reconsider(TransitionRequest.objects.due(since=moment - LOOKS_BACK, until=moment))
+    until = now()
+    since = until - LOOKS_BACK
+    _reconsider(TransitionRequest.objects.due(since=since, until=until))
+    thawed = [rule for rule in Rulebook.load().rules if rule.read and ends_between(rule.read.freeze, since, until)]
+    if thawed:
+        pending = TransitionRequest.objects.pending().select_related("model")
+        _reconsider(
+            asked for asked in pending if any(rule.applies_to(asked.model.name, asked.model.tags) for rule in thawed)
+        )
 
 
 def _reconsider(requests: Iterable[TransitionRequest]) -> None:

@@ -30,7 +30,7 @@ from approvals.policy.facts import (
     RunFact,
 )
 from approvals.policy.globs import matches
-from approvals.policy.moments import scheduled
+from approvals.policy.moments import ends_between, scheduled
 from approvals.policy.reading import parse
 from approvals.policy.source import Number, PolicyError, Problem
 from approvals.policy.verdict import Node, Status, Verdict
@@ -66,6 +66,7 @@ __all__ = [
     "TagsRule",
     "Verdict",
     "combine",
+    "ends_between",
     "evaluate",
     "matches",
     "moment",

@@ -5,13 +5,14 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TypeAlias
 
 from approvals.policy import globs
 from approvals.policy.source import Number
 
 ENFORCEMENTS = ("block", "warn", "shadow")
+DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 DIRECT_CHANGES = ("refuse", "open_request", "allow_if_satisfied")
 PARTS = ("artifacts", "evidence", "policy", "baseline")
 STAGES = ("Staging", "Production")
@@ -131,6 +132,29 @@ class Reviews:
 
 
 @dataclass(frozen=True, slots=True)
+class Window:
+    """A time in which nothing moves, once. In UTC; the end is out."""
+
+    start: datetime
+    end: datetime
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Weekly:
+    """The same every week, by the clocks of a place. ``start`` and ``end`` since Monday 00:00; an end that is not after
+    the start lies in the week that follows."""
+
+    start: timedelta
+    end: timedelta
+    zone: str
+    reason: str
+
+
+Freeze: TypeAlias = Window | Weekly
+
+
+@dataclass(frozen=True, slots=True)
 class Policy:
     name: str
     match: Match
@@ -141,6 +165,7 @@ class Policy:
     reviews: Reviews = Reviews()
     on_direct_change: str = "refuse"
     archive_replaced: bool = True
+    freeze: tuple[Freeze, ...] = ()
 
     def applies_to(self, model_name: str, tags: Mapping[str, str]) -> bool:
         """Whether this policy is about a model of this name with these tags."""

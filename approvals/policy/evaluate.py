@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from approvals.policy.document import ApprovalsRule, Policy
 from approvals.policy.facts import Facts
+from approvals.policy.moments import judge_freeze
 from approvals.policy.reviews import judge_objections, judge_threads
 from approvals.policy.rules import judge
 from approvals.policy.verdict import Node, Status, Verdict, worst
@@ -21,13 +22,15 @@ def evaluate(policy: Policy, facts: Facts) -> Verdict:
         nodes += [objection] if objection else []
     if policy.reviews.threads_resolved:
         nodes.append(judge_threads(facts))
+    freeze = judge_freeze(policy, facts)
+    nodes += [freeze] if freeze else []
     if not policy.blocks:
         nodes = [replace(node, blocking=False) for node in nodes]
     children = tuple(nodes)
     status = worst(children)
     met, total = (
         sum(node.status == Status.MET for node in children),
-        sum(node.status != Status.SKIPPED for node in children),
+        sum(node.status != Status.SKIPPED and not node.is_moment for node in children),
     )
     root = Node(
         kind="policy",

@@ -8,6 +8,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from types import MappingProxyType
 from typing import Any
 
@@ -111,6 +112,7 @@ class Facts:
     ``tags`` are those of the version; ``run`` is None when no run is known.
     ``open_threads``: how many threads are not resolved, None where nobody looked; ``thread_resolvers`` can.
     ``team_members``: of each team the policy names, person -> name to show. ``reviewers``: whoever else may review.
+    ``now``: the moment that is judged, in UTC.
     """
 
     model_name: str
@@ -136,6 +138,7 @@ class Facts:
     checks: tuple[CheckFact, ...] = ()
     open_threads: int | None = None
     thread_resolvers: Mapping[int, str] = field(default_factory=lambda: _EMPTY)
+    now: datetime | None = None
 
     @property
     def target_words(self) -> str:

@@ -1,11 +1,20 @@
-"""Moments that a change waits for: time clears them, and nobody else."""
+"""Moments that a change waits for: a schedule of its own, the end of a freeze. Time clears them, and nobody else."""
 
 from __future__ import annotations
 
-from datetime import datetime
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, time, timedelta
+from zoneinfo import ZoneInfo
 
+from approvals.policy.document import Freeze, Policy, Weekly, Window
+from approvals.policy.facts import Facts
 from approvals.policy.verdict import Node, Status, Verdict
 from approvals.policy.wording import moment
+
+Span = tuple[datetime, datetime]
+_WEEK = timedelta(days=7)
+_SOME_MONDAY = datetime(2024, 1, 1, tzinfo=UTC)
+_ENDLESS = timedelta(days=400)  # of windows that return every week: over a change of clocks in both directions
 
 
 def scheduled(not_before: datetime, now: datetime) -> Verdict | None:
@@ -14,3 +23,67 @@ def scheduled(not_before: datetime, now: datetime) -> Verdict | None:
         return None
     reason = f"It is carried out not before {moment(not_before, beside=now)}."
     return Verdict(Node(kind="schedule", title="schedule", status=Status.WAITING, reason=reason))
+
+
+def judge_freeze(policy: Policy, facts: Facts) -> Node | None:
+    """A point of the checklist while a freeze lasts; outside of it nothing is asked."""
+    if not policy.freeze:
+        return None
+    if facts.now is None:
+        return Node(kind="freeze", title="freeze", status=Status.ERROR, reason="Nobody said what time it is.")
+    found = frozen(policy.freeze, facts.now)
+    if found is None:
+        return None
+    end, reason = found
+    told = f"Nothing moves until {moment(end, beside=facts.now)}: {reason.rstrip('.')}."
+    return Node(kind="freeze", title="freeze", status=Status.WAITING, reason=told)
+
+
+def frozen(freezes: Sequence[Freeze], at: datetime) -> tuple[datetime, str] | None:
+    """Until when nothing moves and why, if ``at`` lies in a window. Windows that follow on each other are one."""
+    end, reason = at, ""
+    while later := [(span[1], freeze.reason) for freeze in freezes for span in _around(freeze, end) if _in(end, span)]:
+        end, last = max(later)
+        reason = reason or last
+    return (end, reason) if reason else None
+
+
+def ends_between(freezes: Sequence[Freeze], since: datetime, until: datetime) -> bool:
+    """Whether a window ended after ``since`` and by ``until``, which are less than a week apart."""
+    return any(since < end <= until for freeze in freezes for _, end in _around(freeze, until))
+
+
+def leave_no_time(freezes: Sequence[Freeze]) -> bool:
+    """Whether the windows that return every week follow on each other for ever."""
+    weekly = [freeze for freeze in freezes if isinstance(freeze, Weekly)]
+    end = _SOME_MONDAY
+    while end < _SOME_MONDAY + _ENDLESS:
+        spans = [span for freeze in weekly for span in _around(freeze, end) if _in(end, span)]
+        if not spans:
+            return False
+        end = max(end for _, end in spans)
+    return True
+
+
+def _in(at: datetime, span: Span) -> bool:
+    return span[0] <= at < span[1]
+
+
+def _around(freeze: Freeze, at: datetime) -> Iterator[Span]:
+    """The window, or the occurrences of it in the weeks about ``at``."""
+    if isinstance(freeze, Window):
+        yield freeze.start, freeze.end
+        return
+    zone = ZoneInfo(freeze.zone)
+    today = at.astimezone(zone).date()
+    monday = today - timedelta(days=today.weekday())
+    for weeks in (-1, 0, 1):
+        first = datetime.combine(monday, time()) + weeks * _WEEK
+        ends = freeze.end if freeze.end > freeze.start else freeze.end + _WEEK
+        yield min(_instants(first + freeze.start, zone)), max(_instants(first + ends, zone))
+
+
+def _instants(wall: datetime, zone: ZoneInfo) -> list[datetime]:
+    """What a clock on the wall may mean where clocks are changed: an hour that comes twice, or never. A freeze takes
+    the longer one."""
+    return [wall.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1)]

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from zoneinfo import available_timezones
 
 import yaml
 
@@ -13,6 +16,7 @@ from approvals.policy.document import (
     CHANGES,
     COMMITS,
     COMPARED_WITH,
+    DAYS,
     DIRECT_CHANGES,
     ENFORCEMENTS,
     PARTS,
@@ -21,6 +25,7 @@ from approvals.policy.document import (
     Change,
     CheckRule,
     DescriptionRule,
+    Freeze,
     Guard,
     Match,
     MetricRule,
@@ -30,10 +35,16 @@ from approvals.policy.document import (
     RunRule,
     SignatureRule,
     TagsRule,
+    Weekly,
+    Window,
 )
+from approvals.policy.moments import leave_no_time
 from approvals.policy.source import Number, Problems, closest, listed, quoted
 
 _SLUG = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
+MOST_FREEZES = 50
+MOMENT = re.compile(r"2[0-9]{3}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}(Z|[+-][0-9]{2}:[0-9]{2})", re.ASCII)
+WEEKLY = re.compile(rf"({'|'.join(DAYS)}) ([01][0-9]|2[0-3]):([0-5][0-9])", re.ASCII)
 _ALIAS = re.compile(r"[\w*?-]+")
 
 
@@ -49,7 +60,7 @@ def parse(text: str) -> Policy:
 def _policy(root: yaml.Node, problems: Problems) -> Policy:
     known = (
         "name", "description", "match", "guards", "enforcement", "requirements", "reviews", "on_direct_change",
-        "archive_replaced",
+        "archive_replaced", "freeze",
     )  # fmt: skip
     found = source.fields(root, "a policy", known, problems, required=("name", "match", "guards", "requirements"))
     name = description = ""
@@ -59,6 +70,7 @@ def _policy(root: yaml.Node, problems: Problems) -> Policy:
     enforcement, on_direct_change = ENFORCEMENTS[0], DIRECT_CHANGES[0]
     reviews = Reviews()
     archive_replaced = True
+    freeze: tuple[Freeze, ...] = ()
     for key, node in found.items():
         match key:
             case "name":
@@ -81,6 +93,8 @@ def _policy(root: yaml.Node, problems: Problems) -> Policy:
                 on_direct_change = source.choice(node, "on_direct_change", DIRECT_CHANGES, problems)
             case "archive_replaced":
                 archive_replaced = source.truth(node, "archive_replaced", problems)
+            case "freeze":
+                freeze = _freezes(node, problems)
     return Policy(
         name=name,
         description=description,
@@ -91,6 +105,7 @@ def _policy(root: yaml.Node, problems: Problems) -> Policy:
         reviews=reviews,
         on_direct_change=on_direct_change,
         archive_replaced=archive_replaced,
+        freeze=freeze,
     )
 
 
@@ -302,3 +317,86 @@ def _dismiss_on(node: yaml.Node, problems: Problems) -> frozenset[str]:
         source.choice(item, "dismiss_on", PARTS, problems)
         for item in source.items(node, "dismiss_on", problems, example=example)
     )
+
+
+def _freezes(node: yaml.Node, problems: Problems) -> tuple[Freeze, ...]:
+    example = '[{from: 2026-12-20T00:00Z, until: 2027-01-04T08:00Z, reason: "Year-end"}]'
+    found = source.items(node, "freeze", problems, example=example)
+    if len(found) > MOST_FREEZES:
+        problems.add(node, f"freeze has at most {MOST_FREEZES} windows, this has {len(found)}")
+        return ()
+    freezes = tuple(freeze for item in found if (freeze := _window(item, problems)))
+    if leave_no_time(freezes):
+        problems.add(node, "these windows leave no time in the week: nothing would ever move")
+    return freezes
+
+
+def _window(node: yaml.Node, problems: Problems) -> Freeze | None:
+    found = source.fields(node, "a freeze", ("from", "until", "every", "reason"), problems, required=("reason",))
+    reason = source.text(found["reason"], "reason", problems, longest=200) if "reason" in found else ""
+    if "every" in found:
+        for key in ("from", "until"):
+            if key in found:
+                problems.add(found[key], f"{key} stands inside every, where there is one")
+        return _weekly(found["every"], reason, problems)
+    if not isinstance(node, yaml.MappingNode):
+        return None
+    if "from" not in found or "until" not in found:
+        problems.add(node, "a freeze needs from and until, or every")
+        return None
+    start, end = _moment(found["from"], "from", problems), _moment(found["until"], "until", problems)
+    if start is None or end is None:
+        return None
+    if end <= start:
+        problems.add(found["until"], "until must come after from")
+        return None
+    return Window(start, end, reason)
+
+
+def _moment(node: yaml.Node, what: str, problems: Problems) -> datetime | None:
+    """With its offset, so that nobody has to know where it was written."""
+    value = source.text(node, what, problems, longest=40)
+    try:
+        if MOMENT.fullmatch(value):
+            return datetime.fromisoformat(value).astimezone(UTC)
+    except (ValueError, OverflowError):
+        pass
+    if value:
+        problems.add(node, f"{what} must be a moment such as 2026-12-20T00:00Z, this is {quoted(value)}")
+    return None
+
+
+def _weekly(node: yaml.Node, reason: str, problems: Problems) -> Freeze | None:
+    found = source.fields(node, "every", ("from", "until", "zone"), problems, required=("from", "until"))
+    zone = source.text(found["zone"], "zone", problems, longest=100) if "zone" in found else "UTC"
+    if zone and zone not in _zones():
+        problems.add(found["zone"], f"there is no time zone {quoted(zone)}{_closest_zone(zone)}")
+        return None
+    start, end = (_weekly_moment(found[key], key, problems) if key in found else None for key in ("from", "until"))
+    if start is None or end is None or not zone:
+        return None
+    if start == end:
+        problems.add(found["until"], "until must differ from from: nothing would ever move")
+        return None
+    return Weekly(start, end, zone, reason)
+
+
+def _weekly_moment(node: yaml.Node, what: str, problems: Problems) -> timedelta | None:
+    value = source.text(node, what, problems, longest=40)
+    found = WEEKLY.fullmatch(value)
+    if found:
+        return timedelta(days=DAYS.index(found[1]), hours=int(found[2]), minutes=int(found[3]))
+    if value:
+        problems.add(node, f"{what} must be a day and a time such as Fri 16:00, this is {quoted(value)}")
+    return None
+
+
+@cache
+def _zones() -> frozenset[str]:
+    return frozenset(available_timezones())
+
+
+def _closest_zone(zone: str) -> str:
+    """Six hundred names are no hint, one that looks like it is."""
+    hint = closest(zone, sorted(_zones()))
+    return hint if "did you mean" in hint else ", as in Europe/Berlin"

@@ -20,7 +20,7 @@ from approvals.policy.document import (
     PARTS,
     STAGES,
 )
-from approvals.policy.reading import RULES
+from approvals.policy.reading import MOMENT, MOST_FREEZES, RULES, WEEKLY
 from approvals.policy.source import DURATION, MOST_ENTRIES
 
 Shape: TypeAlias = dict[str, Any]
@@ -168,6 +168,31 @@ _POLICY: dict[str, Shape] = {
     "on_direct_change": _told(_word(DIRECT_CHANGES), "What a move without a request meets."),
     "archive_replaced": _told(_TRUTH, "Whether the version that is replaced in a stage is archived."),
 }
+
+_MOMENT: Shape = {"type": "string", "pattern": f"^{MOMENT.pattern}$"}
+_WEEKLY: Shape = {"type": "string", "pattern": f"^{WEEKLY.pattern}$"}
+_EVERY = _fields({"from": _WEEKLY, "until": _WEEKLY, "zone": _text(100)}, "from", "until")
+_POLICY["freeze"] = _told(
+    {
+        **_list(
+            _fields(
+                {
+                    "from": _told(_MOMENT, "With its offset from UTC: 2026-12-20T00:00Z."),
+                    "until": _MOMENT,
+                    "every": _told(_EVERY, "Every week, by the clocks of zone: Fri 16:00."),
+                    "reason": _text(200),
+                },
+                "reason",
+                oneOf=[
+                    {"required": ["from", "until"], "not": {"required": ["every"]}},
+                    {"required": ["every"], "properties": {"from": False, "until": False}},
+                ],
+            )
+        ),
+        "maxItems": MOST_FREEZES,
+    },
+    "When nothing moves in or out of what it guards.",
+)
 
 
 def schema() -> Shape:

@@ -26,13 +26,13 @@ class Status(enum.StrEnum):
 # The status of a whole is that of its worst part.
 _WORST_FIRST = (Status.UNMET, Status.ERROR, Status.WAITING, Status.MET, Status.SKIPPED)
 _PASSING = (Status.MET, Status.SKIPPED)
-_MOMENTS = ("schedule",)
+_MOMENTS = ("schedule", "freeze")
 
 
 @dataclass(frozen=True, slots=True)
 class Node:
     """``kind`` is all, policy, metric, check, description, signature, tags, run, approvals, objections, threads, team,
-    review or schedule.
+    review, schedule or freeze.
 
     ``who`` can clear it, by name; ``people`` are their ids. ``missing`` counts what is still to come.
     ``blocking`` is False where nothing depends on it: parts of an explanation, and policies that warn or are on trial.

@@ -9,10 +9,12 @@ from datetime import datetime, timedelta
 from fractions import Fraction
 
 from approvals.policy.document import (
+    DAYS,
     ApprovalsRule,
     Change,
     CheckRule,
     DescriptionRule,
+    Freeze,
     Guard,
     MetricRule,
     Policy,
@@ -20,6 +22,7 @@ from approvals.policy.document import (
     RunRule,
     SignatureRule,
     TagsRule,
+    Window,
 )
 from approvals.policy.source import exact, listed
 
@@ -61,6 +64,7 @@ def sentences(policy: Policy) -> list[str]:
         lines.append("Every thread of comments on the request, or on its version, must be resolved.")
     if policy.reviews.expires_after:
         lines.append(f"A request that is not decided within {span(policy.reviews.expires_after)} expires.")
+    lines += [f"{_freeze(freeze)}: {freeze.reason.rstrip('.')}." for freeze in policy.freeze]
     lines.append(_DIRECT[policy.on_direct_change])
     if policy.archive_replaced:
         lines.append("The version that is replaced in a stage is archived.")
@@ -130,9 +134,9 @@ def span(time: timedelta) -> str:
     return amount(hours // 24, "day") if hours % 24 == 0 else amount(hours, "hour")
 
 
-def moment(at: datetime, *, beside: datetime) -> str:
-    """``3 May 14:00 UTC``, with the year where it is another than that of ``beside``. Both in UTC."""
-    year = f" {at.year}" if at.year != beside.year else ""
+def moment(at: datetime, *, beside: datetime | None = None) -> str:
+    """``3 May 2026 14:00 UTC``, without the year where it is that of ``beside``. Both in UTC."""
+    year = "" if beside and at.year == beside.year else f" {at.year}"
     return f"{at.day} {at:%B}{year} {at:%H:%M} UTC"
 
 
@@ -154,6 +158,18 @@ def figure(value: float | Fraction, *, beside: Iterable[Fraction] = ()) -> str:
     if any((shown > other, shown < other) != (true > other, true < other) for other in beside):
         return repr(number)
     return rounded
+
+
+def _freeze(freeze: Freeze) -> str:
+    if isinstance(freeze, Window):
+        return f"Nothing moves from {moment(freeze.start)} until {moment(freeze.end)}"
+    return f"Nothing moves every week from {_weekly(freeze.start)} until {_weekly(freeze.end)} ({freeze.zone})"
+
+
+def _weekly(since: timedelta) -> str:
+    """``Fri 16:00``."""
+    minutes = since.seconds // 60
+    return f"{DAYS[since.days]} {minutes // 60:02}:{minutes % 60:02}"
 
 
 def _applies_to(policy: Policy) -> str:

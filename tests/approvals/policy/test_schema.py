@@ -25,6 +25,12 @@ VALID = {
     "tests": conftest.POLICY,
     "as it is written": FULL.replace("tier: critical", "public: yes, level: 010, on: true, n: 1.5"),
     "times": f"{HEAD}requirements: [run: {{commit: clean}}]\nreviews: {{expires_after: 9999d, dismiss_on: []}}\n",
+    "freezes": f"""{HEAD}requirements: []
+freeze:
+  - {{from: 2026-12-20T00:00Z, until: 2027-01-04T08:00+01:00, reason: "Year-end"}}
+  - {{every: {{from: Fri 16:00, until: "Mon 08:00", zone: Europe/Berlin}}, reason: 2}}
+  - {{every: {{from: Wed 00:00, until: Wed 00:01}}, reason: Nightly}}
+""".replace("requirements: []", "requirements: [approvals: {count: 1}]"),
     "every way to ask": f"""{HEAD}requirements:
   - signature: {{compatible_with: target}}
   - tags: [owner, 1]
