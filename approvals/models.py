@@ -335,6 +335,15 @@ class Check(models.Model):
 
 
 class CommentQuerySet(models.QuerySet["Comment"]):
+    def visible_to(self, user: User) -> CommentQuerySet:
+        """Those that ``user`` finds on some page: a version that is gone has none."""
+        there = Q(request__isnull=False) | Q(version__deleted_at=None, version__model__deleted_at=None)
+        return self.filter(there, version__model__in=RegisteredModel.objects.visible_to(user))
+
+    def with_rows(self) -> CommentQuerySet:
+        """Everything that a comment says of itself, and that decides who may do what with it."""
+        return self.select_related("author", "resolved_by", "version__model", "request__requester")
+
     def open_threads(self) -> CommentQuerySet:
         """The first remarks of threads that nobody has resolved, as long as anything of the thread is left."""
         left = Comment.objects.filter(parent=OuterRef("pk"), deleted_at=None)

@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 from approvals.services.checks import report_check
-from approvals.services.comments import add_comment, delete_comment, edit_comment, reopen_thread, resolve_thread
+from approvals.services.comments import (
+    NO_COMMENT,
+    add_comment,
+    delete_comment,
+    edit_comment,
+    reopen_thread,
+    resolve_thread,
+)
 from approvals.services.decisions import reconsider
 from approvals.services.policies import archive_policy, publish_policy
 from approvals.services.requests import (
@@ -16,6 +23,7 @@ from approvals.services.requests import (
 from approvals.services.reviews import submit_review
 
 __all__ = [
+    "NO_COMMENT",
     "add_comment",
     "archive_policy",
     "delete_comment",

@@ -28,7 +28,7 @@ from registry.models import ModelVersion, RegisteredModel
 from registry.permissions import can_read
 
 LONGEST_COMMENT = 65_535
-NOT_THERE = "There is no such comment or version, or it is not for you to see."
+NO_COMMENT = "There is no such comment or version, or it is not for you to see."
 
 
 def checked_comment(text: str, *, needed_for: str = "") -> str:
@@ -78,7 +78,7 @@ def edit_comment(*, actor: User, comment: Comment, text: str) -> Comment:
     text = _written(text)
     locked = _lock(actor, comment)
     if locked.deleted_at:
-        raise NotFound(NOT_THERE)
+        raise NotFound(NO_COMMENT)
     require(can_rewrite(actor, locked))
     before = locked.text
     if text == before:
@@ -100,7 +100,7 @@ def delete_comment(*, actor: User, comment: Comment) -> Comment:
     """
     locked = _lock(actor, comment)
     if locked.deleted_at:
-        raise NotFound(NOT_THERE)
+        raise NotFound(NO_COMMENT)
     require(can_rewrite(actor, locked))
     locked.text, locked.deleted_at = "", now()
     locked.save(update_fields=["text", "deleted_at"])
@@ -148,15 +148,14 @@ def _written(text: str) -> str:
 def _lock_model(actor: User, version: ModelVersion) -> None:
     """The lock of every decision: an approval counts the threads that were opened before it, or they come after it."""
     model = RegisteredModel.objects.select_for_update().get(pk=version.model_id)
-    if model.deleted_at or not can_read(actor, model):
-        raise NotFound(NOT_THERE)
+    if not can_read(actor, model):
+        raise NotFound(NO_COMMENT)
 
 
 def _lock(actor: User, comment: Comment) -> Comment:
     """The comment as it is now, its model's row and its own locked, in that order. NotFound for who may not read."""
     _lock_model(actor, comment.version)
-    rows = Comment.objects.select_related("author", "version__model", "request__requester", "resolved_by")
-    return rows.select_for_update(of=("self",)).get(pk=comment.pk)
+    return Comment.objects.with_rows().select_for_update(of=("self",)).get(pk=comment.pk)
 
 
 def _lock_thread(actor: User, comment: Comment) -> Comment:
@@ -164,7 +163,7 @@ def _lock_thread(actor: User, comment: Comment) -> Comment:
     if locked.parent_id:
         raise Invalid(f"This is a reply: its thread begins with comment {locked.parent_id}.", field="comment")
     if _is_gone(locked):
-        raise NotFound(NOT_THERE)
+        raise NotFound(NO_COMMENT)
     require(can_resolve(actor, locked))
     return locked
 

@@ -99,6 +99,8 @@ TAKES = {
     "web.api.channels.ChannelDetail": ["is_active"],
     "web.api.channels.Channels": ["kind", "name", "target"],
     "web.api.checks.Checks": ["name", "status"],
+    "web.api.comments.CommentDetail": ["text"],
+    "web.api.comments.VersionComments": ["text"],
     "web.api.models.Model": ["description"],
     "web.api.models.ModelAliases": ["alias", "version"],
     "web.api.models.ModelTags": ["key", "value"],
@@ -140,6 +142,9 @@ def world(db: None, mira: User, sam: User, admin: User, risk: Team, settings: Se
     request = approvals.open_request(actor=mira, version=version, target=production, comment=EVIL)
     approvals.add_comment(actor=mira, version=version, text=EVIL, review_request=request)
     approvals.add_comment(actor=mira, version=version, text=EVIL)
+    remark = approvals.add_comment(actor=admin, version=version, text=EVIL, review_request=request)
+    settled = approvals.add_comment(actor=admin, version=version, text=EVIL)
+    approvals.resolve_thread(actor=admin, comment=settled)
     channel = notifications.create_channel(actor=admin, kind=Channel.Kind.EMAIL, name="ops", target="ops@example.com")
     mlflows = notifications.create_channel(
         actor=admin, kind=Channel.Kind.WEBHOOK, form=Channel.Form.MLFLOW, name="deploy",
@@ -155,6 +160,8 @@ def world(db: None, mira: User, sam: User, admin: User, risk: Team, settings: Se
             "read-run/": {"number": outside.version},
             "teams/": {"name": risk.name, "username": sam.username},
             "requests/": {"pk": request.pk},
+            "/reopen/": {"pk": settled.pk},
+            "comments/<int:pk>/": {"pk": remark.pk},
             "tokens/": {"pk": token.pk},
             "grants/": {"pk": grant(actor=None, level=Level.READ, team=risk, pattern="nothing-*").pk},
             "channels/<int:pk>/secret/": {"pk": mlflows.pk},

@@ -36,6 +36,7 @@ READERS_WRITE = {
     "web.pages.versions.comment",
     "web.pages.requests.comment",
     "web.api.requests.RequestComments",
+    "web.api.comments.VersionComments",
     "web.mlflow.experiments.create",
     "web.mlflow.runs.create",
     "web.mlflow.logged_models.create",

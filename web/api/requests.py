@@ -23,6 +23,7 @@ from core.errors import NotFound
 from registry.gate import Target
 from registry.models import TargetKind
 from registry.queries import canonical_stage, get_version
+from web.api.comments import CommentInput, CommentOutput, add, conversation
 from web.api.endpoint import Endpoint, Input, PageInput, page_of, page_response, paged, read, user_of
 
 State = TransitionRequest.State
@@ -67,10 +68,6 @@ class ReviewInput(Input):
 
 class RemarkInput(Input):
     comment = serializers.CharField(default="", allow_blank=True)
-
-
-class CommentInput(Input):
-    text = serializers.CharField()
 
 
 class WaitInput(Input):
@@ -131,13 +128,6 @@ class ReviewOutput(serializers.Serializer):
     is_current = serializers.BooleanField(help_text="False once the person has given a newer verdict.")
     dismissed_at = serializers.DateTimeField(allow_null=True)
     dismissed_reason = serializers.CharField()
-
-
-class CommentOutput(serializers.Serializer):
-    id = serializers.IntegerField()
-    author = serializers.CharField(source="author.username")
-    text = serializers.CharField()
-    created_at = serializers.DateTimeField()
 
 
 class AnswerOutput(serializers.Serializer):
@@ -210,7 +200,7 @@ def detail(request: Request, pk: int, *, status: int = 200) -> Response:
         "mark_ready": _answer(can_mark_ready(user, item)),
     }
     reviews = item.reviews.select_related("reviewer").order_by("id")[:MAX_REMARKS]
-    comments = Comment.objects.filter(request=item).select_related("author").order_by("id")[:MAX_REMARKS]
+    comments = Comment.objects.filter(request=item).with_rows().order_by("id")[:MAX_REMARKS]
     shown: dict[str, Any] = {
         **RequestOutput(item).data,
         "verdict": standing.verdict.to_json() if item.is_pending else item.verdict,
@@ -346,10 +336,14 @@ class RequestReady(Endpoint):
 
 
 class RequestComments(Endpoint):
+    @extend_schema(parameters=[PageInput], responses=paged(CommentOutput))
+    def get(self, request: Request, pk: int) -> Response:
+        """What was said in its conversation, the newest first."""
+        item = find(user_of(request), pk)
+        return conversation(request, item.version, item)
+
     @extend_schema(request=CommentInput, responses={201: CommentOutput})
     def post(self, request: Request, pk: int) -> Response:
         """Say something in its conversation."""
         item = find(user_of(request), pk)
-        text = read(CommentInput, request)["text"]
-        comment = services.add_comment(actor=user_of(request), version=item.version, text=text, review_request=item)
-        return Response(CommentOutput(comment).data, status=201)
+        return add(request, item.version, item)

@@ -4,7 +4,20 @@ from __future__ import annotations
 
 from django.urls import path
 
-from web.api import account, channels, checks, deliveries, events, models, people, policies, requests, schema, versions
+from web.api import (
+    account,
+    channels,
+    checks,
+    comments,
+    deliveries,
+    events,
+    models,
+    people,
+    policies,
+    requests,
+    schema,
+    versions,
+)
 
 urlpatterns = [
     path("schema/", schema.schema, name="api_schema"),
@@ -17,6 +30,7 @@ urlpatterns = [
     path("models/<str:name>/versions/<int:number>/", versions.Version.as_view()),
     path("models/<str:name>/versions/<int:number>/tags/", versions.VersionTags.as_view()),
     path("models/<str:name>/versions/<int:number>/checks/", checks.Checks.as_view()),
+    path("models/<str:name>/versions/<int:number>/comments/", comments.VersionComments.as_view()),
     # The shorter path that pipelines use; the reference names the other one.
     path("versions/<str:name>/<int:number>/checks/", checks.Checks.as_view(schema=None)),
     path("models/<str:name>/versions/<int:number>/move/", versions.VersionMove.as_view()),
@@ -28,6 +42,9 @@ urlpatterns = [
     path("requests/<int:pk>/ready/", requests.RequestReady.as_view()),
     path("requests/<int:pk>/schedule/", requests.RequestSchedule.as_view()),
     path("requests/<int:pk>/comments/", requests.RequestComments.as_view()),
+    path("comments/<int:pk>/", comments.CommentDetail.as_view()),
+    path("comments/<int:pk>/resolve/", comments.CommentResolve.as_view()),
+    path("comments/<int:pk>/reopen/", comments.CommentReopen.as_view()),
     path("policies/", policies.Policies.as_view()),
     path("policies/check/", policies.PolicyCheck.as_view()),
     path("policies/replay/", policies.PolicyReplay.as_view()),
