@@ -25,6 +25,13 @@ def participants(version: ModelVersion, review_request: TransitionRequest | None
     return who_may_read(version.model, _took_part(version, review_request))
 
 
+def who_may_hear_of_bypass(review_request: TransitionRequest, could_clear: Iterable[int]) -> set[int]:
+    """Everybody whose say was passed over: participants, who could have cleared what was unmet, administrators."""
+    administrators = User.objects.filter(is_superuser=True, is_active=True).values_list("pk", flat=True)
+    concerned = {*_took_part(review_request.version, review_request), *could_clear, *administrators}
+    return who_may_read(review_request.model, concerned)
+
+
 def _took_part(version: ModelVersion, review_request: TransitionRequest | None) -> set[int]:
     if review_request is None:
         spoke = Comment.objects.filter(version=version, request=None).values_list("author_id", flat=True)

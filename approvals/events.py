@@ -199,6 +199,22 @@ class ReviewDismissed(RequestAnnouncement):
 
 
 @dataclass(frozen=True, kw_only=True)
+class TransitionBypassed(RequestAnnouncement):
+    """A request is carried out although not all was met; ``comment`` is why. ``transition.applied`` follows."""
+
+    kind: ClassVar[str] = "transition.bypassed"
+
+    unmet: tuple[str, ...]
+    policies: tuple[str, ...]
+
+    def summary(self, actor: str) -> str:
+        return f"{actor} bypassed {_listed(self.policies)} to move {self.what} to {self.where}: {self.comment}"
+
+    def data(self) -> dict[str, Any]:
+        return super().data() | {"unmet": list(self.unmet), "policies": list(self.policies)}
+
+
+@dataclass(frozen=True, kw_only=True)
 class TransitionApplied(RequestAnnouncement):
     """A request was carried out: what pipelines deploy on."""
 
@@ -211,9 +227,11 @@ class TransitionApplied(RequestAnnouncement):
     archived_versions: tuple[int, ...] = ()
     approved_by: tuple[str, ...] = ()
     policies: tuple[str, ...] = ()
+    bypassed: bool = False
 
     def summary(self, actor: str) -> str:
         approved = f", approved by {_listed(self.approved_by)}" if self.approved_by else ""
+        approved = f", by a bypass of {_listed(self.policies)}" if self.bypassed else approved
         sentence = f"Version {self.version} of {self.model_name} is now {self.where}{approved}."
         if not self.archived_versions:
             return sentence
@@ -229,6 +247,7 @@ class TransitionApplied(RequestAnnouncement):
             "archived_versions": list(self.archived_versions),
             "approved_by": list(self.approved_by),
             "policies": list(self.policies),
+            "bypassed": self.bypassed,
         }
 
 

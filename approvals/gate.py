@@ -19,8 +19,10 @@ from django.urls import reverse
 from approvals.events import PolicyWarned
 from approvals.facts import Question
 from approvals.models import TransitionRequest
+from approvals.permissions import can_bypass
 from approvals.pins import Pins, in_words
 from approvals.rulebook import IN_FORCE, Rule, Rulebook
+from approvals.services.bypass import checked_reason
 from approvals.services.decisions import RECONSIDER_MODEL, already, supersede
 from approvals.standing import Judgement, answer, standing_of
 from core import jobs
@@ -104,7 +106,9 @@ def _check_permit(change: Change) -> None:
         or review_request.asks_for != change.entering
     ):
         raise GateRefused("This permit is for another change.")
-    if review_request.state != TransitionRequest.State.OPEN:
+    if review_request.state != TransitionRequest.State.OPEN and not (
+        change.permit.bypass and review_request.is_pending
+    ):
         raise Conflict(already(review_request))
 
     review_request.version.evidence = evidence.refresh(review_request.version)
@@ -116,6 +120,11 @@ def _check_permit(change: Change) -> None:
         )
     if standing.expiry and now() >= standing.expiry[0]:
         raise GateRefused(f"Request {review_request.pk} has expired. See {url}", ask_url=url)
+    if change.permit.bypass:
+        checked_reason(change.permit.bypass)
+        if not (may := can_bypass(change.actor, review_request, standing)):
+            raise GateRefused(f"{may.reason} See {url}", unmet=standing.unmet, ask_url=url)
+        return
     if not standing.is_satisfied:
         raise GateRefused(
             f"Request {review_request.pk} is not satisfied. {_sentences(standing.unmet)} See {url}",

@@ -137,7 +137,10 @@ class TransitionRequest(models.Model):
         State.OPEN: (
             State.NEEDS_CHANGES, State.APPLIED, State.REJECTED, State.WITHDRAWN, State.SUPERSEDED, State.EXPIRED,
         ),
-        State.NEEDS_CHANGES: (State.OPEN, State.REJECTED, State.WITHDRAWN, State.SUPERSEDED, State.EXPIRED),
+        # From here applied by a bypass only; the gate sees to it.
+        State.NEEDS_CHANGES: (
+            State.OPEN, State.APPLIED, State.REJECTED, State.WITHDRAWN, State.SUPERSEDED, State.EXPIRED,
+        ),
     }  # fmt: skip
 
     id = models.BigAutoField(primary_key=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from accounts.models import User
+from accounts.models import Membership, User
 from approvals.models import Comment, Review, TransitionRequest
 from approvals.rulebook import Rulebook
 from approvals.standing import Standing
@@ -80,6 +80,30 @@ def can_reschedule(user: User, review_request: TransitionRequest) -> Answer:
     if _asked(user, review_request) or can_manage(user, review_request.model):
         return YES
     return no("Only the person who asked, or who manages the model, may say when it is carried out.")
+
+
+def can_bypass(user: User, review_request: TransitionRequest, standing: Standing) -> Answer:
+    """Whom every policy that blocks names, by their teams of now; one that cannot be read names nobody."""
+    if not (answer := can_read(user, review_request.model)):
+        return answer
+    if not review_request.is_pending:
+        return no(f"The request is closed: {review_request.get_state_display().lower()}.")
+    if user.is_service:
+        return no("A bypass is the act of a person, not of a service account.")
+    blocking = [rule for rule in standing.rules if rule.blocks]
+    if not blocking:
+        return no("No policy stands in the way: there is nothing to bypass.")
+    asked = any(rule.read and rule.read.bypass.teams for rule in blocking)
+    teams = Membership.objects.filter(user=user.person_id).values_list("team__name", flat=True) if asked else ()
+    mine = frozenset(teams)
+    for rule in blocking:
+        if rule.read is None:
+            return no(f"The policy {rule.name} cannot be read, so nobody knows whom it lets bypass it.")
+        if not rule.read.bypass.names(user.username, mine):
+            return no(f"The policy {rule.name} does not name you among those who may bypass it.")
+    if standing.is_satisfied:
+        return no("All requirements are met: there is nothing to bypass.")
+    return YES
 
 
 def can_mark_ready(user: User, review_request: TransitionRequest) -> Answer:

@@ -23,7 +23,8 @@ TOLD = frozenset(
         "request.withdrawn", "request.expired", "request.superseded",
         "review.approved", "review.changes_requested", "review.dismissed",
         "check.failed", "check.recovered", "comment.created", "thread.resolved", "thread.reopened",
-        "transition.applied", "evidence.failed", "artifact.drifted",
+        "transition.applied",
+        "transition.bypassed", "evidence.failed", "artifact.drifted",
     }
 )  # fmt: skip
 # What those are told personally who are named: a shared channel hears of the same comment by comment.created.

@@ -53,6 +53,7 @@ class Permit:
     """Names the approved request that a change carries out. Only the room that answers the gate makes one."""
 
     request_id: int
+    bypass: str = ""  # why it may be carried out although not all is met; who may say so is asked of the actor
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TypeAlias
@@ -151,6 +151,17 @@ class Weekly:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class Bypass:
+    """Who may carry a request out although not all is met: the members of teams, and people by name."""
+
+    teams: tuple[str, ...] = ()
+    people: tuple[str, ...] = ()
+
+    def names(self, username: str, teams: Collection[str]) -> bool:
+        return username in self.people or any(team in teams for team in self.teams)
+
+
 Freeze: TypeAlias = Window | Weekly
 
 
@@ -166,6 +177,7 @@ class Policy:
     on_direct_change: str = "refuse"
     archive_replaced: bool = True
     freeze: tuple[Freeze, ...] = ()
+    bypass: Bypass = Bypass()
 
     def applies_to(self, model_name: str, tags: Mapping[str, str]) -> bool:
         """Whether this policy is about a model of this name with these tags."""

@@ -22,6 +22,7 @@ from approvals.policy.document import (
     PARTS,
     STAGES,
     ApprovalsRule,
+    Bypass,
     Change,
     CheckRule,
     DescriptionRule,
@@ -60,7 +61,7 @@ def parse(text: str) -> Policy:
 def _policy(root: yaml.Node, problems: Problems) -> Policy:
     known = (
         "name", "description", "match", "guards", "enforcement", "requirements", "reviews", "on_direct_change",
-        "archive_replaced", "freeze",
+        "archive_replaced", "freeze", "bypass",
     )  # fmt: skip
     found = source.fields(root, "a policy", known, problems, required=("name", "match", "guards", "requirements"))
     name = description = ""
@@ -71,6 +72,7 @@ def _policy(root: yaml.Node, problems: Problems) -> Policy:
     reviews = Reviews()
     archive_replaced = True
     freeze: tuple[Freeze, ...] = ()
+    bypass = Bypass()
     for key, node in found.items():
         match key:
             case "name":
@@ -95,6 +97,8 @@ def _policy(root: yaml.Node, problems: Problems) -> Policy:
                 archive_replaced = source.truth(node, "archive_replaced", problems)
             case "freeze":
                 freeze = _freezes(node, problems)
+            case "bypass":
+                bypass = _bypass(node, problems)
     return Policy(
         name=name,
         description=description,
@@ -106,6 +110,7 @@ def _policy(root: yaml.Node, problems: Problems) -> Policy:
         on_direct_change=on_direct_change,
         archive_replaced=archive_replaced,
         freeze=freeze,
+        bypass=bypass,
     )
 
 
@@ -317,6 +322,26 @@ def _dismiss_on(node: yaml.Node, problems: Problems) -> frozenset[str]:
         source.choice(item, "dismiss_on", PARTS, problems)
         for item in source.items(node, "dismiss_on", problems, example=example)
     )
+
+
+def _bypass(node: yaml.Node, problems: Problems) -> Bypass:
+    found = source.fields(node, "bypass", ("teams", "people"), problems)
+    if isinstance(node, yaml.MappingNode) and not node.value:
+        problems.add(node, "bypass must not be empty; leave it out to let nobody bypass this")
+    return Bypass(
+        teams=_names(found["teams"], "teams", 100, "[on-call]", problems) if "teams" in found else (),
+        people=_names(found["people"], "people", 150, "[alice]", problems) if "people" in found else (),
+    )
+
+
+def _names(node: yaml.Node, what: str, longest: int, example: str, problems: Problems) -> tuple[str, ...]:
+    found: list[str] = []
+    for item in source.items(node, what, problems, example=example):
+        name = source.text(item, f"a name in {what}", problems, longest=longest)
+        if name and name in found:
+            problems.add(item, f"{quoted(name)} is named twice")
+        found.append(name)
+    return tuple(found)
 
 
 def _freezes(node: yaml.Node, problems: Problems) -> tuple[Freeze, ...]:

@@ -194,6 +194,13 @@ _POLICY["freeze"] = _told(
     "When nothing moves in or out of what it guards.",
 )
 
+_POLICY["bypass"] = _told(
+    _fields(
+        {"teams": _list(_text(100), uniqueItems=True), "people": _list(_text(150), uniqueItems=True)}, minProperties=1
+    ),
+    "Who may carry a request out although not all is met.",
+)
+
 
 def schema() -> Shape:
     """The whole, in the draft that editors know best."""

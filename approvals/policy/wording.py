@@ -65,6 +65,10 @@ def sentences(policy: Policy) -> list[str]:
     if policy.reviews.expires_after:
         lines.append(f"A request that is not decided within {span(policy.reviews.expires_after)} expires.")
     lines += [f"{_freeze(freeze)}: {freeze.reason.rstrip('.')}." for freeze in policy.freeze]
+    if named := [*policy.bypass.people, *(f"anybody in the team {team}" for team in policy.bypass.teams)]:
+        lines.append(
+            f"A request may be bypassed by {listed(named, 'or')}, for a reason that everybody involved is told."
+        )
     lines.append(_DIRECT[policy.on_direct_change])
     if policy.archive_replaced:
         lines.append("The version that is replaced in a stage is archived.")

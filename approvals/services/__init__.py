@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from approvals.services.bypass import bypass_request
 from approvals.services.checks import report_check
 from approvals.services.comments import (
     NO_COMMENT,
@@ -26,6 +27,7 @@ __all__ = [
     "NO_COMMENT",
     "add_comment",
     "archive_policy",
+    "bypass_request",
     "delete_comment",
     "edit_comment",
     "mark_ready",

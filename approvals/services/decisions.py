@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from django.db import transaction
 
 from accounts.models import User
-from approvals.audience import askers, participants, who_may_read
+from approvals.audience import askers, participants, who_may_hear_of_bypass, who_may_read
 from approvals.events import (
     RequestExpired,
     RequestReady,
@@ -15,6 +15,7 @@ from approvals.events import (
     RequestUpdated,
     ReviewDismissed,
     TransitionApplied,
+    TransitionBypassed,
     about,
 )
 from approvals.models import Awaited, Review, TransitionRequest
@@ -146,13 +147,14 @@ def reopen(review_request: TransitionRequest, *, actor: User, reason: str, comme
     )
 
 
-def apply(review_request: TransitionRequest, *, actor: User, standing: Standing) -> None:
-    """Carry a satisfied request out: move the stage or the alias through the gate, close the request, tell everybody.
+def apply(review_request: TransitionRequest, *, actor: User, standing: Standing, bypass: str = "") -> None:
+    """Carry a satisfied request out, or with ``bypass``, which says why, one that is not: move the stage or the alias
+    through the gate, close the request, tell everybody.
 
     The gate reads everything again with this very permit, so this function cannot be the hole.
     """
     version = review_request.version
-    permit = Permit(review_request.pk)
+    permit = Permit(review_request.pk, bypass)
     archived: list[int] = []
     if review_request.target_kind == TargetKind.STAGE:
         stage = Stage(review_request.target)
@@ -165,7 +167,18 @@ def apply(review_request: TransitionRequest, *, actor: User, standing: Standing)
     else:
         registry.set_alias(actor=actor, version=version, alias=review_request.target, permit=permit)
 
-    close(review_request, State.APPLIED, actor=actor, standing=standing)
+    if bypass:
+        review_request.is_bypassed = True
+        review_request.save(update_fields=["is_bypassed"])
+    close(review_request, State.APPLIED, actor=actor, reason=bypass, standing=standing)
+    if bypass:
+        record(
+            TransitionBypassed(
+                **about(review_request), comment=bypass, unmet=standing.unmet, policies=_blocking(standing)
+            ),
+            actor=actor,
+            audience=who_may_hear_of_bypass(review_request, standing.verdict.people),
+        )
     baseline = review_request.baseline
     record(
         TransitionApplied(
@@ -178,6 +191,7 @@ def apply(review_request: TransitionRequest, *, actor: User, standing: Standing)
             archived_versions=tuple(archived),
             approved_by=tuple(review.reviewer.display_name for review in standing.approvals),
             policies=tuple(rule.name for rule in standing.rules),
+            bypassed=bool(bypass),
         ),
         actor=actor,
         audience=participants(version, review_request),
@@ -187,6 +201,10 @@ def apply(review_request: TransitionRequest, *, actor: User, standing: Standing)
     others = rivals.filter(model_id=review_request.model_id).with_rows()
     for other in others.select_for_update(of=("self",)).order_by("pk"):
         take_stock(other)
+
+
+def _blocking(standing: Standing) -> tuple[str, ...]:
+    return tuple(rule.name for rule in standing.rules if rule.blocks)
 
 
 def supersede(requests: Iterable[TransitionRequest], *, actor: User | None, reason: str) -> None:

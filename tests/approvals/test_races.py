@@ -316,3 +316,25 @@ def test_another_moment_against_the_minutes_task_is_one_of_both(
 
         request.refresh_from_db()
         assert (request.state == State.APPLIED) == (request.not_before < now()) == (applied(request) == 1)
+
+
+def test_a_bypass_against_the_last_approval_and_a_withdrawal_is_one_of_them(
+    ask: Callable[[], TransitionRequest], mira: User, alice: User, dkim: User
+) -> None:
+    publish(POLICY + "bypass: {people: [alice]}\n")
+    for _ in range(20):
+        request = ask()
+        approve(alice, request)
+        seen = look_at(request)
+
+        answers = at_once(
+            lambda: services.bypass_request(actor=alice, review_request=request, reason="It is on fire."),  # noqa: B023
+            lambda: approve(dkim, request, seen=seen),  # noqa: B023
+            lambda: services.withdraw_request(actor=mira, review_request=request),  # noqa: B023
+        )
+
+        request.refresh_from_db()
+        assert len([answer for answer in answers if isinstance(answer, Conflict)]) == 2
+        assert applied(request) == (request.state == State.APPLIED) == (request.version_id in holders(request))
+        bypassed = Event.objects.filter(kind="transition.bypassed", request_id=request.pk).count()
+        assert bypassed == request.is_bypassed

@@ -16,7 +16,7 @@ from rest_framework.response import Response
 from accounts.models import User
 from approvals import services
 from approvals.models import Comment, Review, TransitionRequest
-from approvals.permissions import can_mark_ready, can_reschedule, can_review, can_withdraw
+from approvals.permissions import can_bypass, can_mark_ready, can_reschedule, can_review, can_withdraw
 from approvals.standing import standing_of, standings_of
 from core.answers import Answer
 from core.errors import NotFound
@@ -58,6 +58,10 @@ class RequestInput(Input):
 
 class ScheduleInput(Input):
     not_before = serializers.DateTimeField(allow_null=True, help_text="Null: as soon as all is met.")
+
+
+class BypassInput(Input):
+    reason = serializers.CharField(help_text="Why, in at least 10 characters. Everybody involved is told.")
 
 
 class ReviewInput(Input):
@@ -104,6 +108,7 @@ class RequestOutput(serializers.Serializer):
     closed_at = serializers.DateTimeField(allow_null=True)
     closed_by = serializers.CharField(source="closed_by.username", default=None, allow_null=True)
     closed_reason = serializers.CharField()
+    is_bypassed = serializers.BooleanField(help_text="Carried out although not all was met; closed_reason says why.")
 
 
 class RequestRowOutput(RequestOutput):
@@ -141,6 +146,7 @@ class MayOutput(serializers.Serializer):
     reject = AnswerOutput()
     withdraw = AnswerOutput()
     reschedule = AnswerOutput()
+    bypass = AnswerOutput()
     mark_ready = AnswerOutput()
 
 
@@ -197,6 +203,7 @@ def detail(request: Request, pk: int, *, status: int = 200) -> Response:
         **{decision.value: _answer(can_review(user, item, decision, standing)) for decision in Decision},
         "withdraw": _answer(can_withdraw(user, item)),
         "reschedule": _answer(can_reschedule(user, item)),
+        "bypass": _answer(can_bypass(user, item, standing)),
         "mark_ready": _answer(can_mark_ready(user, item)),
     }
     reviews = item.reviews.select_related("reviewer").order_by("id")[:MAX_REMARKS]
@@ -323,6 +330,15 @@ class RequestSchedule(Endpoint):
         """Say anew when it is carried out at the earliest."""
         item = find(user_of(request), pk)
         services.reschedule_request(actor=user_of(request), review_request=item, **read(ScheduleInput, request))
+        return detail(request, pk)
+
+
+class RequestBypass(Endpoint):
+    @extend_schema(request=BypassInput, responses=RequestDetailOutput)
+    def post(self, request: Request, pk: int) -> Response:
+        """Carry it out although not all is met: for those whom every policy with a say names."""
+        item = find(user_of(request), pk)
+        services.bypass_request(actor=user_of(request), review_request=item, **read(BypassInput, request))
         return detail(request, pk)
 
 

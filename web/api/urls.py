@@ -40,6 +40,7 @@ urlpatterns = [
     path("requests/<int:pk>/reviews/", requests.RequestReviews.as_view()),
     path("requests/<int:pk>/withdraw/", requests.RequestWithdraw.as_view()),
     path("requests/<int:pk>/ready/", requests.RequestReady.as_view()),
+    path("requests/<int:pk>/bypass/", requests.RequestBypass.as_view()),
     path("requests/<int:pk>/schedule/", requests.RequestSchedule.as_view()),
     path("requests/<int:pk>/comments/", requests.RequestComments.as_view()),
     path("comments/<int:pk>/", comments.CommentDetail.as_view()),

@@ -99,12 +99,14 @@ def _context(request: SignedInRequest, model: RegisteredModel) -> dict[str, Any]
     for row in versions:
         row["cells"] = [row["metrics"].get(name) for name in names]
     pending = TransitionRequest.objects.pending().filter(model=model).with_rows().order_by("-id")[:20]
+    holdings = _holdings(model)
     return {
         "model": model,
         "level": level_of(request.user, model).label,
         "can_edit": can_edit(request.user, model),
         "can_manage": can_manage(request.user, model),
-        "holdings": _holdings(model),
+        "holdings": holdings,
+        "bypassed": _bypassed(holdings),
         "versions": versions,
         "metric_names": names,
         "register_code": f'mlflow.register_model("runs:/<run id>/model", "{model.name}")',
@@ -121,6 +123,12 @@ def _holdings(model: RegisteredModel) -> list[StageHolding]:
     order: dict[str, int] = {Stage.PRODUCTION: 0, Stage.STAGING: 1}
     rows = StageHolding.objects.filter(model=model, until=None).select_related("version", "set_by")[:200]
     return sorted(rows, key=lambda row: (order.get(row.target, 2), row.target, -row.version.version))
+
+
+def _bypassed(holdings: list[StageHolding]) -> set[int]:
+    """The requests among theirs that were carried out although not all was met."""
+    requests = {holding.request_id for holding in holdings if holding.request_id}
+    return set(TransitionRequest.objects.filter(pk__in=requests, is_bypassed=True).values_list("pk", flat=True))
 
 
 def _versions(model: RegisteredModel, before: str) -> tuple[list[dict[str, Any]], int | None]:

@@ -14,11 +14,11 @@ from django.views.decorators.http import require_POST, require_safe
 from accounts.models import User
 from approvals import services
 from approvals.models import Comment, PolicyRevision, Review, TransitionRequest
-from approvals.permissions import can_mark_ready, can_reschedule, can_review, can_withdraw
+from approvals.permissions import can_bypass, can_mark_ready, can_reschedule, can_review, can_withdraw
 from approvals.policy import MetricRule, Node, Status, Verdict
 from approvals.policy.wording import amount
 from approvals.standing import Standing, standing_of
-from core.errors import Conflict, CountersignError, NotFound
+from core.errors import Conflict, CountersignError, Invalid, NotFound
 from notifications.models import Delivery, Event
 from registry.comparison import compare
 from registry.evidence import known_of
@@ -38,6 +38,7 @@ LINES = (
     "request.superseded",
     "request.expired",
     "transition.applied",
+    "transition.bypassed",
 )
 MAX_TIMELINE = 500
 
@@ -85,6 +86,7 @@ def _context(request: SignedInRequest, review_request: TransitionRequest) -> dic
         "ask_changes": answers[Decision.REQUEST_CHANGES],
         "reject": answers[Decision.REJECT],
         "withdraw": can_withdraw(request.user, review_request),
+        "bypass": can_bypass(request.user, review_request, standing),
         "reschedule": can_reschedule(request.user, review_request),
         "ready": can_mark_ready(request.user, review_request),
         "is_last": is_last,
@@ -362,4 +364,20 @@ def reschedule(request: SignedInRequest, pk: int) -> HttpResponse:
     except CountersignError as error:
         return _answer(request, pk, error, not_before=text)
     messages.success(request, "The schedule is changed, and everybody involved has been told.")
+    return _answer(request, pk)
+
+
+@require_POST
+def bypass(request: SignedInRequest, pk: int) -> HttpResponse:
+    reason = request.POST.get("reason", "")
+    try:
+        if request.POST.get("confirmed") != "on":
+            raise Invalid("Tick the box if you mean it.", field="confirmed")
+        done = services.bypass_request(actor=request.user, review_request=_get(request, pk), reason=reason)
+    except CountersignError as error:
+        return _answer(request, pk, error, reason=reason)
+    if done.is_bypassed:
+        messages.warning(
+            request, f"Version {done.version.version} is {done.asks_for} now, and everybody has been told why."
+        )
     return _answer(request, pk)

@@ -30,6 +30,7 @@ urlpatterns = [
     path("requests/<int:pk>/comment/", requests.comment, name="request_comment"),
     path("requests/<int:pk>/withdraw/", requests.withdraw, name="request_withdraw"),
     path("requests/<int:pk>/ready/", requests.ready, name="request_ready"),
+    path("requests/<int:pk>/bypass/", requests.bypass, name="request_bypass"),
     path("requests/<int:pk>/schedule/", requests.reschedule, name="request_schedule"),
     path("policies/", policies.index, name="policies"),
     path("policies/new/", policies.edit, name="policy_new"),

@@ -24,6 +24,7 @@ from approvals.policy import (
     SignatureRule,
     TagsRule,
     parse,
+    sentences,
 )
 from tests.approvals.policy.cast import HEAD, policy
 
@@ -272,6 +273,31 @@ def test_every_error_names_its_line(right: str, wrong: str, line: int, told: str
 
     assert [problem for problem in error.errors if problem.line == line and told in problem.message], str(error)
     assert f"Line {line}: " in str(error)
+
+
+@pytest.mark.parametrize(
+    ("bypass", "told"),
+    [
+        ("{}", "bypass must not be empty"),
+        ("[alice]", "bypass must be a mapping"),
+        ("{teams: []}", "teams must not be empty"),
+        ("{people: alice}", "people must be a list"),
+        ("{people: [alice, alice]}", "'alice' is named twice"),
+        ("{persons: [alice]}", "it may be teams or people"),
+    ],
+)
+def test_a_bypass_that_names_nobody_is_refused_with_its_line(bypass: str, told: str) -> None:
+    error = refusal(f"{HEAD}requirements: [approvals: {{count: 1}}]\nbypass: {bypass}\n")
+
+    assert error.line == 5 and told in error.message
+
+
+def test_who_may_bypass_is_read_and_told() -> None:
+    read = policy("approvals: {count: 1}", more="bypass: {teams: [on-call], people: [alice]}\n")
+
+    assert read.bypass.names("alice", ()) and read.bypass.names("sam", {"on-call"}) and not read.bypass.names("sam", ())
+    assert not policy("approvals: {count: 1}").bypass.names("alice", {"on-call"})
+    assert any("bypassed by alice or anybody in the team on-call" in line for line in sentences(read))
 
 
 @pytest.mark.parametrize("left_out", ["name", "match", "guards", "requirements"])

@@ -31,6 +31,7 @@ freeze:
   - {{every: {{from: Fri 16:00, until: "Mon 08:00", zone: Europe/Berlin}}, reason: 2}}
   - {{every: {{from: Wed 00:00, until: Wed 00:01}}, reason: Nightly}}
 """.replace("requirements: []", "requirements: [approvals: {count: 1}]"),
+    "bypass": f"{HEAD}requirements: [approvals: {{count: 1}}]\nbypass: {{teams: [on-call], people: [alice, 5]}}\n",
     "every way to ask": f"""{HEAD}requirements:
   - signature: {{compatible_with: target}}
   - tags: [owner, 1]

@@ -313,3 +313,20 @@ def test_a_moment_is_named_and_changed(version: ModelVersion, mira: User, sam: U
     assert api(sam).post(path, {"not_before": None}).status_code == 403
     assert api(mira).post(path, {"not_before": "soon"}).status_code == 400
     assert api(mira).post(path, {"not_before": None}).json()["not_before"] is None
+
+
+# -- Bypass ------------------------------------------------------------------------------------------------------------
+
+
+def test_whom_the_policy_names_may_bypass(asked: TransitionRequest, alice: User, dkim: User) -> None:
+    services.publish_policy(actor=None, text=POLICY + "bypass: {people: [alice]}\n")
+    path, body = f"requests/{asked.pk}/bypass/", {"reason": "Production is down."}
+
+    assert Api(alice).get(f"requests/{asked.pk}/").json()["may"]["bypass"]["allowed"] is True
+    assert Api(dkim).post(path, body).status_code == 403
+    assert Api(alice, read_only=True).post(path, body).status_code == 403
+    assert Api(alice).post(path, {"reason": "Down."}).status_code == 400
+    done = Api(alice).post(path, body)
+
+    assert done.status_code == 200 and done.json()["is_bypassed"] is True and done.json()["state"] == "applied"
+    assert Api(alice).post(path, body).status_code == 409

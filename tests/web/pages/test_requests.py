@@ -309,3 +309,28 @@ def test_a_moment_that_cannot_be_is_told_and_stays_in_its_field(
     answer = session(mira).post(f"{asked.get_absolute_url()}schedule/", {"not_before": typed}, headers=HTMX)
 
     assert answer.status_code == 422 and f'value="{typed}"' in answer.content.decode()
+
+
+# -- Bypass ------------------------------------------------------------------------------------------------------------
+
+
+def test_whom_the_policy_names_may_bypass_with_a_reason_and_a_tick(
+    asked: TransitionRequest, alice: User, dkim: User, session: Session
+) -> None:
+    services.publish_policy(actor=None, text=POLICY + "bypass: {people: [alice]}\n")
+    url = f"{asked.get_absolute_url()}bypass/"
+    assert "Bypass…" in session(alice).get(asked.get_absolute_url()).content.decode()
+    assert "Bypass…" not in session(dkim).get(asked.get_absolute_url()).content.decode()
+
+    unticked = session(alice).post(url, {"reason": "Production is down."}, headers=HTMX)
+    short = session(alice).post(url, {"reason": "Down", "confirmed": "on"}, headers=HTMX)
+    other = session(dkim).post(url, {"reason": "Production is down.", "confirmed": "on"}, headers=HTMX)
+
+    assert [answer.status_code for answer in (unticked, short, other)] == [422, 422, 422]
+    assert "Production is down." in unticked.content.decode() and stages()[2] == "Staging"
+
+    done = session(alice).post(url, {"reason": "Production is down.", "confirmed": "on"})
+
+    assert done.status_code == 302 and stages()[2] == "Production"
+    for page in (asked.get_absolute_url(), "/reviews/?tab=decided", "/models/churn-predictor/"):
+        assert 'pill pill-bad">' in session(dkim).get(page).content.decode(), page
