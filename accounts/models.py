@@ -114,8 +114,12 @@ class Grant(models.Model):
         ]
         indexes = [models.Index(fields=["model_id"], name="grant_model_idx")]  # who may do what on this model
 
+    @property
+    def holder(self) -> User | Team:
+        return self.user or self.team  # type: ignore[return-value]  # one of them, a constraint says
+
     def __str__(self) -> str:
-        return f"{self.user or self.team}: {self.get_level_display()} on {self.pattern or f'model {self.model_id}'}"
+        return f"{self.holder}: {self.get_level_display()} on {self.pattern or f'model {self.model_id}'}"
 
 
 class TokenQuerySet(models.QuerySet["Token"]):

@@ -10,8 +10,8 @@ from django.urls import reverse
 
 from approvals.models import Comment, TransitionRequest
 from approvals.policy import moment
+from core.announcements import Announcement
 from core.clock import now
-from notifications.events import Announcement
 from registry.models import TargetKind
 
 

@@ -16,10 +16,18 @@ class ConfigConfig(AppConfig):
     name = "config"
 
     def ready(self) -> None:
-        """Refuse to start without somebody who answers the gate."""
-        try:
-            answerer = import_string(settings.CHANGE_GATE)
-        except ImportError as error:
-            raise ImproperlyConfigured(f"CHANGE_GATE {settings.CHANGE_GATE!r} cannot be imported: {error}.") from error
+        """Refuse to start without somebody who answers the gate and somebody who keeps the events."""
+        answerer = _named("CHANGE_GATE")
         if missing := [name for name in ("check", "questions") if not callable(getattr(answerer, name, None))]:
             raise ImproperlyConfigured(f"CHANGE_GATE {settings.CHANGE_GATE!r} cannot {' or '.join(missing)}.")
+        if not callable(_named("EVENT_RECORDER")):
+            raise ImproperlyConfigured(f"EVENT_RECORDER {settings.EVENT_RECORDER!r} is not a function.")
+
+
+def _named(setting: str) -> object:
+    path = getattr(settings, setting)
+    try:
+        found: object = import_string(path)
+    except ImportError as error:
+        raise ImproperlyConfigured(f"{setting} {path!r} cannot be imported: {error}.") from error
+    return found

@@ -445,6 +445,7 @@ SPECTACULAR_SETTINGS = {
 # -- The product ------------------------------------------------------------------------------------------------------
 
 CHANGE_GATE = "approvals.gate.GATE"
+EVENT_RECORDER = "notifications.events.record"
 RUN_CHANGED_TASK = "approvals.tasks.run_changed"
 _LEVELS = ("NONE", "READ", "EDIT", "MANAGE_STAGING_VERSIONS", "MANAGE_PRODUCTION_VERSIONS", "MANAGE")
 DEFAULT_MODEL_LEVEL = _choice("DEFAULT_MODEL_LEVEL", "READ", _LEVELS)

@@ -15,36 +15,13 @@ from django.urls import reverse
 
 from accounts.models import User
 from core import jobs
+from core.announcements import Announcement
 from core.errors import Invalid
 from core.prepared import add
 from notifications import listeners
 from notifications.models import Event
 
 DRAIN = "notifications.tasks.drain"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Announcement:
-    """Something that happened, in the words that people and receivers get. ``kind`` is public and never renamed."""
-
-    kind: ClassVar[str]
-
-    model_name: str = ""
-    version: int | None = None
-    request_id: int | None = None
-
-    def summary(self, actor: str) -> str:
-        """One plain sentence; ``actor`` is the name of who did it."""
-        raise NotImplementedError
-
-    @property
-    def path(self) -> str:
-        """The page to open, from the root of the site."""
-        return ""
-
-    def data(self) -> dict[str, Any]:
-        """What receivers get besides model, version and request: JSON values only."""
-        return {}
 
 
 def record(event: Announcement, *, actor: User | None, audience: Iterable[int] = ()) -> Event:

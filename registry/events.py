@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from django.urls import reverse
 
-from notifications.events import Announcement
+from core.announcements import Announcement
 
 
 @dataclass(frozen=True, kw_only=True)

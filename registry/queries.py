@@ -73,6 +73,12 @@ def names_of(ids: Iterable[int]) -> dict[int, str]:
     return dict(RegisteredModel.objects.filter(pk__in=asked).values_list("pk", "name")) if asked else {}
 
 
+def name_of(model_id: int | None) -> str:
+    """Of the live model with this key; empty when there is none."""
+    models = RegisteredModel.objects.live().filter(pk=model_id) if model_id is not None else ()
+    return next((model.name for model in models), "")
+
+
 def get_version(user: User, name: str, number: int) -> ModelVersion:
     """The live version with its model. Raises NotFound with MLflow's text."""
     version = _VERSION.first(name, number)

@@ -1,4 +1,4 @@
-"""The people of the tests, known by what they do.
+"""The people of the tests, known by what they do. They are rows without events: a test counts what happens in it.
 
 mira asks, alice (team risk) and dkim (team ml-leads) review, sam only watches, eve is outside, ci_bot reports, admin
 administers. Fixtures of those names are users; ``api(user)`` speaks for one with a token, ``session(user)`` signed in.
@@ -6,7 +6,9 @@ administers. Fixtures of those names are users; ``api(user)`` speaks for one wit
 
 from __future__ import annotations
 
+import hashlib
 import json
+import secrets
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -16,29 +18,31 @@ from django.http import HttpResponse
 from django.test import Client
 
 from accounts import services
-from accounts.models import Level, Team, Token, User
+from accounts.models import Grant, Level, Membership, Team, Token, User
 from accounts.services import looks_like_token, note_use, token_look_up
+from core.clock import now
 from core.prepared import together
+from tests.factories import make_user
 
 
 def person(username: str, *, level: Level | None = None, team: Team | None = None, **fields: Any) -> User:
     """A person with an address, in a team, with a level on every model."""
-    user = services.create_user(actor=None, username=username, email=f"{username}@example.com", **fields)
+    user = make_user(username, email=f"{username}@example.com", **fields)
     if team:
-        services.add_to_team(actor=None, team=team, users=[user])
+        Membership.objects.create(team=team, user=user)
     if level:
-        services.grant(actor=None, level=level, user=user, pattern="*")
+        Grant.objects.create(level=level, user=user, pattern="*")
     return user
 
 
 @pytest.fixture
 def risk(db: None) -> Team:
-    return services.create_team(actor=None, name="risk")
+    return Team.objects.create(name="risk")
 
 
 @pytest.fixture
 def ml_leads(db: None) -> Team:
-    return services.create_team(actor=None, name="ml-leads")
+    return Team.objects.create(name="ml-leads")
 
 
 @pytest.fixture
@@ -69,7 +73,7 @@ def eve(db: None) -> User:
 
 @pytest.fixture
 def admin(db: None) -> User:
-    return person("admin", is_admin=True)
+    return person("admin", is_superuser=True)
 
 
 @pytest.fixture
@@ -81,8 +85,13 @@ def ci_bot(mira: User) -> User:
 # -- How they come in --------------------------------------------------------------------------------------------------
 
 
-def token_of(user: User, *, read_only: bool = False, name: str = "tests") -> tuple[Token, str]:
-    return services.create_token(actor=None, user=user, name=name, expires_in=timedelta(days=1), read_only=read_only)
+def token_of(user: User, *, read_only: bool = False, models: str = "*", name: str = "tests") -> tuple[Token, str]:
+    secret = services.TOKEN_PREFIX + secrets.token_urlsafe(32)
+    digest, ends = hashlib.sha256(secret.encode()).hexdigest(), now() + timedelta(days=1)
+    token = Token.objects.create(
+        user=user, name=name, prefix=secret[:8], digest=digest, read_only=read_only, pattern=models, expires_at=ends
+    )
+    return token, secret
 
 
 class Api:

@@ -187,3 +187,16 @@ def test_no_process_starts_without_somebody_who_answers_the_gate(tmp_path: Path,
 
     assert answer.returncode == 1
     assert f"CHANGE_GATE {gate!r} {complaint}" in answer.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("recorder", "complaint"),
+    [("notifications.events.nobody", "cannot be imported"), ("notifications.events.__doc__", "is not a function")],
+)
+def test_no_process_starts_without_somebody_who_keeps_the_events(tmp_path: Path, recorder: str, complaint: str) -> None:
+    script = f"from config import settings; settings.EVENT_RECORDER = {recorder!r}; import config.wsgi"
+
+    answer = run(tmp_path, "-c", script, DJANGO_SETTINGS_MODULE="config.settings")
+
+    assert answer.returncode == 1
+    assert f"EVENT_RECORDER {recorder!r} {complaint}" in answer.stderr.splitlines()[-1]

@@ -5,8 +5,7 @@ from __future__ import annotations
 from django.db import IntegrityError, transaction
 
 from accounts import services as accounts
-from accounts.models import Level, User
-from accounts.permissions import forget_grants
+from accounts.models import User
 from core.answers import require
 from core.clock import now, now_ms
 from core.errors import AlreadyExists
@@ -52,8 +51,7 @@ def create_model(
     except IntegrityError as error:
         raise AlreadyExists(EXISTS.format(name)) from error
     if not actor.is_superuser:
-        accounts.grant(actor=actor, level=Level.MANAGE, user=actor, model_id=model.pk)
-        forget_grants(actor)
+        accounts.manage_own(user=actor, model_id=model.pk)
     created = ModelCreated(model_name=name, description=description, tags=model.tags, is_prompt=model.is_prompt)
     record(created, actor=actor)
     return model

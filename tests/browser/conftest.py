@@ -40,7 +40,7 @@ def enter(live_server: LiveServer, browser: Browser) -> Iterator[Callable[..., P
         page = browser.new_context(base_url=live_server.url, **options).new_page()
         page.on("console", listen)
         page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.goto(accounts.create_sign_in_link(user=user))
+        page.goto(accounts.create_sign_in_link(actor=None, user=user))
         page.get_by_role("button", name="Sign in").click()
         expect(page.get_by_role("heading", name="Reviews")).to_be_visible()
         return page

@@ -16,6 +16,7 @@ from kombu.exceptions import OperationalError
 from pytest_django import DjangoCaptureOnCommitCallbacks
 from redis.exceptions import ConnectionError as RedisConnectionError
 
+from accounts import events as of_accounts
 from accounts.models import User
 from approvals import events as of_approvals
 from core import jobs
@@ -143,7 +144,7 @@ def test_a_dead_cache_costs_nothing_but_wake_ups(broker: list[str], monkeypatch:
 
 
 def announcements() -> Iterator[type[Announcement]]:
-    for module in (events, of_registry, of_approvals):
+    for module in (events, of_accounts, of_registry, of_approvals):
         for found in vars(module).values():
             if isinstance(found, type) and issubclass(found, Announcement) and "kind" in vars(found):
                 yield found

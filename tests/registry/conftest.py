@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 from pytest_django import Settings
 
-from accounts import services as accounts
-from accounts.models import Level, User
+from accounts.models import Grant, Level, User
 from core.prepared import LookUp
 from registry import gate
 from registry.gate import Change, ChangeKind, GateRefused
@@ -48,7 +47,7 @@ def the_gate(settings: Settings) -> Iterator[Gate]:
 def person(name: str, level: Level | None = None) -> User:
     user = make_user(name)
     if level is not None:
-        accounts.grant(actor=None, level=level, user=user, pattern="*")
+        Grant.objects.create(level=level, user=user, pattern="*")
     return user
 
 

@@ -14,7 +14,7 @@ from accounts.models import Grant, Level, Team, User
 from accounts.permissions import can_administer
 from core.answers import require
 from core.errors import NotFound
-from registry.queries import names_of
+from registry.queries import name_of, names_of
 from web.api.endpoint import Endpoint, Input, PageInput, page_of, page_response, paged, read, user_of
 
 
@@ -181,8 +181,8 @@ class GrantDetail(ForAdministrators):
     @extend_schema(responses={204: None})
     def delete(self, request: Request, pk: int) -> Response:
         """Take a grant back."""
-        grant = Grant.objects.filter(pk=pk).first()
+        grant = Grant.objects.select_related("user", "team").filter(pk=pk).first()
         if grant is None:
             raise NotFound("There is no such grant.")
-        services.revoke_grant(actor=user_of(request), grant=grant)
+        services.revoke_grant(actor=user_of(request), grant=grant, model_name=name_of(grant.model_id))
         return Response(status=204)

@@ -19,7 +19,7 @@ from accounts.models import Grant, Level, Membership, Team, User
 from accounts.permissions import can_administer
 from core.answers import require
 from core.errors import CountersignError, Invalid, NotFound
-from registry.queries import names_of
+from registry.queries import name_of, names_of
 from web.signed_in import SignedInRequest
 
 PAGE_SIZE = 50
@@ -126,7 +126,7 @@ def sign_in_link(request: SignedInRequest, username: str) -> HttpResponse:
     require(can_administer(request.user))
     person = services.find_user(username)
     try:
-        link = settings.BASE_URL + services.create_sign_in_link(user=person)
+        link = settings.BASE_URL + services.create_sign_in_link(actor=request.user, user=person)
     except Invalid as error:
         messages.error(request, error.message)
         return redirect("people")
@@ -180,5 +180,7 @@ def revoke_grant(request: SignedInRequest, pk: int) -> HttpResponse:
     row = Grant.objects.select_related("user", "team").filter(pk=pk).first()
     if row is None:
         raise NotFound("There is no such grant.")
-    done = f"{row.team or row.user} no longer has {Level(row.level).label} on {row.pattern or 'that model'}."
-    return _do(request, "grants", functools.partial(services.revoke_grant, actor=request.user, grant=row), done)
+    name = name_of(row.model_id)
+    done = f"{row.holder} no longer has {Level(row.level).label} on {row.pattern or name or 'that model'}."
+    revoke = functools.partial(services.revoke_grant, actor=request.user, grant=row, model_name=name)
+    return _do(request, "grants", revoke, done)

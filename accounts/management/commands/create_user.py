@@ -36,5 +36,5 @@ class Command(BaseCommand):
                 f"Created the service account {user.username}. Give it a token: manage.py create_token {user.username}"
             )
         else:
-            link = settings.BASE_URL + services.create_sign_in_link(user=user)
+            link = settings.BASE_URL + services.create_sign_in_link(actor=None, user=user)
             self.stdout.write(f"Created {user.username}. They sign in once with {link}")

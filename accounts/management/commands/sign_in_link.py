@@ -19,7 +19,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
-            link = services.create_sign_in_link(user=services.find_user(options["name"]))
+            link = services.create_sign_in_link(actor=None, user=services.find_user(options["name"]))
         except CountersignError as error:
             raise CommandError(error.message) from error
         self.stdout.write(settings.BASE_URL + link)

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.http import HttpResponse
 from django.test import Client
 
-from accounts import services as accounts
-from accounts.models import Level, User
+from accounts.models import Grant, Level, User
+from tests.cast import token_of
 from tests.factories import make_user
 
 API = "/api/2.0/mlflow/"
@@ -22,9 +21,7 @@ class Door:
 
     def __init__(self, user: User, *, read_only: bool = False) -> None:
         self.user = user
-        _, secret = accounts.create_token(
-            actor=None, user=user, name="door", expires_in=timedelta(days=1), read_only=read_only
-        )
+        _, secret = token_of(user, read_only=read_only)
         self.client = Client(headers={"authorization": f"Bearer {secret}"}, raise_request_exception=False)
 
     def send(self, method: str, path: str, body: object = None, *, query: dict[str, Any] | None = None) -> HttpResponse:
@@ -69,7 +66,7 @@ class Door:
 def mira(db: None) -> User:
     """She manages every model."""
     user = make_user("mira")
-    accounts.grant(actor=None, level=Level.MANAGE, user=user, pattern="*")
+    Grant.objects.create(level=Level.MANAGE, user=user, pattern="*")
     return user
 
 

@@ -56,7 +56,7 @@ def test_a_next_page_elsewhere_is_not_followed(mira: User) -> None:
 
 
 def test_a_link_signs_in_by_its_button_once(mira: User) -> None:
-    link = services.create_sign_in_link(user=mira)
+    link = services.create_sign_in_link(actor=None, user=mira)
     scanner, person, thief = Client(), Client(), Client()
 
     assert "Sign in as mira" in scanner.get(link).content.decode()
