@@ -10,6 +10,8 @@ from django.db.models import Q
 
 from core.clock import now
 
+EVERY_MODEL = "*"
+
 
 class Level(models.IntegerChoices):
     """How far somebody may go with a model; each level includes the ones before it."""
@@ -31,6 +33,8 @@ class User(AbstractUser):
     is_service = models.BooleanField(default=False)
     is_auditor = models.BooleanField(default=False)
     owner = models.ForeignKey("self", null=True, blank=True, on_delete=models.PROTECT, related_name="service_accounts")
+    # No column: the names of the models that the credential of this very request reaches (Token.pattern).
+    reach = EVERY_MODEL
 
     class Meta(AbstractUser.Meta):
         constraints = [
@@ -141,7 +145,7 @@ class Token(models.Model):
     prefix = models.CharField(max_length=12)
     digest = models.CharField(max_length=64, unique=True)
     read_only = models.BooleanField(default=False)
-    pattern = models.CharField(max_length=256, default="*")  # the names of the models that it reaches
+    pattern = models.CharField(max_length=256, default=EVERY_MODEL)  # the names of the models that it reaches
     created_at = models.DateTimeField(default=now)
     expires_at = models.DateTimeField(null=True, blank=True)
     last_used_at = models.DateTimeField(null=True, blank=True)

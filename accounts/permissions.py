@@ -8,16 +8,38 @@ from fnmatch import fnmatchcase
 from django.conf import settings
 from django.db.models import F, Q
 
-from accounts.models import Grant, Level, User
+from accounts.models import EVERY_MODEL, Grant, Level, User
 from core.answers import YES, Answer, no
 from core.prepared import Prepared
 
 _GRANTS = Prepared(lambda user: Grant.objects.filter(Q(user=user) | Q(team__memberships__user=user)), int)
 
 
+def is_unlimited(user: User) -> Answer:
+    """Whether ``user`` asks by a credential that reaches every model."""
+    if user.reach == EVERY_MODEL:
+        return YES
+    return no(f"This token is for the models {user.reach} only. Sign in, or use a token for all models.")
+
+
+def can_reach(user: User, model_name: str) -> Answer:
+    """Whether the credential by which ``user`` asks is for a model of this name; nobody's level counts beyond it."""
+    return YES if _fits(model_name, user.reach) else is_unlimited(user)
+
+
+def is_administrator(user: User, otherwise: str) -> Answer:
+    """Who administers, by a credential that is not limited; ``otherwise`` says why nobody else may do this."""
+    return is_unlimited(user) if user.is_active and user.is_superuser else no(otherwise)
+
+
+def reads_everything(user: User) -> bool:
+    """Administrators and auditors, by a credential that is not limited: what happened to the house, too."""
+    return bool(is_unlimited(user)) and (user.is_superuser or user.is_auditor)
+
+
 def can_administer(user: User) -> Answer:
     """People, teams and grants on patterns of names."""
-    return YES if user.is_active and user.is_superuser else no("Only an administrator may do this.")
+    return is_administrator(user, "Only an administrator may do this.")
 
 
 def administrators() -> list[int]:
@@ -58,8 +80,9 @@ def read_grants(users: Iterable[User]) -> None:
 
 
 def level_on(user: User, *, model_id: int | None, model_name: str) -> Level:
-    """The highest of: administrator, auditor's reading, the default, and every grant that reaches the model."""
-    if not user.is_active:
+    """The highest of: administrator, auditor's reading, the default, and every grant that reaches the model. None of
+    them where the credential does not reach it."""
+    if not user.is_active or not can_reach(user, model_name):
         return Level.NONE
     if user.is_superuser:
         return Level.MANAGE
@@ -73,4 +96,8 @@ def level_on(user: User, *, model_id: int | None, model_name: str) -> Level:
 def reaches(grant: Grant, *, model_id: int | None, model_name: str) -> bool:
     if grant.model_id is not None:
         return grant.model_id == model_id
-    return fnmatchcase(model_name, grant.pattern.replace("[", "[[]"))  # only * and ? are special
+    return _fits(model_name, grant.pattern)
+
+
+def _fits(name: str, pattern: str) -> bool:
+    return fnmatchcase(name, pattern.replace("[", "[[]"))  # only * and ? are special

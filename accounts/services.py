@@ -27,8 +27,8 @@ from accounts.events import (
     UserSwitchedOn,
     record,
 )
-from accounts.models import Grant, Level, Membership, SignInLink, Team, Token, User
-from accounts.permissions import can_administer, forget_grants
+from accounts.models import EVERY_MODEL, Grant, Level, Membership, SignInLink, Team, Token, User
+from accounts.permissions import can_administer, forget_grants, is_unlimited
 from core.answers import require
 from core.clock import now
 from core.errors import AlreadyExists, Conflict, Invalid, NotFound, Unauthenticated
@@ -42,6 +42,11 @@ SIGN_IN_LINK_LIFETIME = timedelta(hours=24)
 def _require_administrator(actor: User | None) -> None:
     if actor is not None:
         require(can_administer(actor))
+
+
+def _require_unlimited(actor: User | None) -> None:
+    if actor is not None:
+        require(is_unlimited(actor))
 
 
 def _digest(secret: str) -> str:
@@ -143,14 +148,23 @@ def bootstrap_administrator() -> tuple[str, str] | None:
 
 @transaction.atomic
 def create_token(
-    *, actor: User | None, user: User, name: str, expires_in: timedelta | None, read_only: bool = False
+    *,
+    actor: User | None,
+    user: User,
+    name: str,
+    expires_in: timedelta | None,
+    read_only: bool = False,
+    pattern: str = EVERY_MODEL,
 ) -> tuple[Token, str]:
-    """A new token and its secret, which is never shown again."""
+    """A new token and its secret, which is never shown again. ``pattern``: the names of the models that it is for."""
+    _require_unlimited(actor)
     if actor is not None and actor.pk != user.pk and user.owner_id != actor.pk:
         _require_administrator(actor)
     name = name.strip()
     if not 1 <= len(name) <= 100 or not name.isprintable():
         raise Invalid("Give the token a name of 1 to 100 characters, to know it again by.", field="name")
+    if not 1 <= len(pattern) <= 256 or not pattern.isprintable():
+        raise Invalid("Name models by 1 to 256 printable characters: * is every model.", field="models")
     if expires_in is not None and not timedelta(0) < expires_in <= LONGEST_LIFETIME:
         raise Invalid(
             f"A token lives for at most {LONGEST_LIFETIME.days} days, or has no end.", field="expires_in_days"
@@ -162,6 +176,7 @@ def create_token(
         prefix=secret[:8],
         digest=_digest(secret),
         read_only=read_only,
+        pattern=pattern,
         expires_at=now() + expires_in if expires_in else None,
     )
     ends = token.expires_at.isoformat() if token.expires_at else None
@@ -176,6 +191,7 @@ def _about(token: Token) -> dict[str, Any]:
 
 @transaction.atomic
 def revoke_token(*, actor: User | None, token: Token) -> None:
+    _require_unlimited(actor)
     if actor is not None and actor.pk not in (token.user_id, token.user.owner_id):
         _require_administrator(actor)
     if Token.objects.filter(pk=token.pk, revoked_at=None).update(revoked_at=now()):

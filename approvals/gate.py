@@ -16,6 +16,7 @@ import structlog
 from django.conf import settings
 from django.urls import reverse
 
+from accounts.permissions import can_administer
 from approvals.events import PolicyWarned
 from approvals.facts import Question
 from approvals.models import TransitionRequest
@@ -244,7 +245,7 @@ def _check_rename(change: Change) -> None:
 
 def _check_tag(change: Change) -> None:
     """A tag key that a policy matches on decides which policy applies: administrators set it."""
-    if change.actor.is_superuser:
+    if can_administer(change.actor):
         return
     rulebook = Rulebook.load()
     if rulebook.unreadable:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from accounts.models import Membership, User
+from accounts.permissions import is_administrator
 from approvals.models import Comment, Review, TransitionRequest
 from approvals.rulebook import Rulebook
 from approvals.standing import Standing
@@ -117,9 +118,7 @@ def can_mark_ready(user: User, review_request: TransitionRequest) -> Answer:
 
 
 def can_publish_policies(user: User) -> Answer:
-    if user.is_active and user.is_superuser:
-        return YES
-    return no("Only an administrator publishes policies.")
+    return is_administrator(user, "Only an administrator publishes policies.")
 
 
 def _asked(user: User, review_request: TransitionRequest) -> bool:

@@ -8,8 +8,9 @@ from collections.abc import Iterable
 from django.db import transaction
 
 from accounts.models import User
+from accounts.permissions import is_administrator, is_unlimited
 from core import jobs
-from core.answers import YES, Answer, no, require
+from core.answers import YES, Answer, require
 from core.clock import now
 from core.crypto import encrypt
 from core.errors import Conflict, Invalid, NotFound
@@ -35,12 +36,17 @@ LONGEST_DESCRIPTION = 1000
 
 
 def can_manage_channels(user: User) -> Answer:
-    return YES if user.is_active and user.is_superuser else no("Only an administrator manages channels.")
+    return is_administrator(user, "Only an administrator manages channels.")
 
 
 def can_send_again(user: User, delivery: Delivery) -> Answer:
     """Administrators, and people for what was sent to themselves."""
-    if delivery.channel.user_id is not None and delivery.channel.user_id == user.pk and user.is_active:
+    if (
+        is_unlimited(user)
+        and delivery.channel.user_id is not None
+        and delivery.channel.user_id == user.pk
+        and user.is_active
+    ):
         return YES
     return can_manage_channels(user)
 

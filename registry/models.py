@@ -15,7 +15,7 @@ from django.db import models
 from django.db.models import Q
 from django.urls import reverse
 
-from accounts.models import Level, User
+from accounts.models import EVERY_MODEL, Level, User
 from accounts.permissions import default_level, grants_of
 from core.clock import from_ms, now, now_ms
 
@@ -40,14 +40,21 @@ class TargetKind(models.TextChoices):
 
 
 def sees_every_model(user: User) -> bool:
+    return user.reach == EVERY_MODEL and _reads_without_grants(user)
+
+
+def _reads_without_grants(user: User) -> bool:
     # The default first: who asks may still be on the way (web.authentication.Caller).
     return default_level() >= Level.READ or user.is_superuser or user.is_auditor
 
 
 def _visible(user: User, prefix: str = "") -> Q:
     """The condition under which ``user`` may read a model; ``prefix`` leads from the queried table to it."""
-    if sees_every_model(user):
-        return Q()
+    within = Q() if user.reach == EVERY_MODEL else Q(**{f"{prefix}name__glob": user.reach})
+    return within if _reads_without_grants(user) else within & _granted(user, prefix)
+
+
+def _granted(user: User, prefix: str) -> Q:
     condition = Q(pk__in=[])
     for grant in grants_of(user):
         if grant.level < Level.READ:

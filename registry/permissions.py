@@ -8,7 +8,7 @@ from __future__ import annotations
 from django.conf import settings
 
 from accounts.models import Level, User
-from accounts.permissions import default_level, level_on
+from accounts.permissions import can_reach, default_level, is_unlimited, level_on
 from core.answers import YES, Answer, no
 from registry import elsewhere
 from registry.gate import Target
@@ -20,14 +20,20 @@ def level_of(user: User, model: RegisteredModel) -> Level:
 
 
 def _at_least(user: User, model: RegisteredModel, level: Level, what: str) -> Answer:
-    if user.is_active and default_level() >= level:  # grants need not be read for what everybody has
+    if (
+        user.is_active and default_level() >= level and is_unlimited(user)
+    ):  # grants need not be read for what everybody has
         return YES
     if level_of(user, model) >= level:
         return YES
+    if not (answer := can_reach(user, model.name)):
+        return answer
     return no(f"{what} needs the level {level.name} on {model.name}. Who manages the model can grant it.")
 
 
-def can_create_models(user: User) -> Answer:
+def can_create_model(user: User, name: str) -> Answer:
+    if not (answer := can_reach(user, name)):
+        return answer
     if settings.ANYONE_MAY_CREATE_MODELS or user.is_superuser:
         return YES
     return no("Only administrators create models here. Ask one to create it and to grant you EDIT.")

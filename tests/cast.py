@@ -97,9 +97,10 @@ def token_of(user: User, *, read_only: bool = False, models: str = "*", name: st
 class Api:
     """Somebody with a token at our own API. Paths are relative to /api/v1/; answers are not judged."""
 
-    def __init__(self, user: User, *, read_only: bool = False) -> None:
+    def __init__(self, user: User, *, read_only: bool = False, models: str = "*") -> None:
         self.user = user
-        self.client = Client(headers={"authorization": f"Bearer {token_of(user, read_only=read_only)[1]}"})
+        _, secret = token_of(user, read_only=read_only, models=models)
+        self.client = Client(headers={"authorization": f"Bearer {secret}"})
 
     def _send(self, method: str, path: str, body: object, headers: dict[str, str] | None, **query: Any) -> HttpResponse:
         target = path if path.startswith("/") else f"/api/v1/{path}"

@@ -14,12 +14,13 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils.crypto import salted_hmac
+from django.utils.functional import SimpleLazyObject
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from rest_framework.authentication import SessionAuthentication
 from rest_framework.request import Request
 from structlog.contextvars import bind_contextvars
 
-from accounts.models import Token, User
+from accounts.models import EVERY_MODEL, Token, User
 from accounts.services import looks_like_token, token_look_up
 from core.errors import NotPermitted, Unauthenticated
 from core.prepared import accompany, alone
@@ -39,7 +40,8 @@ class Caller:
     The token is looked up by ``settle``; or, for a view that begins with a look-up, along with that (``travel``), which
     saves about a third of the work of a short call. Who turns out to be nobody, or wants to write with a token that may
     only read, gets none of what was looked up and has written nothing, whatever the view made of it: the middleware
-    settles before it answers. Nothing is looked up for a stranger: only a token that was good before travels.
+    settles before it answers. Nothing is looked up for a stranger: only a token that was good before travels. One for
+    some models never does: what it may be given is known only with it.
     """
 
     def __init__(self, secret: str) -> None:
@@ -83,7 +85,9 @@ class Caller:
         self._is_answered = True
         if rows:
             self._token = rows[0]
+            self._token.user.reach = self._token.pattern
             bind_contextvars(user_id=self._token.user_id)
+        if self._token and self._token.pattern == EVERY_MODEL:
             if len(_regulars) >= MOST_REGULARS:
                 _regulars.clear()
             _regulars.add(self._digest)
@@ -97,6 +101,12 @@ class Caller:
         if self._writes and self._token.read_only:
             raise NotPermitted(READ_ONLY)
         return self._token
+
+
+class OnTheWay(SimpleLazyObject):
+    """The user of a token that travels: read once it is there, and known before that to be limited to no models."""
+
+    reach = EVERY_MODEL
 
 
 def caller_of_header(request: HttpRequest, header: str) -> Caller | User:

@@ -28,7 +28,7 @@ from accounts.services import note_use
 from core.errors import CountersignError, Invalid, NotPermitted, Unauthenticated
 from core.prepared import forget_companion
 from web import errors
-from web.authentication import BAD_CREDENTIALS, READ_ONLY, Caller, caller_of_header
+from web.authentication import BAD_CREDENTIALS, READ_ONLY, Caller, OnTheWay, caller_of_header
 
 log = structlog.get_logger(__name__)
 
@@ -192,6 +192,7 @@ class DenyByDefault:
         caller = getattr(request, "caller", None)
         if caller is not None and caller.may_travel and _looks_up(request, view):
             caller.travel(writes=_writes(request, view))
+            request.user = OnTheWay(lambda: caller.user)  # type: ignore[assignment]
             return None
         if caller is not None and not caller.is_somebody():
             return _to_nobody(request)

@@ -6,6 +6,7 @@ from django.db import IntegrityError, transaction
 
 from accounts import services as accounts
 from accounts.models import User
+from accounts.permissions import can_reach
 from core.answers import require
 from core.clock import now, now_ms
 from core.errors import AlreadyExists
@@ -15,7 +16,7 @@ from registry import gate
 from registry.events import ModelCreated, ModelDeleted, ModelRenamed, ModelUpdated
 from registry.gate import Change, ChangeKind
 from registry.models import Alias, LatestVersion, ModelVersion, RegisteredModel, says_prompt
-from registry.permissions import can_create_models, can_edit, can_manage
+from registry.permissions import can_create_model, can_edit, can_manage
 from registry.services._rows import (
     alias_target,
     check_description,
@@ -34,8 +35,8 @@ def create_model(
     *, actor: User, name: str, description: str = "", tags: dict[str, str] | None = None
 ) -> RegisteredModel:
     """A new model; its creator may do everything with it."""
-    require(can_create_models(actor))
     check_name(name)
+    require(can_create_model(actor, name))
     check_description(description)
     for key, value in (tags or {}).items():
         check_tag(key, value)
@@ -74,6 +75,7 @@ def rename_model(*, actor: User, model: RegisteredModel, new_name: str) -> Regis
     model = lock_model(model)
     require(can_manage(actor, model))
     check_name(new_name)
+    require(can_reach(actor, new_name))
     gate.enforce(Change(ChangeKind.RENAME_MODEL, actor, model, new_name=new_name))
     old_name, moment = model.name, now_ms()
     if RegisteredModel.objects.live().filter(name=new_name).exclude(pk=model.pk).exists():

@@ -12,7 +12,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts import services
-from accounts.models import Token, User
+from accounts.models import EVERY_MODEL, Token, User
 from core.errors import NotFound
 from web.api.endpoint import Endpoint, Input, PageInput, page_of, page_response, paged, read, user_of
 
@@ -27,6 +27,9 @@ class TokenInput(Input):
         help_text="Null: it never expires.",
     )
     read_only = serializers.BooleanField(default=False)  # type: ignore[assignment]
+    models = serializers.CharField(
+        max_length=256, default=EVERY_MODEL, help_text="The names of the models it is for; * and ? stand for others."
+    )
     user = serializers.CharField(
         max_length=150,
         required=False,
@@ -40,6 +43,7 @@ class TokenOutput(serializers.Serializer):
     name = serializers.CharField()
     prefix = serializers.CharField(help_text="Its first characters, to know it again by.")
     read_only = serializers.BooleanField()  # type: ignore[assignment]
+    models = serializers.CharField(source="pattern", help_text="The names of the models it is for: * is all.")
     created_at = serializers.DateTimeField()
     expires_at = serializers.DateTimeField(allow_null=True)
     last_used_at = serializers.DateTimeField(allow_null=True)
@@ -103,6 +107,7 @@ class Tokens(Endpoint):
             name=asked["name"],
             expires_in=timedelta(days=days) if days else None,
             read_only=asked["read_only"],
+            pattern=asked["models"],
         )
         shown: dict[str, Any] = {**TokenOutput(token).data, "secret": secret}
         return Response(shown, status=201)

@@ -14,7 +14,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
 from accounts import services
-from accounts.models import Token
+from accounts.models import EVERY_MODEL, Token
 from core.clock import now
 from core.errors import CountersignError, Invalid, NotPermitted
 from web.signed_in import SignedInRequest
@@ -57,6 +57,7 @@ def create_token(request: SignedInRequest) -> HttpResponse:
             name=name,
             expires_in=lifetime,
             read_only=request.POST.get("read_only") == "on",
+            pattern=request.POST.get("models", "").strip() or EVERY_MODEL,
         )
     except CountersignError as error:
         return render(

@@ -7,6 +7,7 @@ from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
+from accounts.permissions import reads_everything
 from core.errors import CountersignError, NotFound
 from notifications import services
 from notifications.models import Delivery
@@ -39,7 +40,7 @@ def index(request: SignedInRequest) -> HttpResponse:
         "states": Delivery.State.choices,
         "before": shown[-1].pk if len(found) > PAGE_SIZE else None,
         "is_first_page": not before,
-        "sees_all": request.user.is_superuser or request.user.is_auditor,
+        "sees_all": reads_everything(request.user),
     }
     return render(request, "deliveries/index.html", context)
 

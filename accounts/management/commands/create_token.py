@@ -1,4 +1,4 @@
-"""manage.py create_token NAME [--days N]: prints the token and nothing else."""
+"""manage.py create_token NAME [--days N] [--models GLOB] [--read-only]: prints the token and nothing else."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from accounts import services
+from accounts.models import EVERY_MODEL
 from core.errors import CountersignError
 
 
@@ -16,6 +17,8 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("name")
+        parser.add_argument("--models", default=EVERY_MODEL, help="the names of the models that it is for, as churn-*")
+        parser.add_argument("--read-only", action="store_true")
         parser.add_argument("--days", type=int, default=90, help="until it expires; 0 means never")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -24,7 +27,14 @@ class Command(BaseCommand):
         lifetime = timedelta(days=options["days"]) if options["days"] else None
         try:
             user = services.find_user(options["name"])
-            _, secret = services.create_token(actor=None, user=user, name="command line", expires_in=lifetime)
+            _, secret = services.create_token(
+                actor=None,
+                user=user,
+                name="command line",
+                expires_in=lifetime,
+                read_only=options["read_only"],
+                pattern=options["models"],
+            )
         except CountersignError as error:
             raise CommandError(error.message) from error
         self.stdout.write(secret)
