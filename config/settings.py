@@ -450,6 +450,7 @@ RUN_CHANGED_TASK = "approvals.tasks.run_changed"
 _LEVELS = ("NONE", "READ", "EDIT", "MANAGE_STAGING_VERSIONS", "MANAGE_PRODUCTION_VERSIONS", "MANAGE")
 DEFAULT_MODEL_LEVEL = _choice("DEFAULT_MODEL_LEVEL", "READ", _LEVELS)
 ANYONE_MAY_CREATE_MODELS = _flag("ANYONE_MAY_CREATE_MODELS", default=True)
+PROTECT_HELD_VERSIONS = _flag("PROTECT_HELD_VERSIONS", default=False)
 OUTBOUND_ALLOW = env.list("OUTBOUND_ALLOW", default=[])
 ALLOWED_SOURCE_SCHEMES = env.list(
     "ALLOWED_SOURCE_SCHEMES", default=["s3", "gs", "wasbs", "abfss", "dbfs", "hdfs", "https"]

@@ -27,8 +27,16 @@ class AlreadyExists(CountersignError):
     """Something with this name is there already."""
 
 
+class AlreadyAsked(AlreadyExists):
+    """The same person has asked for the same already, and nobody has decided it."""
+
+
 class Conflict(CountersignError):
     """The input is fine, the present state does not allow it."""
+
+
+class InUse(Conflict):
+    """Something must first be taken out of use."""
 
 
 class NotPermitted(CountersignError):

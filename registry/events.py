@@ -240,6 +240,7 @@ class StageMoved(VersionAnnouncement):
     source: str
     run_id: str
     archived_versions: tuple[int, ...] = ()
+    comment: str = ""
 
     def summary(self, actor: str) -> str:
         sentence = f"{actor} moved {self.what} from {self.from_stage} to {self.to_stage}."
@@ -252,6 +253,7 @@ class StageMoved(VersionAnnouncement):
             "target_kind": "stage",
             "target": self.to_stage,
             "from_stage": self.from_stage,
+            "comment": self.comment,
             "digest": self.digest,
             "source": self.source,
             "run_id": self.run_id,

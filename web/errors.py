@@ -13,9 +13,11 @@ from rest_framework.response import Response
 from rest_framework.views import exception_handler as drf_exception_handler
 
 from core.errors import (
+    AlreadyAsked,
     AlreadyExists,
     Conflict,
     CountersignError,
+    InUse,
     Invalid,
     NotFound,
     NotOffered,
@@ -28,11 +30,14 @@ from core.errors import (
 
 log = structlog.get_logger(__name__)
 
-# type -> (HTTP status, MLflow's error_code, status in our own API, our code)
+# type -> (HTTP status, MLflow's error_code, status in our own API, our code); of a type and its base the type is first.
+# Databricks asks for the answers to AlreadyAsked and InUse, MLflow knows neither.
 SHAPES: dict[type[CountersignError], tuple[int, str, int, str]] = {
     Invalid: (400, "INVALID_PARAMETER_VALUE", 400, "invalid"),
     NotFound: (404, "RESOURCE_DOES_NOT_EXIST", 404, "not_found"),
+    AlreadyAsked: (409, "RESOURCE_ALREADY_EXISTS", 409, "already_exists"),
     AlreadyExists: (400, "RESOURCE_ALREADY_EXISTS", 409, "already_exists"),
+    InUse: (400, "INVALID_STATE", 409, "conflict"),
     Conflict: (409, "RESOURCE_CONFLICT", 409, "conflict"),
     NotPermitted: (403, "PERMISSION_DENIED", 403, "not_permitted"),
     Unauthenticated: (401, "UNAUTHENTICATED", 401, "unauthenticated"),

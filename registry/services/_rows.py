@@ -6,9 +6,11 @@ import re
 from datetime import datetime
 from typing import Any
 
+from django.conf import settings
+
 from accounts.models import User
 from core.clock import now
-from core.errors import Invalid, NotFound
+from core.errors import InUse, Invalid, NotFound
 from core.keys import check_key
 from core.prepared import LookUp, Prepared, PreparedUpdate, put, together, write
 from registry.gate import Permit, Target
@@ -23,6 +25,7 @@ from registry.models import (
 
 MAX_NAME = 256
 MAX_DESCRIPTION = 5000
+MAX_COMMENT = 65_535
 MAX_TAG_VALUE = 100_000
 HELD_STAGES = (Stage.STAGING, Stage.PRODUCTION)
 # Control, bidi and zero-width signs let one name look like another.
@@ -82,6 +85,13 @@ def check_description(text: str) -> str:
             f"A description has at most {MAX_DESCRIPTION} characters, this one {len(text)}.", field="description"
         )
     _check_storable(text, "A description", field="description")
+    return text
+
+
+def check_comment(text: str) -> str:
+    if len(text) > MAX_COMMENT:
+        raise Invalid(f"A comment has at most {MAX_COMMENT} characters, this one {len(text)}.", field="comment")
+    _check_storable(text, "A comment", field="comment")
     return text
 
 
@@ -179,6 +189,20 @@ def stage_target(stage: str) -> Target:
 
 def alias_target(alias: str) -> Target:
     return Target(TargetKind.ALIAS, alias)
+
+
+def check_unheld(what: ModelVersion | RegisteredModel) -> None:
+    """Where PROTECT_HELD_VERSIONS is set, as on Databricks: what is about to go or to be renamed serves nobody."""
+    if not settings.PROTECT_HELD_VERSIONS:
+        return
+    if isinstance(what, ModelVersion):
+        stages, holder = [what.current_stage], f"{what} is"
+    else:
+        stages = list(LatestVersion.objects.filter(model=what).values_list("stage", flat=True))
+        holder = f"A version of {what} is"
+    for stage in HELD_STAGES:
+        if stage in stages:
+            raise InUse(f"{holder} in {stage}. Move it to None or Archived first; nothing was changed.")
 
 
 def held_targets(version: ModelVersion) -> tuple[Target, ...]:

@@ -22,6 +22,7 @@ from registry.services._rows import (
     check_description,
     check_name,
     check_tag,
+    check_unheld,
     end_holdings,
     lock_model,
     stage_target,
@@ -76,6 +77,7 @@ def rename_model(*, actor: User, model: RegisteredModel, new_name: str) -> Regis
     require(can_manage(actor, model))
     check_name(new_name)
     require(can_reach(actor, new_name))
+    check_unheld(model)
     gate.enforce(Change(ChangeKind.RENAME_MODEL, actor, model, new_name=new_name))
     old_name, moment = model.name, now_ms()
     if RegisteredModel.objects.live().filter(name=new_name).exclude(pk=model.pk).exists():
@@ -96,6 +98,7 @@ def delete_model(*, actor: User, model: RegisteredModel) -> None:
     """Hide the model with all that hangs on it; decisions about it stay readable."""
     model = lock_model(model)
     require(can_manage(actor, model))
+    check_unheld(model)
     held = LatestVersion.objects.filter(model=model).values_list("stage", flat=True)
     leaving = tuple(stage_target(stage) for stage in sorted(held)) + tuple(
         alias_target(a) for a in sorted(model.aliases)

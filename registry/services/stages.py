@@ -18,6 +18,7 @@ from registry.permissions import can_move
 from registry.services._rows import (
     HELD_STAGES,
     begin_holding,
+    check_comment,
     end_holding,
     lock_version_and_ask,
     refresh_latest,
@@ -33,13 +34,20 @@ _IN_STAGE = Prepared(
 
 @transaction.atomic
 def move_to_stage(
-    *, actor: User, version: ModelVersion, stage: Stage, archive_existing: bool = False, permit: Permit | None = None
+    *,
+    actor: User,
+    version: ModelVersion,
+    stage: Stage,
+    archive_existing: bool = False,
+    comment: str = "",
+    permit: Permit | None = None,
 ) -> ModelVersion:
     """Move a version; with ``archive_existing`` the other holders of the stage become Archived in the same moment.
 
-    Without a permit the actor's level is asked; with one the gate verifies the request that it names, and who holds
-    the permit announces the result.
+    Without a permit the actor's level is asked, and ``comment`` is kept with the event; with one the gate verifies the
+    request that it names, and who holds the permit announces the result.
     """
+    comment = check_comment(comment)
     if archive_existing and stage not in HELD_STAGES:
         raise Invalid(
             f"Model version transition cannot archive existing model versions because '{stage}' is not an Active "
@@ -75,11 +83,11 @@ def move_to_stage(
     model.last_updated_timestamp = moment
     save(model, "last_updated_timestamp")
     if permit is None and entering is not None:
-        record(_moved(version, origin, replaced), actor=actor)
+        record(_moved(version, origin, replaced, comment), actor=actor)
     return version
 
 
-def _moved(version: ModelVersion, origin: str, replaced: list[ModelVersion]) -> StageMoved:
+def _moved(version: ModelVersion, origin: str, replaced: list[ModelVersion], comment: str) -> StageMoved:
     return StageMoved(
         model_name=version.model.name,
         version=version.version,
@@ -89,4 +97,5 @@ def _moved(version: ModelVersion, origin: str, replaced: list[ModelVersion]) -> 
         source=version.source,
         run_id=version.run_id,
         archived_versions=tuple(other.version for other in replaced),
+        comment=comment,
     )

@@ -20,6 +20,7 @@ from registry.permissions import can_edit, can_manage
 from registry.services._rows import (
     check_description,
     check_tag,
+    check_unheld,
     end_holdings,
     held_targets,
     lock_model,
@@ -154,6 +155,7 @@ def delete_version(*, actor: User, version: ModelVersion) -> None:
     version = lock_version(version)
     model = version.model
     require(can_manage(actor, model))
+    check_unheld(version)
     gate.enforce(Change(ChangeKind.DELETE_VERSION, actor, model, version, leaving=held_targets(version)))
     version.deleted_at = now()
     save(version, "deleted_at")
