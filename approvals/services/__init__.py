@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from approvals.services.bypass import bypass_request
+from approvals.services.by_target import review_requests_for, withdraw_request_of
 from approvals.services.checks import report_check
 from approvals.services.comments import (
     NO_COMMENT,
@@ -39,6 +40,8 @@ __all__ = [
     "request_after_refusal",
     "reschedule_request",
     "resolve_thread",
+    "review_requests_for",
     "submit_review",
     "withdraw_request",
+    "withdraw_request_of",
 ]

@@ -26,7 +26,7 @@ from approvals.services.decisions import (
 from approvals.standing import Standing, standing_of
 from core.answers import require
 from core.clock import now
-from core.errors import AlreadyExists, Conflict, Invalid
+from core.errors import AlreadyAsked, Conflict, Invalid
 from notifications.events import record
 from registry import evidence
 from registry.gate import Change, Target
@@ -60,7 +60,7 @@ def open_request(
     _check_target(version, target)
     pending = TransitionRequest.objects.pending().for_target(target).filter(version=version, requester=actor).first()
     if pending:
-        raise AlreadyExists(
+        raise AlreadyAsked(
             f"You have asked for this already: request {pending.pk}, {settings.BASE_URL}{pending.get_absolute_url()}"
         )
 

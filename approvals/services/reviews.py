@@ -33,12 +33,19 @@ Decision = Review.Decision
 
 
 def submit_review(
-    *, actor: User, review_request: TransitionRequest, decision: str, comment: str = "", seen: str
+    *,
+    actor: User,
+    review_request: TransitionRequest,
+    decision: str,
+    comment: str = "",
+    seen: str,
+    archive_existing: bool | None = None,
 ) -> TransitionRequest:
     """Say approve, request_changes or reject about what ``seen`` names; the last needed approval applies the request.
 
     Conflict when the request is closed, or when what the reviewer saw is no longer what is on the table: that much
     is then on record, and nothing else has changed. A person's newer verdict replaces their older one.
+    ``archive_existing`` of the approval that applies the request, when given, counts in place of what was asked for.
     """
     if decision not in Decision.values:
         raise Invalid(f"A decision is one of {', '.join(Decision.values)}.", field="decision")
@@ -50,7 +57,14 @@ def submit_review(
         locked = lock_pending(review_request)
         expire_if_due(locked, take_stock(locked))
     with transaction.atomic():
-        return _submit(actor=actor, review_request=review_request, decision=decision, comment=comment, saw=saw)
+        return _submit(
+            actor=actor,
+            review_request=review_request,
+            decision=decision,
+            comment=comment,
+            saw=saw,
+            archive_existing=archive_existing,
+        )
 
 
 _REASON_NEEDED: dict[str, str] = {
@@ -60,7 +74,13 @@ _REASON_NEEDED: dict[str, str] = {
 
 
 def _submit(
-    *, actor: User, review_request: TransitionRequest, decision: str, comment: str, saw: Pins
+    *,
+    actor: User,
+    review_request: TransitionRequest,
+    decision: str,
+    comment: str,
+    saw: Pins,
+    archive_existing: bool | None,
 ) -> TransitionRequest:
     locked = lock_pending(review_request)
     standing = take_stock(locked)
@@ -89,6 +109,9 @@ def _submit(
         standing = standing_of(locked)
         remember_awaited(locked, standing)
         if locked.state == State.OPEN and standing.is_satisfied:
+            if archive_existing is not None:
+                locked.archive_existing = archive_existing
+                locked.save(update_fields=["archive_existing"])
             apply(locked, actor=actor, standing=standing)
     return locked
 
