@@ -78,6 +78,13 @@ def name_of(model_id: int | None) -> str:
     """Of the live model with this key; empty when there is none."""
     models = RegisteredModel.objects.live().filter(pk=model_id) if model_id is not None else ()
     return next((model.name for model in models), "")
+def owners_of(ids: Iterable[int]) -> dict[int, str]:
+    """By key of a model, the name of whoever made it."""
+    asked = set(ids)
+    found = (
+        RegisteredModel.objects.filter(pk__in=asked, user__isnull=False) if asked else RegisteredModel.objects.none()
+    )
+    return dict(found.values_list("pk", "user__username"))
 
 
 def get_version(user: User, name: str, number: int) -> ModelVersion:

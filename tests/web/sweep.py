@@ -226,6 +226,7 @@ def world(db: None, mira: User, sam: User, admin: User, risk: Team, settings: Se
                 "events": [{"entity": "MODEL_VERSION", "action": "CREATED"}],
             },
             "web.mlflow.registered_models.create": {"name": "new-model"},
+            "transition-requests": {"stage": "Production", "creator": mira.username},
             "web.mlflow.model_versions.create": {"model_id": None},
             "web.mlflow.experiments.restore": {"experiment_id": str(deleted_experiment.pk)},
             "web.mlflow.experiments.delete_tag": {"key": "evil"},

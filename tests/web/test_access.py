@@ -37,6 +37,8 @@ READERS_WRITE = {
     "web.pages.requests.comment",
     "web.api.requests.RequestComments",
     "web.api.comments.VersionComments",
+    "web.mlflow.transition_requests.create",
+    "web.mlflow.comments.create",
     "web.mlflow.experiments.create",
     "web.mlflow.runs.create",
     "web.mlflow.logged_models.create",

@@ -44,8 +44,10 @@ def registered_model(model: RegisteredModel, latest: Iterable[ModelVersion]) -> 
     return _model(model, [model_version(version, model, with_aliases=False) for version in latest])
 
 
-def found_model(model: FoundModel, latest: Iterable[FoundVersion]) -> Message:
-    return _model(model, [found_version(version) for version in latest])
+def found_model(model: FoundModel, latest: Iterable[FoundVersion], *, owner: str = "") -> Message:
+    """Only Databricks' clients ask whose a model is."""
+    message = _model(model, [found_version(version) for version in latest])
+    return {**message, "user_id": owner} if owner else message
 
 
 def _model(model: RegisteredModel | FoundModel, latest: list[Message]) -> Message:

@@ -128,11 +128,12 @@ class Params:
         except OverflowError as error:
             raise wrong(self.name(field), "…", "the number is too large") from error
 
-    def boolean(self, field: str, *, default: bool = False) -> bool:
+    def boolean(self, field: str, *, default: bool = False, spelled: bool = False) -> bool:
+        """``spelled``: "true" and "false" pass in a body as well, as clients of Databricks send them."""
         value = self.raw(field)
         if value is None:
             return default
-        if self.is_query and isinstance(value, str) and value.lower() in ("true", "false"):
+        if (spelled or self.is_query) and isinstance(value, str) and value.lower() in ("true", "false"):
             return value.lower() == "true"
         if not isinstance(value, bool):
             raise wrong(self.name(field), value)

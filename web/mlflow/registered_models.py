@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from registry import services
@@ -13,8 +15,9 @@ from registry.queries import (
     get_version,
     get_version_by_alias,
     latest_versions,
+    owners_of,
 )
-from registry.search import latest_of, search_models
+from registry.search import FoundModel, Page, latest_of, search_models
 from web.gated import gated
 from web.mlflow.endpoint import by_method, endpoint
 from web.mlflow.messages import Message, found_model, json_list, model_version, registered_model
@@ -22,6 +25,7 @@ from web.mlflow.params import Params
 from web.signed_in import SignedInRequest
 
 MAX_SEARCH = 1000
+EMPTY: Mapping[int, str] = MappingProxyType({})
 
 
 def _answer(model: RegisteredModel) -> Message:
@@ -68,18 +72,31 @@ def delete(request: SignedInRequest, params: Params) -> dict[str, Any]:
 
 @endpoint("GET", "POST", only_reads=True, looks_up=True)
 def search(request: SignedInRequest, params: Params) -> dict[str, Any]:
-    limit = params.page_size(most=MAX_SEARCH, default=100)
     page = search_models(
         request.user,
         filter_text=params.string("filter"),
         order_by=tuple(params.strings("order_by")),
-        limit=limit,
+        limit=params.page_size(most=MAX_SEARCH, default=100),
         page_token=params.string("page_token"),
     )
+    return _found(page)
+
+
+@endpoint("GET", only_reads=True, looks_up=True)
+def list_all(request: SignedInRequest, params: Params) -> dict[str, Any]:
+    """By name. MLflow had it until 2.0, Databricks still has."""
+    limit = params.page_size(most=MAX_SEARCH, default=100)
+    page = search_models(request.user, limit=limit, page_token=params.string("page_token"))
+    return _found(page, owners_of(model.id for model in page.rows))
+
+
+def _found(page: Page[FoundModel], owners: Mapping[int, str] = EMPTY) -> dict[str, Any]:
     latest = latest_of(page.rows)
     answer: dict[str, Any] = {}
     if page.rows:
-        answer["registered_models"] = json_list(found_model(model, latest[model.name]) for model in page.rows)
+        answer["registered_models"] = json_list(
+            found_model(model, latest[model.name], owner=owners.get(model.id, "")) for model in page.rows
+        )
     if page.next_page_token:
         answer["next_page_token"] = page.next_page_token
     return answer

@@ -6,6 +6,8 @@ from django.urls import URLPattern, path
 
 from web.mlflow import (
     artifacts,
+    comments,
+    databricks,
     experiments,
     logged_models,
     metrics,
@@ -13,6 +15,7 @@ from web.mlflow import (
     registered_models,
     runs,
     server,
+    transition_requests,
     webhooks,
 )
 
@@ -36,6 +39,18 @@ REGISTRY = {
     "model-versions/get-download-uri": model_versions.get_download_uri,
     "model-versions/set-tag": model_versions.set_tag,
     "model-versions/delete-tag": model_versions.delete_tag,
+}
+# What a Databricks workspace serves besides. Its clients send some of these paths, and those above, below preview/ too.
+DATABRICKS = {
+    "registered-models/list": registered_models.list_all,
+    "databricks/registered-models/get": databricks.get_model,
+    "databricks/model-versions/transition-stage": databricks.transition_stage,
+    "transition-requests/create": transition_requests.create,
+    "transition-requests/list": transition_requests.list_open,
+    "transition-requests/approve": transition_requests.approve,
+    "transition-requests/reject": transition_requests.reject,
+    "transition-requests/delete": transition_requests.delete,
+    "comments/create": comments.create,
 }
 TRACKING = {
     "experiments/create": experiments.create,
@@ -91,7 +106,7 @@ ARTIFACTS = {
 
 
 def _under(prefix: str) -> list[URLPattern]:
-    calls = {**REGISTRY, **TRACKING, **WEBHOOKS}
+    calls = {**REGISTRY, **DATABRICKS, **TRACKING, **WEBHOOKS}
     patterns = [path(f"{prefix}/2.0/mlflow/{route}", view) for route, view in calls.items()]
     patterns += [path(f"{prefix}/2.0/mlflow-artifacts/{route}", view) for route, view in ARTIFACTS.items()]
     return [*patterns, path(f"{prefix}/3.0/mlflow/server-info", server.info, name="server_info")]
@@ -100,6 +115,8 @@ def _under(prefix: str) -> list[URLPattern]:
 urlpatterns = [
     *_under("api"),
     *_under("ajax-api"),
+    *(path(f"api/2.0/preview/mlflow/{route}", view) for route, view in {**REGISTRY, **DATABRICKS}.items()),
+    path("api/2.0/preview/scim/v2/Me", databricks.me),
     path("get-artifact", artifacts.file_of_run),
     path("model-versions/get-artifact", artifacts.file_of_version),
     path(".well-known/databricks-config", server.databricks_handshake, name="databricks_handshake"),
