@@ -45,7 +45,7 @@ def submit_review(
 
     Conflict when the request is closed, or when what the reviewer saw is no longer what is on the table: that much
     is then on record, and nothing else has changed. A person's newer verdict replaces their older one.
-    ``archive_existing`` of the approval that applies the request, when given, counts in place of what was asked for.
+    ``archive_existing`` of an approval, when given, replaces what was asked for; the last one that says so counts.
     """
     if decision not in Decision.values:
         raise Invalid(f"A decision is one of {', '.join(Decision.values)}.", field="decision")
@@ -103,15 +103,15 @@ def _submit(
             enter(locked, State.NEEDS_CHANGES)
             record(RequestNeedsChanges(**about(locked), comment=comment), actor=actor)
     else:
+        if archive_existing is not None:
+            locked.archive_existing = archive_existing
+            locked.save(update_fields=["archive_existing"])
         _tell(ReviewApproved(**about(locked), comment=comment, teams=tuple(review.teams)), actor, locked)
         if locked.state == State.NEEDS_CHANGES and not _calls_for_changes(locked):
             reopen(locked, actor=actor, reason="everybody who asked for changes has approved since")
         standing = standing_of(locked)
         remember_awaited(locked, standing)
         if locked.state == State.OPEN and standing.is_satisfied:
-            if archive_existing is not None:
-                locked.archive_existing = archive_existing
-                locked.save(update_fields=["archive_existing"])
             apply(locked, actor=actor, standing=standing)
     return locked
 

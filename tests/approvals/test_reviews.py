@@ -413,3 +413,16 @@ def test_a_stranger_does_not_comment(asked: TransitionRequest, eve: User, settin
 
     with pytest.raises(NotFound):
         services.add_comment(actor=eve, version=asked.version, text="Hello")
+
+
+def test_the_last_approval_that_says_so_decides_whether_the_holder_is_archived(
+    asked: TransitionRequest, holder: ModelVersion, alice: User, dkim: User
+) -> None:
+    publish(POLICY.replace("alias:champion]", "alias:champion]\narchive_replaced: false"))
+    seen = look_at(services.reconsider(asked))
+
+    services.submit_review(actor=alice, review_request=asked, decision="approve", seen=seen, archive_existing=False)
+    last = approve(dkim, asked)
+
+    assert (last.archive_existing, last.state) == (False, State.APPLIED)
+    assert (stage_of(asked.version), stage_of(holder)) == ("Production", "Production")
