@@ -78,6 +78,8 @@ def name_of(model_id: int | None) -> str:
     """Of the live model with this key; empty when there is none."""
     models = RegisteredModel.objects.live().filter(pk=model_id) if model_id is not None else ()
     return next((model.name for model in models), "")
+
+
 def owners_of(ids: Iterable[int]) -> dict[int, str]:
     """By key of a model, the name of whoever made it."""
     asked = set(ids)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from approvals.services.bypass import bypass_request
 from approvals.services.by_target import review_requests_for, withdraw_request_of
+from approvals.services.bypass import bypass_request
 from approvals.services.checks import report_check
 from approvals.services.comments import (
     NO_COMMENT,

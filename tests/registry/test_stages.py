@@ -164,3 +164,15 @@ def test_a_deleted_version_moves_nowhere_and_archives_nothing(manager: User) -> 
     with pytest.raises(NotFound, match=r"Model Version \(name=.*, version=2\) not found"):
         services.move_to_stage(actor=manager, version=gone, stage=Stage.PRODUCTION, archive_existing=True)
     assert stages(model)[1] == "Production"
+
+
+def test_what_was_said_with_a_move_is_kept_with_it(mover: User) -> None:
+    version = make_version()
+
+    services.move_to_stage(actor=mover, version=version, stage=Stage.STAGING, comment="For the shadow test.")
+    with pytest.raises(Invalid, match="65535 characters"):
+        services.move_to_stage(actor=mover, version=version, stage=Stage.NONE, comment="x" * 65_536)
+
+    assert [event.data["comment"] for event in Event.objects.filter(kind="transition.applied")] == [
+        "For the shadow test."
+    ]

@@ -227,6 +227,8 @@ def world(db: None, mira: User, sam: User, admin: User, risk: Team, settings: Se
             },
             "web.mlflow.registered_models.create": {"name": "new-model"},
             "transition-requests": {"stage": "Production", "creator": mira.username},
+            "web.mlflow.comments.update": {"id": str(remark.pk)},
+            "web.mlflow.comments.delete": {"id": str(remark.pk)},
             "web.mlflow.model_versions.create": {"model_id": None},
             "web.mlflow.experiments.restore": {"experiment_id": str(deleted_experiment.pk)},
             "web.mlflow.experiments.delete_tag": {"key": "evil"},

@@ -1,10 +1,12 @@
-"""/api/2.0/mlflow/comments/…: remarks on a version, outside any request."""
+"""/api/2.0/mlflow/comments/…: remarks on a version. New ones are outside any request."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from approvals import services
+from approvals.models import Comment
+from core.errors import NotFound
 from registry.queries import get_version
 from web.mlflow.databricks_messages import comment_message
 from web.mlflow.endpoint import endpoint
@@ -18,3 +20,25 @@ def create(request: SignedInRequest, params: Params) -> dict[str, Any]:
     version = get_version(request.user, name, number)
     comment = services.add_comment(actor=request.user, version=version, text=text)
     return {"comment": comment_message(comment, request.user)}
+
+
+@endpoint("PATCH")
+def update(request: SignedInRequest, params: Params) -> dict[str, Any]:
+    comment, text = _find(request, params), params.string("comment", required=True)
+    edited = services.edit_comment(actor=request.user, comment=comment, text=text)
+    return {"comment": comment_message(edited, request.user)}
+
+
+@endpoint("DELETE")
+def delete(request: SignedInRequest, params: Params) -> dict[str, Any]:
+    services.delete_comment(actor=request.user, comment=_find(request, params))
+    return {}
+
+
+def _find(request: SignedInRequest, params: Params) -> Comment:
+    given = params.string("id", required=True)
+    number = int(given) if given.isascii() and given.isdecimal() and len(given) < 19 else 0
+    found = Comment.objects.visible_to(request.user).with_rows().filter(pk=number).first()
+    if found is None:
+        raise NotFound(services.NO_COMMENT)
+    return found

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from accounts.models import User
 from approvals.models import Comment, Review, TransitionRequest
-from approvals.permissions import can_review, can_withdraw
+from approvals.permissions import can_review, can_rewrite, can_withdraw
 from approvals.standing import Standing, standings_of
 from core.clock import to_ms
 from notifications.models import Event
@@ -99,5 +99,5 @@ def comment_message(comment: Comment, user: User) -> Message:
         "user_id": comment.author.username,
         "creation_timestamp": to_ms(comment.created_at),
         "last_updated_timestamp": to_ms(comment.edited_at or comment.created_at),
-        "available_actions": ["EDIT_COMMENT", "DELETE_COMMENT"] if comment.author_id == user.pk else [],
+        "available_actions": ["EDIT_COMMENT", "DELETE_COMMENT"] if can_rewrite(user, comment) else [],
     }

@@ -51,6 +51,8 @@ DATABRICKS = {
     "transition-requests/reject": transition_requests.reject,
     "transition-requests/delete": transition_requests.delete,
     "comments/create": comments.create,
+    "comments/update": comments.update,
+    "comments/delete": comments.delete,
 }
 TRACKING = {
     "experiments/create": experiments.create,
