@@ -73,21 +73,23 @@ def given_up(version: ModelVersion, target: Target) -> tuple[Target, ...]:
     return (Target(TargetKind.STAGE, version.current_stage),)
 
 
-def gather(questions: Sequence[Question], *, rulebook: Rulebook | None = None) -> list[Known]:
+def gather(questions: Sequence[Question], *, rulebook: Rulebook | None = None, of_now: bool = True) -> list[Known]:
     """Read what the questions need: as many statements for a page of requests as for one. ``rulebook``: other policies
-    than those in force."""
+    than those in force. Who asks about the past puts its holders, reviews and checks in place: not ``of_now``."""
     rulebook = rulebook or Rulebook.load()
     rules = [rulebook.about(q.version.model, entering=q.target, leaving=q.leaving) for q in questions]
-    holders = _holders(questions)
-    reviews = _reviews([q.review_request.pk for q in questions if q.review_request and q.review_request.pk])
+    holders = _holders(questions) if of_now else [(None, None)] * len(questions)
+    judged = [q.review_request.pk for q in questions if q.review_request and q.review_request.pk]
+    reviews = _reviews(judged) if of_now else {}
     asked = list(zip(questions, rules, strict=True))
     open_to_movers = [question for question, chosen in asked if counts_movers(chosen)]
     closed_to_authors = [question.version for question, chosen in asked if any(rule.approvals for rule in chosen)]
     trainers = _trainers(closed_to_authors)
     statuses = _run_statuses([question.version for question, chosen in asked if asks_for(RunRule, *chosen)])
-    checks = _checks(
-        [(question.version, {check.name for rule in chosen for check in rule.checks}) for question, chosen in asked]
-    )
+    reported = [
+        (question.version, {check.name for rule in chosen for check in rule.checks}) for question, chosen in asked
+    ]
+    checks = _checks(reported) if of_now else {}
     teams = _members({team for chosen in rules for rule in chosen for team in rule.teams})
     threads = _threads([question for question, chosen in asked if _waits_for_threads(chosen)])
     movers = _movers(open_to_movers + [question for question, _ in asked if threads.get(question.version.pk)])

@@ -99,6 +99,11 @@ class Standing:
         waiting = policy.scheduled(review_request.not_before, self.known.at)
         return (waiting,) if waiting else ()
 
+    def verdict_of(self, name: str) -> Verdict:
+        """What one policy says alone; and the house, where no policy asks anybody."""
+        own = (self._judge(rule) for rule in self.rules if rule.name == name)
+        return policy.combine([*own, *(verdict for _, verdict in self._house)])
+
     @property
     def is_satisfied(self) -> bool:
         return self.verdict.satisfied

@@ -134,7 +134,7 @@ class Server(ABC):
         """Seconds of user and system time that its processes and those of PostgreSQL for it have taken; what has ended
         meanwhile counts as it was last seen."""
         for pid in (*self.processes(), *self.database.backends()):
-            self._taken[pid] = max(self._taken.get(pid, 0.0), _cpu(pid))
+            self._taken[pid] = max(self._taken.get(pid, 0.0), cpu_of(pid))
         return sum(self._taken.values())
 
     def rest(self, seconds: float) -> None:
@@ -156,7 +156,7 @@ class Server(ABC):
         )
 
 
-def _cpu(pid: int) -> float:
+def cpu_of(pid: int) -> float:
     """0 for a process that has ended."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()

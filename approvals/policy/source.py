@@ -15,6 +15,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 from fractions import Fraction
+from functools import lru_cache
 from typing import NoReturn, Protocol
 
 import yaml
@@ -73,6 +74,7 @@ class Number:
         return exact(self.value)
 
 
+@lru_cache(maxsize=4096)  # a policy's own numbers, and a holder's figures, are asked for again and again
 def exact(value: float) -> Fraction:
     """The decimal that people see, as an exact number: 0.912 and 0.907 are 0.005 apart, not a bit more."""
     return Fraction(repr(float(value)))

@@ -15,12 +15,12 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from approvals import services
-from approvals.models import Policy
+from approvals.models import Policy, TransitionRequest
 from approvals.permissions import can_publish_policies
 from approvals.policy import PolicyError, parse, sentences
 from approvals.policy.schema import schema
 from approvals.services.policies import UnreadablePolicy, checked_policy
-from approvals.simulation import edits, effects, replay, simulate, target_of_draft
+from approvals.simulation import MOST_REPLAYED, SOON, edits, effects, replay, simulate, target_of_draft
 from core.answers import require
 from core.errors import NotFound
 from registry.queries import get_version
@@ -108,15 +108,18 @@ class SimulateInput(PolicyInput):
         return attrs
 
 
-class EffectOutput(serializers.Serializer):
-    request = serializers.IntegerField(source="review_request.pk")
-    model = serializers.CharField(source="review_request.model.name")
-    version = serializers.IntegerField(source="review_request.version.version")
-    target = serializers.CharField(source="review_request.asks_for")
-    before = serializers.CharField(source="before.verdict.sentence", help_text="Where it stands, in one sentence.")
-    after = serializers.CharField(source="after.verdict.sentence", help_text="Where it would stand.")
-    satisfied_before = serializers.BooleanField(source="before.is_satisfied")
-    satisfied_after = serializers.BooleanField(source="after.is_satisfied")
+class SubjectOutput(serializers.Serializer):
+    request = serializers.IntegerField(source="request.pk")
+    model = serializers.CharField(source="request.model")
+    version = serializers.IntegerField(source="request.version")
+    target = serializers.CharField(source="request.target")
+
+
+class EffectOutput(SubjectOutput):
+    before = serializers.CharField(help_text="Where it stands, in one sentence.")
+    after = serializers.CharField(help_text="Where it would stand.")
+    satisfied_before = serializers.BooleanField()
+    satisfied_after = serializers.BooleanField()
     expires = serializers.DateTimeField(allow_null=True, help_text="When it would end by itself, if that changes.")
 
 
@@ -127,18 +130,24 @@ class SimulateOutput(serializers.Serializer):
     is_cut = serializers.BooleanField(help_text="Whether there are more open requests.")
 
 
-class StoppedOutput(serializers.Serializer):
-    request = serializers.IntegerField(source="review_request.pk")
-    model = serializers.CharField(source="review_request.model.name")
-    version = serializers.IntegerField(source="review_request.version.version")
-    target = serializers.CharField(source="review_request.asks_for")
-    applied_at = serializers.DateTimeField(source="review_request.closed_at")
-    standing = serializers.CharField(source="standing.verdict.sentence", help_text="Where it would have stood.")
+class ReplayInput(PolicyInput):
+    most = serializers.IntegerField(
+        default=SOON, min_value=1, max_value=MOST_REPLAYED, help_text="How many of the newest decisions are looked at."
+    )
+
+
+class OutcomeOutput(SubjectOutput):
+    state = serializers.ChoiceField(source="request.state", choices=TransitionRequest.State.choices)
+    closed_at = serializers.DateTimeField(source="request.closed_at")
+    standing = serializers.CharField(source="sentence", help_text="Where it would have stood.")
 
 
 class ReplayOutput(serializers.Serializer):
-    count = serializers.IntegerField(help_text="Moves by a request that the text has a say in, of the newest 1,000.")
-    stopped = StoppedOutput(many=True, help_text="Those that it would not have let through, the newest first.")
+    moves = serializers.IntegerField(help_text="How many of the decisions that the text has a say in were moves.")
+    stopped = OutcomeOutput(many=True, help_text="The moves that it would not have let through, the newest first.")
+    unmade = serializers.IntegerField(help_text="How many requests expired or were withdrawn.")
+    satisfied = OutcomeOutput(many=True, help_text="Those of them that had all it asks for, the newest first.")
+    is_cut = serializers.BooleanField(help_text="Whether there are older decisions.")
 
 
 def _all() -> QuerySet[Policy]:
@@ -233,11 +242,12 @@ class PolicySimulate(Endpoint):
 class PolicyReplay(Endpoint):
     only_reads = True
 
-    @extend_schema(request=PolicyInput, responses=ReplayOutput)
+    @extend_schema(request=ReplayInput, responses=ReplayOutput)
     def post(self, request: Request) -> Response:
-        """Which of the moves that were made by a request a text would have stopped, on what was known then. For
-        administrators."""
+        """What a text would have decided otherwise on what was known then: moves made by a request that it would have
+        stopped, and requests that expired or were withdrawn although they had all it asks for. For administrators."""
         require(can_publish_policies(user_of(request)))
-        text = read(PolicyInput, request)["text"].replace("\r\n", "\n")
-        found = replay(checked_policy(text), text, user=user_of(request))
+        asked = read(ReplayInput, request)
+        text = asked["text"].replace("\r\n", "\n")
+        found = replay(checked_policy(text), text, user=user_of(request), most=asked["most"])
         return Response(ReplayOutput(found).data)

@@ -16,7 +16,7 @@ from approvals.permissions import can_publish_policies
 from approvals.policy import wording
 from approvals.policy.difference import difference
 from approvals.services.policies import checked_policy
-from approvals.simulation import edits, effects, replay
+from approvals.simulation import MOST_REPLAYED, SOON, edits, effects, replay
 from core.clock import now
 from core.errors import CountersignError, Invalid, NotFound
 from web.signed_in import SignedInRequest
@@ -97,12 +97,15 @@ def edit(request: SignedInRequest, name: str = "") -> HttpResponse:
         read = checked_policy(context["text"])
         if policy and read.name != policy.name:
             raise Invalid(f"The text names itself {read.name}: a policy keeps its name, {policy.name}.", field="text")
-        if request.POST.get("action") == "check":
+        if (action := request.POST.get("action")) in ("check", "check_all"):
             context["sentences"] = wording.sentences(read)
             context["edits"] = edits(read, context["text"])
-            if answer:  # it looks at everything that is open, and at a thousand moves
-                context["effects"] = effects(read, context["text"], user=request.user)
-                context["replay"] = replay(read, context["text"], user=request.user)
+            if answer:
+                most = SOON if action == "check" else MOST_REPLAYED
+                context["effects"] = effects(read, context["text"], user=request.user, most=most)
+                context["replay"] = replay(read, context["text"], user=request.user, most=most)
+                context["most"] = most
+                context["is_partial"] = most == SOON and (context["effects"].is_cut or context["replay"].is_cut)
                 context["now"] = now()
             return render(request, "policies/edit.html", context)
         revision = services.publish_policy(actor=request.user, text=context["text"])

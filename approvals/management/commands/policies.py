@@ -15,7 +15,7 @@ from approvals import services
 from approvals.models import Policy
 from approvals.policy.schema import schema
 from approvals.services.policies import checked_policy
-from approvals.simulation import MOST_REPLAYED, Edits, edits, replay, simulate, target_of_draft
+from approvals.simulation import MOST_REPLAYED, Edits, Outcome, edits, replay, simulate, target_of_draft
 from core.errors import CountersignError
 from registry.models import ModelVersion
 
@@ -33,7 +33,7 @@ class Command(BaseCommand):
         simulate.add_argument("model")
         simulate.add_argument("version", type=int)
         simulate.add_argument("--asker", help="Whose request it would be; who registered the version if left out.")
-        again = verbs.add_parser("replay", help="Which past moves the text in FILE would have stopped; change nothing.")
+        again = verbs.add_parser("replay", help="What the text in FILE would have decided in the past.")
         again.add_argument("file", type=Path)
         verbs.add_parser("list", help="One line per policy.")
         verbs.add_parser("schema", help="The language of policies as a JSON Schema, for editors.")
@@ -93,12 +93,14 @@ class Command(BaseCommand):
         text = _text_of(options["file"])
         somebody = User(is_superuser=True)  # the command line reads everything
         found = replay(checked_policy(text), text, user=somebody)
-        stopped = len(found.stopped)
-        newest = f"Of the newest {MOST_REPLAYED} moves made by a request"
-        self.stdout.write(f"{newest} it has a say in {found.count}, and would have stopped {stopped}.")
-        for row in found.stopped:
-            item, sentence = row.review_request, row.standing.verdict.sentence
-            self.stdout.write(f"  request {item.pk}: {item.version} to {item.asks_for}: {sentence}")
+        newest = f" of the newest {MOST_REPLAYED} decisions" if found.is_cut else ""
+        self.stdout.write(f"It would have stopped {len(found.stopped)} of {found.moves} moves{newest}.")
+        self._tell_outcomes(found.stopped)
+        self.stdout.write(f"It was satisfied by {len(found.satisfied)} of {found.unmade} requests that ended unmade.")
+        self._tell_outcomes(found.satisfied)
+
+    def _tell_outcomes(self, outcomes: list[Outcome]) -> None:
+        self.stdout.writelines(f"  request {row.request.pk}: {row.request}: {row.sentence}\n" for row in outcomes)
 
     def _list(self, _options: dict[str, Any]) -> None:
         policies = Policy.objects.select_related("current")

@@ -112,7 +112,9 @@ def test_what_is_open_and_what_was_is_for_those_who_publish(api: Callable[..., A
 def test_a_draft_is_replayed(api: Callable[..., Api], admin: User) -> None:
     client = api(admin, read_only=True)
 
-    assert client.post("policies/replay/", {"text": POLICY}).json() == {"count": 0, "stopped": []}
+    nothing = {"moves": 0, "stopped": [], "unmade": 0, "satisfied": [], "is_cut": False}
+    assert client.post("policies/replay/", {"text": POLICY, "most": 10_000}).json() == nothing
+    assert client.post("policies/replay/", {"text": POLICY, "most": 10_001}).status_code == 400
     assert client.post("policies/replay/", {"text": WRONG}).status_code == 400
 
 
