@@ -9,6 +9,7 @@ from typing import Any
 from django.contrib import messages
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.views.decorators.http import require_POST, require_safe
 
 from accounts.models import User
@@ -22,6 +23,7 @@ from core.errors import Conflict, CountersignError, Invalid, NotFound
 from notifications.models import Delivery, Event
 from registry.comparison import compare
 from registry.evidence import known_of
+from web.pages.conversation import thread_named, threads_of
 from web.pages.lineage import lineage_of
 from web.pages.moments import moment_of
 from web.pages.run_reading import outside_of
@@ -78,7 +80,7 @@ def _context(request: SignedInRequest, review_request: TransitionRequest) -> dic
         "lineage": lineage_of(
             review_request.version, review_request.evidence.data, asked=review_request.asks_for, replaces=baseline
         ),
-        "timeline": _timeline(review_request, reviews),
+        "timeline": _timeline(request.user, review_request, reviews),
         "reviews": [r for r in reviews if r.is_current and r.dismissed_at is None],
         "waiting": _waiting_names(standing, reviews) if review_request.is_pending else [],
         "told": _told(review_request),
@@ -237,18 +239,18 @@ def _metric_row(
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One entry of the conversation: a review, a comment, or an event that is a line."""
+    """One entry of the conversation: a review, a thread of comments, or an event that is a line."""
 
     at: datetime
     kind: str
     thing: Any
 
 
-def _timeline(review_request: TransitionRequest, reviews: list[Review]) -> list[Entry]:
-    comments = Comment.objects.filter(request=review_request).select_related("author")[:MAX_TIMELINE]
+def _timeline(user: User, review_request: TransitionRequest, reviews: list[Review]) -> list[Entry]:
+    threads = threads_of(user, review_request.version, review_request)
     events = Event.objects.filter(request_id=review_request.pk, kind__in=LINES).select_related("actor").order_by("id")
     entries = [Entry(review.created_at, "review", review) for review in reviews]
-    entries += [Entry(comment.created_at, "comment", comment) for comment in comments]
+    entries += [Entry(thread.first.comment.created_at, "thread", thread) for thread in threads]
     entries += [Entry(event.created_at, "event", event) for event in events[:MAX_TIMELINE]]
     return sorted(entries, key=lambda entry: entry.at)
 
@@ -278,11 +280,13 @@ def _told(review_request: TransitionRequest) -> list[dict[str, Any]]:
 # -- Verbs -------------------------------------------------------------------------------------------------------------
 
 
-def _answer(request: SignedInRequest, pk: int, error: CountersignError | None = None, **typed: str) -> HttpResponse:
+def answer(
+    request: SignedInRequest, pk: int, error: CountersignError | None = None, *, at: Comment | None = None, **typed: Any
+) -> HttpResponse:
     """The page after a verb: for HTMX its body, fresh; without it a redirect. A refusal keeps what was typed."""
     htmx = request.htmx
     if error is None and not htmx:
-        return redirect("request", pk=pk)
+        return redirect(at.get_absolute_url() if at else reverse("request", args=[pk]))
     context = {**_context(request, _get(request, pk)), "typed": typed}
     if error is not None:
         context["error"] = error.message
@@ -306,9 +310,9 @@ def review(request: SignedInRequest, pk: int) -> HttpResponse:
             seen=request.POST.get("seen", ""),
         )
     except CountersignError as error:
-        return _answer(request, pk, error, comment=comment)
+        return answer(request, pk, error, comment=comment)
     messages.success(request, _said(done, decision))
-    return _answer(request, pk)
+    return answer(request, pk)
 
 
 def _said(review_request: TransitionRequest, decision: str) -> str:
@@ -327,11 +331,15 @@ def comment(request: SignedInRequest, pk: int) -> HttpResponse:
 
 
 def _comment(request: SignedInRequest, found: TransitionRequest, text: str) -> HttpResponse:
+    thread = thread_named(request)
     try:
-        services.add_comment(actor=request.user, version=found.version, text=text, review_request=found)
+        said = services.add_comment(
+            actor=request.user, version=found.version, text=text, review_request=found, parent=thread
+        )
     except CountersignError as error:
-        return _answer(request, found.pk, error, comment=text)
-    return _answer(request, found.pk)
+        typed = {"reply": thread.pk, "text": text} if thread else {"comment": text}
+        return answer(request, found.pk, error, **typed)
+    return answer(request, found.pk, at=said)
 
 
 @require_POST
@@ -340,9 +348,9 @@ def withdraw(request: SignedInRequest, pk: int) -> HttpResponse:
     try:
         services.withdraw_request(actor=request.user, review_request=_get(request, pk), comment=text)
     except CountersignError as error:
-        return _answer(request, pk, error, comment=text)
+        return answer(request, pk, error, comment=text)
     messages.success(request, "The request is withdrawn.")
-    return _answer(request, pk)
+    return answer(request, pk)
 
 
 @require_POST
@@ -351,9 +359,9 @@ def ready(request: SignedInRequest, pk: int) -> HttpResponse:
     try:
         services.mark_ready(actor=request.user, review_request=_get(request, pk), comment=text)
     except CountersignError as error:
-        return _answer(request, pk, error, comment=text)
+        return answer(request, pk, error, comment=text)
     messages.success(request, "Those who asked for changes have been told that it is ready again.")
-    return _answer(request, pk)
+    return answer(request, pk)
 
 
 @require_POST
@@ -362,9 +370,9 @@ def reschedule(request: SignedInRequest, pk: int) -> HttpResponse:
     try:
         services.reschedule_request(actor=request.user, review_request=_get(request, pk), not_before=moment_of(text))
     except CountersignError as error:
-        return _answer(request, pk, error, not_before=text)
+        return answer(request, pk, error, not_before=text)
     messages.success(request, "The schedule is changed, and everybody involved has been told.")
-    return _answer(request, pk)
+    return answer(request, pk)
 
 
 @require_POST
@@ -375,9 +383,9 @@ def bypass(request: SignedInRequest, pk: int) -> HttpResponse:
             raise Invalid("Tick the box if you mean it.", field="confirmed")
         done = services.bypass_request(actor=request.user, review_request=_get(request, pk), reason=reason)
     except CountersignError as error:
-        return _answer(request, pk, error, reason=reason)
+        return answer(request, pk, error, reason=reason)
     if done.is_bypassed:
         messages.warning(
             request, f"Version {done.version.version} is {done.asks_for} now, and everybody has been told why."
         )
-    return _answer(request, pk)
+    return answer(request, pk)

@@ -5,7 +5,19 @@ from __future__ import annotations
 from django.urls import path
 from django.views.generic import RedirectView
 
-from web.pages import account, channels, deliveries, models, people, policies, requests, reviews, sign_in, versions
+from web.pages import (
+    account,
+    channels,
+    comments,
+    deliveries,
+    models,
+    people,
+    policies,
+    requests,
+    reviews,
+    sign_in,
+    versions,
+)
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="reviews"), name="home"),
@@ -32,6 +44,10 @@ urlpatterns = [
     path("requests/<int:pk>/ready/", requests.ready, name="request_ready"),
     path("requests/<int:pk>/bypass/", requests.bypass, name="request_bypass"),
     path("requests/<int:pk>/schedule/", requests.reschedule, name="request_schedule"),
+    path("comments/<int:pk>/edit/", comments.edit, name="comment_edit"),
+    path("comments/<int:pk>/delete/", comments.delete, name="comment_delete"),
+    path("comments/<int:pk>/resolve/", comments.resolve, name="comment_resolve"),
+    path("comments/<int:pk>/reopen/", comments.reopen, name="comment_reopen"),
     path("policies/", policies.index, name="policies"),
     path("policies/new/", policies.edit, name="policy_new"),
     path("policies/<slug:name>/", policies.detail, name="policy"),

@@ -12,7 +12,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from approvals import services as approvals
 from approvals.models import Comment, TransitionRequest
 from approvals.rulebook import Rulebook
-from core.errors import CountersignError, Invalid
+from core.errors import Conflict, CountersignError, Invalid
 from registry import services
 from registry.artifacts import file_of_version
 from registry.comparison import read_columns
@@ -23,6 +23,7 @@ from registry.permissions import can_edit, can_manage, can_move
 from registry.queries import canonical_stage, events_of, get_version, holder
 from web.files import serve
 from web.gated import gated
+from web.pages.conversation import thread_named, threads_of
 from web.pages.lineage import lineage_of
 from web.pages.moments import moment_of
 from web.pages.run_reading import outside_of
@@ -63,7 +64,7 @@ def _context(request: SignedInRequest, version: ModelVersion) -> dict[str, Any]:
         "holdings": StageHolding.objects.filter(version=version).select_related("set_by").order_by("-since")[:20],
         "requests": TransitionRequest.objects.filter(version=version).with_rows().order_by("-id")[:20],
         "checks": version.checks.filter(is_current=True).select_related("reporter").order_by("name", "id")[:MAX_CHECKS],
-        "comments": Comment.objects.filter(version=version, request=None).select_related("author")[:200],
+        "threads": threads_of(request.user, version),
         "events": events_of(version.model).filter(version=version.version).select_related("actor").order_by("-id")[:15],
         "can_edit": can_edit(request.user, version.model),
         "can_manage": can_manage(request.user, version.model),
@@ -84,7 +85,7 @@ def signature_columns(signature: dict[str, str | None] | None) -> list[tuple[str
 # -- Verbs -------------------------------------------------------------------------------------------------------------
 
 
-def _refused(request: SignedInRequest, version: ModelVersion, error: CountersignError, **typed: str) -> HttpResponse:
+def _refused(request: SignedInRequest, version: ModelVersion, error: CountersignError, **typed: Any) -> HttpResponse:
     """The page again, with what was typed and why it was not taken."""
     return render(
         request,
@@ -92,6 +93,22 @@ def _refused(request: SignedInRequest, version: ModelVersion, error: Countersign
         {**_context(request, version), "error": error.message, "typed": typed},
         status=422,
     )
+
+
+def answer(
+    request: SignedInRequest,
+    version: ModelVersion,
+    error: CountersignError | None = None,
+    *,
+    at: Comment | None = None,
+    **typed: Any,
+) -> HttpResponse:
+    """The page after somebody spoke: for HTMX its conversation, fresh; without it a redirect. A refusal keeps it."""
+    if not request.htmx:
+        return _refused(request, version, error, **typed) if error else redirect(at or version)
+    context = {**_context(request, version), "error": error.message if error else "", "typed": typed}
+    status = 200 if error is None else 409 if isinstance(error, Conflict) else 422
+    return render(request, "versions/detail.html#conversation", context, status=status)
 
 
 @require_POST
@@ -132,12 +149,12 @@ def delete_tag(request: SignedInRequest, name: str, number: int) -> HttpResponse
 @require_POST
 def comment(request: SignedInRequest, name: str, number: int) -> HttpResponse:
     version = get_version(request.user, name, number)
-    text = request.POST.get("text", "")
+    text, thread = request.POST.get("comment", ""), thread_named(request)
     try:
-        approvals.add_comment(actor=request.user, version=version, text=text)
+        said = approvals.add_comment(actor=request.user, version=version, text=text, parent=thread)
     except CountersignError as error:
-        return _refused(request, version, error, comment=text)
-    return redirect("version", name=name, number=number)
+        return answer(request, version, error, **({"reply": thread.pk, "text": text} if thread else {"comment": text}))
+    return answer(request, version, at=said)
 
 
 @require_POST

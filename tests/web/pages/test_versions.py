@@ -42,7 +42,7 @@ def test_description_tags_and_comments_are_written_in_place(
     page = session(mira)
     page.post(f"{PAGE}describe/", {"description": "New words."})
     page.post(f"{PAGE}tag/", {"key": "reviewed", "value": "yes"})
-    page.post(f"{PAGE}comment/", {"text": "Looks *good*."})
+    page.post(f"{PAGE}comment/", {"comment": "Looks *good*."})
 
     shown = page.get(PAGE).content.decode()
 
@@ -72,7 +72,7 @@ def test_a_reader_writes_nothing_but_comments(version: ModelVersion, sam: User, 
 
     assert page.post(f"{PAGE}describe/", {"description": "Mine."}).status_code in (403, 422)
     assert page.post(f"{PAGE}tag/", {"key": "a", "value": "b"}).status_code in (403, 422)
-    assert page.post(f"{PAGE}comment/", {"text": "May I ask?"}).status_code == 302
+    assert page.post(f"{PAGE}comment/", {"comment": "May I ask?"}).status_code == 302
     assert Comment.objects.get().text == "May I ask?"
     assert ModelVersion.objects.get(version=2).tags == {}
 

@@ -115,6 +115,12 @@ def markdown(text: str | None) -> SafeString:
 
 
 @register.filter
+def conversation(text: str) -> SafeString:
+    """Markdown in which whom it mentions is emphasised."""
+    return mark_safe(core_markdown.to_html(text, mentions=True))  # noqa: S308 - sanitised there
+
+
+@register.filter
 def web_address(link: str | None) -> str:
     """A link that somebody sent us, when it is one to follow: never javascript: or data:."""
     return link if link and link.lower().startswith(("https://", "http://")) else ""

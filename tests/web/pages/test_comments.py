@@ -1,0 +1,173 @@
+"""The conversation on the pages of a request and of a version, with and without HTMX."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import pytest
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from pytest_django import Settings
+
+from accounts.models import User
+from approvals import services
+from approvals.models import Comment, TransitionRequest
+from tests.web.sweep import EVIL
+
+Session = Callable[[User], Client]
+HTMX = {"HX-Request": "true"}
+
+
+@pytest.fixture(params=["request", "version"])
+def place(request: pytest.FixtureRequest, asked: TransitionRequest) -> str:
+    return asked.get_absolute_url() if request.param == "request" else asked.version.get_absolute_url()
+
+
+@pytest.fixture
+def comment(place: str, asked: TransitionRequest, sam: User) -> Comment:
+    on = None if "versions" in place else asked
+    return services.add_comment(actor=sam, version=asked.version, text="Why *so*, @alice?", review_request=on)
+
+
+def part(page: str, comment: Comment) -> str:
+    """The thread that begins with a comment, as the page shows it."""
+    return page.split(f'<li id="comment-{comment.pk}">')[1].split("</div></li>")[0]
+
+
+def shown(client: Client, place: str, comment: Comment) -> str:
+    return part(client.get(place).content.decode(), comment)
+
+
+def offers(html: str) -> list[str]:
+    return re.findall(r'action="/comments/\d+/(\w+)/"', html)
+
+
+def test_a_reply_stands_in_its_thread(place: str, comment: Comment, mira: User, session: Session) -> None:
+    answer = session(mira).post(f"{place}comment/", {"comment": "Because.", "thread": comment.pk})
+
+    reply = comment.replies.get()
+    assert answer["Location"] == f"{place}#comment-{reply.pk}"
+    thread = shown(session(mira), place, comment)
+    assert "<strong>@alice</strong>" in thread
+    assert f'<li id="comment-{reply.pk}">' in thread and "Because." in thread
+
+
+def test_each_may_do_what_they_see(
+    place: str, comment: Comment, sam: User, dkim: User, admin: User, mira: User, session: Session
+) -> None:
+    assert offers(shown(session(sam), place, comment)) == ["edit", "delete", "resolve"]
+    assert offers(shown(session(admin), place, comment)) == ["resolve"]
+    assert offers(shown(session(dkim), place, comment)) == []
+    services.resolve_thread(actor=sam, comment=comment)
+    assert offers(shown(session(admin), place, comment)) == ["reopen"]
+    assert "sam resolved this" in shown(session(dkim), place, comment)
+
+
+def test_the_verbs_work_without_javascript(place: str, comment: Comment, sam: User, session: Session) -> None:
+    page = session(sam)
+
+    for verb, form in (("edit", {"comment": "Why then?"}), ("resolve", {}), ("reopen", {}), ("delete", {})):
+        answer = page.post(f"/comments/{comment.pk}/{verb}/", form)
+
+        assert (answer.status_code, answer["Location"]) == (302, f"{place}#comment-{comment.pk}")
+    thread = shown(page, place, comment)
+    assert "sam deleted this comment" in thread
+    assert "Why" not in thread and offers(thread) == []
+
+
+def test_an_edited_comment_shows_what_it_said_before(place: str, comment: Comment, sam: User, session: Session) -> None:
+    services.edit_comment(actor=sam, comment=comment, text="Why then?")
+
+    thread = shown(session(sam), place, comment)
+
+    assert "Why then?" in thread and "edited" in thread and "Why <em>so</em>" in thread
+
+
+def test_htmx_gets_the_region_and_a_refusal_keeps_the_text(
+    place: str, comment: Comment, sam: User, session: Session
+) -> None:
+    page = session(sam)
+
+    resolved = page.post(f"/comments/{comment.pk}/resolve/", headers=HTMX)
+    again = page.post(f"/comments/{comment.pk}/resolve/", headers=HTMX)
+    edited = page.post(f"/comments/{comment.pk}/edit/", {"comment": "x" * 70_000}, headers=HTMX)
+    replied = page.post(f"{place}comment/", {"comment": "y" * 70_000, "thread": comment.pk}, headers=HTMX)
+
+    assert (resolved.status_code, again.status_code) == (200, 409)
+    assert (edited.status_code, replied.status_code) == (422, 422)
+    for answer in (resolved, again, edited, replied):
+        assert b"<html" not in answer.content
+    assert "resolved by sam" in again.content.decode()
+    assert "x" * 70_000 in part(edited.content.decode(), comment)
+    assert "y" * 70_000 in part(replied.content.decode(), comment)
+
+
+def test_a_refusal_without_htmx_is_the_page_with_the_text(
+    place: str, comment: Comment, sam: User, session: Session
+) -> None:
+    edited = session(sam).post(f"/comments/{comment.pk}/edit/", {"comment": "x" * 70_000})
+
+    assert edited.status_code == 422
+    assert "at most 65535 characters" in edited.content.decode()
+    assert "x" * 70_000 in part(edited.content.decode(), comment)
+
+
+def test_who_may_not_is_refused_with_the_reason(place: str, comment: Comment, dkim: User, session: Session) -> None:
+    page = session(dkim)
+
+    refused = {verb: page.post(f"/comments/{comment.pk}/{verb}/", {"comment": "x"}) for verb in ("edit", "resolve")}
+
+    assert "Only the person who wrote a comment" in refused["edit"].content.decode()
+    assert "Only who began the thread" in refused["resolve"].content.decode()
+    comment.refresh_from_db()
+    assert (comment.text, comment.resolved_at) == ("Why *so*, @alice?", None)
+
+
+def test_a_stranger_finds_no_comment(
+    place: str, comment: Comment, eve: User, session: Session, settings: Settings
+) -> None:
+    settings.DEFAULT_MODEL_LEVEL = "NONE"
+
+    for verb in ("edit", "delete", "resolve", "reopen"):
+        assert session(eve).post(f"/comments/{comment.pk}/{verb}/", {"comment": "x"}).status_code == 404
+
+
+@pytest.mark.parametrize("thread", ["0", "-1", "x", "9" * 30, "²"])
+def test_a_reply_to_nothing_is_not_found(place: str, sam: User, session: Session, thread: str) -> None:
+    assert session(sam).post(f"{place}comment/", {"comment": "Hm.", "thread": thread}).status_code == 404
+    assert not Comment.objects.exists()
+
+
+def test_hostile_texts_come_out_harmless_everywhere(
+    place: str, comment: Comment, sam: User, mira: User, session: Session
+) -> None:
+    services.edit_comment(actor=sam, comment=comment, text=f"@{EVIL} </textarea>{EVIL}")
+    services.edit_comment(actor=sam, comment=comment, text=f"{EVIL} @alice{EVIL}")
+    session(mira).post(f"{place}comment/", {"comment": EVIL, "thread": comment.pk})
+
+    for user in (sam, mira):
+        page = session(user).get(place).content.decode()
+        assert EVIL not in page
+
+
+def statements(client: Client, place: str) -> int:
+    with CaptureQueriesContext(connection) as captured:
+        client.get(place)
+    return len(captured)
+
+
+def test_the_conversation_costs_the_same_however_long_it_is(
+    place: str, comment: Comment, sam: User, mira: User, session: Session
+) -> None:
+    services.edit_comment(actor=sam, comment=comment, text="Why then?")
+    client = session(mira)
+    before = statements(client, place)
+    for number in range(5):
+        other = services.add_comment(actor=sam, version=comment.version, text="Hm.", review_request=comment.request)
+        services.edit_comment(actor=sam, comment=other, text=f"Hm {number}.")
+        services.resolve_thread(actor=sam, comment=other)
+        client.post(f"{place}comment/", {"comment": "Hm.", "thread": other.pk})
+
+    assert statements(client, place) == before

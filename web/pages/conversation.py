@@ -1,0 +1,66 @@
+"""What was said about a request or a version, as threads; for the pages that show it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from accounts.models import User
+from approvals.models import Comment, CommentRevision, TransitionRequest
+from approvals.permissions import can_resolve, can_rewrite
+from approvals.services import NO_COMMENT
+from core.errors import NotFound
+from registry.models import ModelVersion
+from web.signed_in import SignedInRequest
+
+MAX_COMMENTS = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Remark:
+    """A comment with what it said before; ``mine``: of the person who looks at it."""
+
+    comment: Comment
+    before: list[CommentRevision]
+    mine: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Thread:
+    first: Remark
+    replies: list[Remark]
+    may_resolve: bool
+
+    @property
+    def is_gone(self) -> bool:
+        """Deleted as a whole."""
+        return all(remark.comment.deleted_at for remark in (self.first, *self.replies))
+
+
+def threads_of(user: User, version: ModelVersion, review_request: TransitionRequest | None = None) -> list[Thread]:
+    """The newest remarks as threads, in the order in which these began."""
+    rows = Comment.objects.filter(version=version, request=review_request).select_related("author", "resolved_by")
+    comments = list(rows.order_by("-id")[:MAX_COMMENTS])[::-1]
+    edited = [comment.pk for comment in comments if comment.edited_at and not comment.deleted_at]
+    before: dict[int, list[CommentRevision]] = {}
+    for revision in CommentRevision.objects.filter(comment__in=edited) if edited else ():
+        before.setdefault(revision.comment_id, []).append(revision)
+    threads: dict[int, Thread] = {}
+    for comment in comments:
+        comment.version, comment.request = version, review_request
+        remark = Remark(comment, before.get(comment.pk, []), bool(can_rewrite(user, comment)))
+        if comment.parent_id is None:
+            threads[comment.pk] = Thread(remark, [], bool(can_resolve(user, comment)))
+        elif comment.parent_id in threads:
+            threads[comment.parent_id].replies.append(remark)
+    return list(threads.values())
+
+
+def thread_named(request: SignedInRequest) -> Comment | None:
+    """The thread that a form replies to, if it does."""
+    named = request.POST.get("thread", "")
+    if not named:
+        return None
+    found = Comment.objects.visible_to(request.user).filter(pk=named) if named.isdecimal() and len(named) < 19 else ()
+    for comment in found:
+        return comment
+    raise NotFound(NO_COMMENT)
