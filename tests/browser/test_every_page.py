@@ -12,6 +12,7 @@ from playwright.sync_api import Browser, Page
 from pytest_django.live_server_helper import LiveServer
 
 from accounts.models import User
+from approvals import services
 from approvals.models import TransitionRequest
 from notifications import services as notifications
 from notifications.forms.standard import new_secret
@@ -34,6 +35,13 @@ def open_request(mira: User, alice: User, dkim: User, admin: User) -> Transition
     version = churn_predictor(mira)
     review_request = ask(version, mira)
     say(alice, review_request, comment="Fairness is inside tolerance: `tenure` is *gone*.")
+    for about in (review_request, None):
+        thread = services.add_comment(actor=admin, version=version, text="Which callers, @mira?", review_request=about)
+        services.edit_comment(actor=admin, comment=thread, text="Which callers? @mira knows.")
+        services.add_comment(actor=mira, version=version, text="None.", review_request=about, parent=thread)
+        services.resolve_thread(actor=admin, comment=thread)
+        gone = services.add_comment(actor=admin, version=version, text="Oh.", review_request=about)
+        services.delete_comment(actor=admin, comment=gone)
     doubtful = ask(ModelVersion.objects.get(version=1), mira, STAGING)
     say(admin, doubtful, "request_changes", "Why back?")
     notifications.create_channel(

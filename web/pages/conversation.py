@@ -13,6 +13,10 @@ from registry.models import ModelVersion
 from web.signed_in import SignedInRequest
 
 MAX_COMMENTS = 500
+# Events that say of a conversation what it shows itself.
+TALK = (
+    "comment.created", "comment.mentioned", "comment.edited", "comment.deleted", "thread.resolved", "thread.reopened",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

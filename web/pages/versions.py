@@ -23,7 +23,7 @@ from registry.permissions import can_edit, can_manage, can_move
 from registry.queries import canonical_stage, events_of, get_version, holder
 from web.files import serve
 from web.gated import gated
-from web.pages.conversation import thread_named, threads_of
+from web.pages.conversation import TALK, thread_named, threads_of
 from web.pages.lineage import lineage_of
 from web.pages.moments import moment_of
 from web.pages.run_reading import outside_of
@@ -65,7 +65,11 @@ def _context(request: SignedInRequest, version: ModelVersion) -> dict[str, Any]:
         "requests": TransitionRequest.objects.filter(version=version).with_rows().order_by("-id")[:20],
         "checks": version.checks.filter(is_current=True).select_related("reporter").order_by("name", "id")[:MAX_CHECKS],
         "threads": threads_of(request.user, version),
-        "events": events_of(version.model).filter(version=version.version).select_related("actor").order_by("-id")[:15],
+        "events": events_of(version.model)
+        .filter(version=version.version)
+        .exclude(kind__in=TALK)
+        .select_related("actor")
+        .order_by("-id")[:15],
         "can_edit": can_edit(request.user, version.model),
         "can_manage": can_manage(request.user, version.model),
         "moves": moves,
