@@ -11,6 +11,7 @@ from accounts.models import User
 from approvals import services
 from approvals.models import Policy, PolicyRevision, TransitionRequest
 from tests.scenes import POLICY, say
+from web.pages import policies
 
 Session = Callable[[User], Client]
 BROKEN = POLICY.replace("min: 0.90", "mni: 0.90")
@@ -60,6 +61,22 @@ def test_a_check_shows_what_the_text_changes(policy: Policy, admin: User, sessio
     assert "against revision 2" in page and "<ins>accuracy must be at least 0.95.</ins>" in page
     form["text"] = POLICY.replace("0.90", "0.92")
     assert "The texts are the same." in session(admin).post(f"/policies/{policy.name}/edit/", form).content.decode()
+
+
+def test_a_check_of_many_decisions_looks_at_some_and_offers_all(
+    asked: TransitionRequest, sam: User, admin: User, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    services.open_request(actor=sam, version=asked.version, target=asked.asks_for)
+    monkeypatch.setattr(policies, "SOON", 1)
+    form = {"text": POLICY.replace("min: 0.90", "min: 0.99")}
+
+    some, every = (
+        session(admin).post("/policies/new/", {**form, "action": action}).content.decode()
+        for action in ("check", "check_all")
+    )
+
+    assert "1 of 1 open requests" in some and 'value="check_all"' in some
+    assert "2 of 2 open requests" in every and 'value="check_all"' not in every
 
 
 def test_without_a_policy_the_page_says_what_that_means(sam: User, session: Session) -> None:
