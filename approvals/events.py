@@ -252,6 +252,23 @@ class TransitionApplied(RequestAnnouncement):
 
 
 @dataclass(frozen=True, kw_only=True)
+class TransitionRolledBack(RequestAnnouncement):
+    """Comes after ``transition.applied`` where a version holds again what it held before by a request."""
+
+    kind: ClassVar[str] = "transition.rolled_back"
+
+    previous_version: int | None
+    returns_to: int
+
+    def summary(self, actor: str) -> str:
+        away = f" from version {self.previous_version}" if self.previous_version else ""
+        return f"{actor} took {self.where} of {self.model_name} back{away} to version {self.version}."
+
+    def data(self) -> dict[str, Any]:
+        return super().data() | {"previous_version": self.previous_version, "returns_to": self.returns_to}
+
+
+@dataclass(frozen=True, kw_only=True)
 class PolicyWarned(Announcement):
     """A direct change went through although a policy with ``enforcement: warn`` was not satisfied."""
 

@@ -13,6 +13,7 @@ from accounts.permissions import default_level, reaches, read_grants
 from approvals.models import Check, Comment, Review, TransitionRequest
 from approvals.pins import Pins
 from approvals.policy import Requirement, RunRule
+from approvals.returning import verdicts_of_then
 from approvals.rulebook import Rule, Rulebook
 from core.clock import now
 from registry.gate import Target
@@ -43,6 +44,7 @@ class Known:
     production: ModelVersion | None
     authors: dict[int, str]  # person id -> what they did: asked for, registered, trained
     reviews: tuple[Review, ...]  # each person's newest verdict that nobody dismissed
+    carried: tuple[Review, ...] = ()  # the same of the request that is returned to
     members: dict[str, dict[int, User]] = field(
         default_factory=dict
     )  # of each team that a rule names: person id -> person
@@ -82,7 +84,8 @@ def gather(questions: Sequence[Question], *, rulebook: Rulebook | None = None, o
     judged = [q.review_request.pk for q in questions if q.review_request and q.review_request.pk]
     reviews = _reviews(judged) if of_now else {}
     asked = list(zip(questions, rules, strict=True))
-    open_to_movers = [question for question, chosen in asked if counts_movers(chosen)]
+    then = verdicts_of_then([question.review_request for question in questions])
+    open_to_movers = [question for question, chosen in asked if _asks_movers(question, chosen)]
     closed_to_authors = [question.version for question, chosen in asked if any(rule.approvals for rule in chosen)]
     trainers = _trainers(closed_to_authors)
     statuses = _run_statuses([question.version for question, chosen in asked if asks_for(RunRule, *chosen)])
@@ -94,12 +97,12 @@ def gather(questions: Sequence[Question], *, rulebook: Rulebook | None = None, o
     threads = _threads([question for question, chosen in asked if _waits_for_threads(chosen)])
     movers = _movers(open_to_movers + [question for question, _ in asked if threads.get(question.version.pk)])
     if open_to_movers:
-        weighed = [review.reviewer for found in reviews.values() for review in found]
-        asking = [question.asker for question, chosen in asked if any(rule.blocks for rule in chosen)]
+        weighed = [review.reviewer for found in (*reviews.values(), *then) for review in found]
+        asking = [q.asker for q, chosen in asked if any(rule.blocks for rule in chosen) or _returns(q)]
         read_grants(weighed + asking)
 
     known = []
-    for question, chosen, (baseline, production) in zip(questions, rules, holders, strict=True):
+    for question, chosen, (baseline, production), carried in zip(questions, rules, holders, then, strict=True):
         version = question.version
         request_id = question.review_request.pk if question.review_request else None
         able = movers.get((version.model_id, level_to_move(version, question.target)), {})
@@ -118,8 +121,9 @@ def gather(questions: Sequence[Question], *, rulebook: Rulebook | None = None, o
                 production=production,
                 authors=_authors(question, trainers),
                 reviews=tuple(reviews.get(request_id, ())) if request_id else (),
+                carried=carried,
                 members={team: teams.get(team, {}) for rule in chosen for team in rule.teams},
-                movers=able if counts_movers(chosen) else {},
+                movers=able if _asks_movers(question, chosen) else {},
                 threads=_concerning(question, threads.get(version.pk, ())) if talked else None,
                 resolvers=able if talked else {},
                 checks=tuple(checks.get(version.pk, ())),
@@ -185,6 +189,14 @@ def counts_movers(rules: Sequence[Rule]) -> bool:
     where one asks for approvals from no team in particular."""
     asked = [approvals for rule in rules if rule.blocks for approvals in rule.approvals]
     return not asked or any(not approvals.teams for rule in rules for approvals in rule.approvals)
+
+
+def _asks_movers(question: Question, rules: Sequence[Rule]) -> bool:
+    return counts_movers(rules) or _returns(question)
+
+
+def _returns(question: Question) -> bool:
+    return question.review_request is not None and question.review_request.returns_to_id is not None
 
 
 def _movers(questions: Sequence[Question]) -> dict[tuple[int, Level], dict[int, User]]:

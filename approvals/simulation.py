@@ -268,7 +268,7 @@ def _standings_then(
                     checks=tuple(check for check in checks.get(row.version_id, ()) if check.reported_at <= moment),
                     threads=_threads_then(row, known),
                     members={
-                        team: {review.person_id: review.person for review in given if team in review.teams}
+                        team: {r.person_id: r.person for r in (*known.carried, *given) if team in r.teams}
                         for team in known.members
                     },
                 )

@@ -13,6 +13,7 @@ from approvals.facts import Known, Question, asks_for
 from approvals.models import Review, TransitionRequest
 from approvals.pins import ALL_PARTS, Pins, in_words
 from approvals.policy import Baseline, CheckFact, Dataset, Facts, Metric, ReviewFact, RunFact, SignatureRule, Verdict
+from approvals.returning import moved_since
 from approvals.rulebook import Rule, Rulebook
 from core.answers import YES, Answer, no
 from registry.comparison import EvidenceData, breaking_changes, has_signature
@@ -165,8 +166,11 @@ class Standing:
             seen_policy_revisions=list(self.pins.policy_revisions),
             seen_baseline_id=self.pins.baseline_id,
         )
-        others = tuple(review for review in self.known.reviews if review.person_id != user.person_id)
-        return Standing(replace(self.known, reviews=(*others, mine)))
+        others, carried = (
+            tuple(review for review in reviews if review.person_id != user.person_id)
+            for reviews in (self.known.reviews, self.known.carried)
+        )
+        return Standing(replace(self.known, reviews=(*others, mine), carried=carried))
 
     @cached_property
     def drift(self) -> tuple[str, ...]:
@@ -195,10 +199,29 @@ class Standing:
         return frozenset().union(*(rule.read.reviews.dismiss_on for rule in self.rules if rule.read))
 
     @cached_property
+    def carried(self) -> tuple[Review, ...]:
+        """The verdicts on the request that is returned to which still hold."""
+        dismissing = self._dismissing
+        return tuple(review for review in self.known.carried if not moved_since(review, self.pins, dismissing))
+
+    @property
+    def not_carried(self) -> str:
+        """Why the others do not, as a sentence; empty where all do."""
+        moved = [part for review in self.known.carried for part in moved_since(review, self.pins, self._dismissing)]
+        if not moved:
+            return ""
+        because = in_words(tuple(dict.fromkeys(moved)))
+        return f"The reviews of request {self.known.carried[0].request_id} do not count here: since then {because}."
+
+    @property
+    def _all_reviews(self) -> tuple[Review, ...]:
+        return (*self.carried, *self.known.reviews)
+
+    @cached_property
     def approvals(self) -> tuple[Review, ...]:
         """The approvals that count: of what is on the table now, by people whom a rule counts."""
         voided = [review for review, _ in self.void]
-        approving = (review for review in self.known.reviews if review.decision == Decision.APPROVE)
+        approving = (review for review in self._all_reviews if review.decision == Decision.APPROVE)
         return tuple(review for review in approving if review not in voided and self.would_count(review.reviewer))
 
     def would_count(self, user: User) -> Answer:
@@ -206,7 +229,7 @@ class Standing:
         if user.is_service:
             return no(NOT_A_PERSON)
         answers = [self._counts_for(rule, user) for rule in self.rules if rule.approvals]
-        if not any(rule.approvals for rule in self.rules if rule.blocks):
+        if self._needs_a_mover or not any(rule.approvals for rule in self.rules if rule.blocks):
             answers.append(self._may_move(user))
         return next((given for given in answers if given), answers[0])
 
@@ -238,12 +261,19 @@ class Standing:
     @property
     def _needs_a_mover(self) -> bool:
         """Asking gives nobody a right: where no policy wants approvals, who may move the version approves. Under a
-        policy it is enough that this is who asks; without one, approving is a step of its own, as in Databricks."""
-        question = self.known.question
-        blocking = [rule for rule in self.rules if rule.blocks]
-        if question.review_request is None or any(rule.approvals for rule in blocking):
+        policy it is enough that this is who asks; without one, approving is a step of its own, as in Databricks. Going
+        back on what others said then, nobody of now would have wanted it: that takes such a person too."""
+        if self.known.question.review_request is None:
             return False
-        return not blocking or not can_move(question.asker, question.version, question.target)
+        blocking = [rule for rule in self.rules if rule.blocks]
+        if any(rule.approvals for rule in blocking):
+            return bool(self.carried) and not self._asker_may_move
+        return not blocking or not self._asker_may_move
+
+    @cached_property
+    def _asker_may_move(self) -> bool:
+        question = self.known.question
+        return bool(can_move(question.asker, question.version, question.target))
 
     def _judge(self, rule: Rule) -> Verdict:
         if rule.read is None:
@@ -274,7 +304,7 @@ class Standing:
             metrics=_metrics(version),
             baseline=_baseline(known.baseline, version, compares=asks_for(SignatureRule, rule)),
             production=_baseline(known.production, version, compares=asks_for(SignatureRule, rule)),
-            reviews=tuple(self._review(review, rule) for review in known.reviews),
+            reviews=tuple(self._review(review, rule) for review in self._counting_for(rule)),
             team_members={
                 team: {pk: person.username for pk, person in members.items()} for team, members in known.members.items()
             },
@@ -302,6 +332,10 @@ class Standing:
         found += [thread.request.requester for thread in threads if thread.request]
         found += self.known.resolvers.values()
         return {user.person_id: user.username for user in found if user.is_active}
+
+    def _counting_for(self, rule: Rule | None) -> tuple[Review, ...]:
+        """What was said then makes nobody of now want it: for the house's rule it counts if the asker may move it."""
+        return self._all_reviews if rule or not self.known.carried or self._asker_may_move else self.known.reviews
 
     def _review(self, review: Review, rule: Rule | None) -> ReviewFact:
         why_not = self._why_not(review, rule) if review.decision == Decision.APPROVE else ""

@@ -19,6 +19,7 @@ from approvals.services.requests import (
     mark_ready,
     open_request,
     request_after_refusal,
+    request_rollback,
     reschedule_request,
     withdraw_request,
 )
@@ -38,6 +39,7 @@ __all__ = [
     "reopen_thread",
     "report_check",
     "request_after_refusal",
+    "request_rollback",
     "reschedule_request",
     "resolve_thread",
     "review_requests_for",

@@ -16,6 +16,7 @@ from approvals.events import (
     ReviewDismissed,
     TransitionApplied,
     TransitionBypassed,
+    TransitionRolledBack,
     about,
 )
 from approvals.models import Awaited, Review, TransitionRequest
@@ -196,6 +197,17 @@ def apply(review_request: TransitionRequest, *, actor: User, standing: Standing,
         actor=actor,
         audience=participants(version, review_request),
     )
+    if review_request.returns_to_id:
+        record(
+            TransitionRolledBack(
+                **about(review_request),
+                comment=review_request.comment,
+                previous_version=baseline.version if baseline else None,
+                returns_to=review_request.returns_to_id,
+            ),
+            actor=actor,
+            audience=participants(version, TransitionRequest.objects.get(pk=review_request.returns_to_id)),
+        )
     # The target has a new holder: approvals of other versions for it were given against the old one.
     rivals = TransitionRequest.objects.pending().for_target(review_request.asks_for)
     others = rivals.filter(model_id=review_request.model_id).with_rows()

@@ -13,6 +13,7 @@ from approvals.events import RequestOpened, RequestRescheduled, RequestWithdrawn
 from approvals.models import TransitionRequest
 from approvals.permissions import can_mark_ready, can_request, can_reschedule, can_withdraw
 from approvals.policy import moment
+from approvals.returning import holding_before, request_behind
 from approvals.services.comments import checked_comment
 from approvals.services.decisions import (
     apply,
@@ -31,13 +32,13 @@ from notifications.events import record
 from registry import evidence
 from registry.gate import Change, Target
 from registry.models import ModelVersion, RegisteredModel, Stage, TargetKind
+from registry.permissions import can_read
 from registry.services.aliases import check_alias
 
 State = TransitionRequest.State
 FURTHEST = timedelta(days=366)
 
 
-@transaction.atomic
 def open_request(
     *,
     actor: User,
@@ -51,6 +52,42 @@ def open_request(
 
     Pins what it is judged on, tells the people who can clear what is unmet, and is applied at once when nothing is.
     """
+    return _open(
+        actor=actor,
+        version=version,
+        target=target,
+        comment=comment,
+        archive_existing=archive_existing,
+        not_before=not_before,
+    )
+
+
+@transaction.atomic
+def request_rollback(*, actor: User, model: RegisteredModel, target: Target, comment: str = "") -> TransitionRequest:
+    """Ask that the version which held a stage or an alias before gets it again.
+
+    What was said of the request that put it there counts for this one, as far as it was about the same; with nothing
+    else unmet it is applied at once. Where it got there without a request, this is a request like any other.
+    """
+    require(can_read(actor, model))
+    model = RegisteredModel.objects.select_for_update().get(pk=model.pk)
+    before = holding_before(model, target)
+    if before is None:
+        raise Conflict(f"No other version of {model} held {target} before: there is nothing to return to.")
+    return _open(actor=actor, version=before.version, target=target, comment=comment, returns_to=request_behind(before))
+
+
+@transaction.atomic
+def _open(
+    *,
+    actor: User,
+    version: ModelVersion,
+    target: Target,
+    comment: str,
+    archive_existing: bool = True,
+    not_before: datetime | None = None,
+    returns_to: TransitionRequest | None = None,
+) -> TransitionRequest:
     require(can_request(actor, version, target))
     comment = checked_comment(comment)
     not_before = _checked_moment(not_before)
@@ -75,6 +112,7 @@ def open_request(
         comment=comment,
         archive_existing=archive_existing,
         not_before=not_before,
+        returns_to=returns_to,
         digest=version.digest,
         evidence=version.evidence,
     )

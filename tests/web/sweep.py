@@ -104,6 +104,7 @@ TAKES = {
     "web.api.models.Model": ["description"],
     "web.api.models.ModelAliases": ["alias", "version"],
     "web.api.models.ModelTags": ["key", "value"],
+    "web.api.models.ModelRollback": ["target"],
     "web.api.models.Models": ["name"],
     "web.api.people.Grants": ["level", "pattern", "user"],
     "web.api.people.Teams": ["name"],

@@ -10,11 +10,13 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.models import Level
+from approvals import services as approvals
 from registry import services
 from registry.models import RegisteredModel, StageHolding
 from registry.permissions import level_of
 from registry.queries import get_model, get_version
 from registry.search import search_models
+from web.api import requests
 from web.api.endpoint import MAX_PAGE, Endpoint, Input, page_response, paged, read, user_of
 from web.gated import gated
 
@@ -52,6 +54,11 @@ class TagKeyInput(Input):
 class AliasInput(Input):
     alias = serializers.CharField(max_length=255)
     version = serializers.IntegerField(min_value=1, max_value=2**31 - 1)
+
+
+class RollbackInput(Input):
+    target = serializers.CharField(max_length=256, help_text="A stage (Production) or an alias (@champion).")
+    comment = serializers.CharField(default="", allow_blank=True)
 
 
 class AliasNameInput(Input):
@@ -150,6 +157,21 @@ class ModelTags(Endpoint):
         model = get_model(user_of(request), name)
         gated(services.delete_model_tag)(actor=user_of(request), model=model, **read(TagKeyInput, request))
         return Response(status=204)
+
+
+class ModelRollback(Endpoint):
+    @extend_schema(request=RollbackInput, responses={201: requests.RequestDetailOutput})
+    def post(self, request: Request, name: str) -> Response:
+        """Ask that the version which held a stage or an alias before gets it again. The reviews of then count for it as
+        far as nothing else has changed: it is applied at once when nothing is unmet."""
+        asked = read(RollbackInput, request)
+        opened = approvals.request_rollback(
+            actor=user_of(request),
+            model=get_model(user_of(request), name),
+            target=requests.target_of(asked["target"]),
+            comment=asked["comment"],
+        )
+        return requests.detail(request, opened.pk, status=201)
 
 
 class ModelAliases(Endpoint):

@@ -108,6 +108,9 @@ class RequestOutput(serializers.Serializer):
     closed_at = serializers.DateTimeField(allow_null=True)
     closed_by = serializers.CharField(source="closed_by.username", default=None, allow_null=True)
     closed_reason = serializers.CharField()
+    returns_to = serializers.IntegerField(
+        source="returns_to_id", allow_null=True, help_text="The request that had put the version there before."
+    )
     is_bypassed = serializers.BooleanField(help_text="Carried out although not all was met; closed_reason says why.")
 
 
@@ -173,6 +176,7 @@ class VerdictOutput(serializers.Serializer):
 class RequestDetailOutput(RequestOutput):
     verdict = VerdictOutput(allow_null=True, help_text="As of now; once closed, as of the decision.")
     pins = PinsOutput(help_text="What it is judged on, as last looked at.")
+    not_carried = serializers.CharField(help_text="Why the reviews of returns_to do not count; empty where they do.")
     drift = serializers.ListField(child=serializers.CharField(), help_text="What has moved since, as sentences.")
     seen = serializers.CharField(allow_null=True, help_text="Send this with a review. Null once closed.")
     may = MayOutput(help_text="What you may do with it, and why not.")
@@ -212,6 +216,7 @@ def detail(request: Request, pk: int, *, status: int = 200) -> Response:
         **RequestOutput(item).data,
         "verdict": standing.verdict.to_json() if item.is_pending else item.verdict,
         "pins": PinsOutput(item).data,
+        "not_carried": standing.not_carried if item.is_pending else "",
         "drift": list(standing.drift) if item.is_pending else [],
         "seen": standing.seen if item.is_pending else None,
         "may": may,

@@ -26,6 +26,7 @@ urlpatterns = [
     path("models/<str:name>/", models.Model.as_view()),
     path("models/<str:name>/tags/", models.ModelTags.as_view()),
     path("models/<str:name>/aliases/", models.ModelAliases.as_view()),
+    path("models/<str:name>/rollback/", models.ModelRollback.as_view()),
     path("models/<str:name>/versions/", versions.Versions.as_view()),
     path("models/<str:name>/versions/<int:number>/", versions.Version.as_view()),
     path("models/<str:name>/versions/<int:number>/tags/", versions.VersionTags.as_view()),

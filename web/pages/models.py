@@ -10,15 +10,18 @@ from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
+from approvals import services as approvals
 from approvals.models import TransitionRequest
+from approvals.returning import holdings_before
 from approvals.rulebook import Rulebook
 from core.errors import CountersignError
 from core.search import decode_page_token, encode_page_token
 from registry import services
 from registry.evidence import known_of
-from registry.models import LatestVersion, ModelVersion, RegisteredModel, Stage, StageHolding
+from registry.gate import Target
+from registry.models import LatestVersion, ModelVersion, RegisteredModel, Stage, StageHolding, TargetKind
 from registry.permissions import can_edit, can_manage, level_of
-from registry.queries import events_of, get_model
+from registry.queries import canonical_stage, events_of, get_model
 from web.signed_in import SignedInRequest
 
 PAGE_SIZE = 25
@@ -105,7 +108,7 @@ def _context(request: SignedInRequest, model: RegisteredModel) -> dict[str, Any]
         "level": level_of(request.user, model).label,
         "can_edit": can_edit(request.user, model),
         "can_manage": can_manage(request.user, model),
-        "holdings": holdings,
+        "holdings": _with_return(holdings),
         "bypassed": _bypassed(holdings),
         "versions": versions,
         "metric_names": names,
@@ -123,6 +126,12 @@ def _holdings(model: RegisteredModel) -> list[StageHolding]:
     order: dict[str, int] = {Stage.PRODUCTION: 0, Stage.STAGING: 1}
     rows = StageHolding.objects.filter(model=model, until=None).select_related("version", "set_by")[:200]
     return sorted(rows, key=lambda row: (order.get(row.target, 2), row.target, -row.version.version))
+
+
+def _with_return(holdings: list[StageHolding]) -> list[tuple[StageHolding, StageHolding | None]]:
+    """Each with the holding of the version that one would return to."""
+    before = holdings_before(holdings)
+    return [(holding, before.get(holding.pk)) for holding in holdings]
 
 
 def _bypassed(holdings: list[StageHolding]) -> set[int]:
@@ -168,3 +177,21 @@ def describe(request: SignedInRequest, name: str) -> HttpResponse:
         return render(request, "models/detail.html", context, status=422)
     messages.success(request, "The description was saved.")
     return redirect("model", name=name)
+
+
+@require_POST
+def rollback(request: SignedInRequest, name: str) -> HttpResponse:
+    """Return a stage or an alias to the version that held it before."""
+    model = get_model(request.user, name)
+    wanted = request.POST.get("target", "")
+    try:
+        alias = wanted.startswith("@")
+        target = Target(TargetKind.ALIAS, wanted[1:]) if alias else Target(TargetKind.STAGE, canonical_stage(wanted))
+        asked = approvals.request_rollback(actor=request.user, model=model, target=target)
+    except CountersignError as error:
+        return render(request, "models/detail.html", {**_context(request, model), "error": error.message}, status=422)
+    if asked.is_pending:
+        messages.success(request, "The request is open: not all that it needs is met. Its page says what is missing.")
+    else:
+        messages.success(request, f"Version {asked.version.version} is {asked.asks_for} again.")
+    return redirect("request", pk=asked.pk)

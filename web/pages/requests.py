@@ -41,6 +41,7 @@ LINES = (
     "request.expired",
     "transition.applied",
     "transition.bypassed",
+    "transition.rolled_back",
 )
 MAX_TIMELINE = 500
 

@@ -28,6 +28,7 @@ urlpatterns = [
     path("models/", models.index, name="models"),
     path("models/<str:name>/", models.detail, name="model"),
     path("models/<str:name>/describe/", models.describe, name="model_describe"),
+    path("models/<str:name>/rollback/", models.rollback, name="model_rollback"),
     path("models/<str:name>/versions/<int:number>/", versions.detail, name="version"),
     path("models/<str:name>/versions/<int:number>/describe/", versions.describe, name="version_describe"),
     path("models/<str:name>/versions/<int:number>/tag/", versions.set_tag, name="version_tag"),

@@ -10,7 +10,8 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from accounts.models import User
-from registry.models import RegisteredModel
+from registry import services as registry
+from registry.models import RegisteredModel, Stage
 from tests.cast import Api
 from tests.factories import make_model, make_version
 
@@ -149,3 +150,17 @@ def test_what_one_may_not_see_is_not_there(api: Callable[..., Api], eve: User, s
 
     assert api(eve).get("models/").json()["items"] == []
     assert api(eve).get("models/churn/").status_code == 404
+
+
+def test_a_stage_returns_to_who_held_it_before(admin: User, sam: User, api: Callable[..., Api]) -> None:
+    first = make_version("pricing", user=admin)
+    second = make_version(first.model, user=admin)
+    for version in (first, second):
+        registry.move_to_stage(actor=admin, version=version, stage=Stage.PRODUCTION, archive_existing=True)
+
+    answer = api(sam).post("models/pricing/rollback/", {"target": "Production", "comment": "It is worse."})
+
+    assert answer.status_code == 201
+    assert (answer.json()["version"], answer.json()["state"], answer.json()["returns_to"]) == (1, "open", None)
+    assert api(sam).post("models/pricing/rollback/", {"target": "@champion"}).status_code == 409
+    assert api(sam).post("models/pricing/rollback/", {"target": "Somewhere"}).status_code == 400

@@ -8,7 +8,8 @@ from django.test import Client
 
 from accounts.models import User
 from approvals.models import TransitionRequest
-from registry.models import ModelVersion, RegisteredModel
+from registry import services as registry
+from registry.models import ModelVersion, RegisteredModel, Stage
 from tests.factories import make_model, make_version
 
 Session = Callable[[User], Client]
@@ -108,3 +109,18 @@ def test_an_unknown_model_is_a_page_that_leads_on(sam: User, session: Session) -
 
     assert answer.status_code == 404
     assert "All models" in answer.content.decode()
+
+
+def test_beside_a_holder_stands_the_way_back(admin: User, sam: User, session: Session) -> None:
+    first = make_version("pricing", user=admin)
+    for version in (first, make_version(first.model, user=admin)):
+        registry.move_to_stage(actor=admin, version=version, stage=Stage.PRODUCTION, archive_existing=True)
+    assert "Return to version 1" in session(sam).get("/models/pricing/").content.decode()
+
+    asked = session(sam).post("/models/pricing/rollback/", {"target": "Production"})
+    nothing = session(sam).post("/models/pricing/rollback/", {"target": "@champion"})
+
+    request = TransitionRequest.objects.get()
+    assert asked.status_code == 302 and asked.url == request.get_absolute_url()  # type: ignore[attr-defined]
+    assert (request.version, request.requester, request.is_pending) == (first, sam, True)
+    assert nothing.status_code == 422 and "nothing to return to" in nothing.content.decode()
