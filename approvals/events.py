@@ -155,6 +155,21 @@ class RequestExpired(RequestAnnouncement):
 
 
 @dataclass(frozen=True, kw_only=True)
+class RequestOverdue(RequestAnnouncement):
+    """It still waits for those who are told."""
+
+    kind: ClassVar[str] = "request.overdue"
+
+    waiting_for: tuple[str, ...]
+
+    def summary(self, actor: str) -> str:
+        return f"Request {self.request_id} to move {self.what} to {self.where} still waits for you."
+
+    def data(self) -> dict[str, Any]:
+        return super().data() | {"waiting_for": list(self.waiting_for)}
+
+
+@dataclass(frozen=True, kw_only=True)
 class RequestSuperseded(RequestAnnouncement):
     kind: ClassVar[str] = "request.superseded"
 

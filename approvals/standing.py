@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cached_property
 
 from accounts.models import Level, User
@@ -150,6 +150,12 @@ class Standing:
             if rule.read and rule.blocks and rule.read.reviews.expires_after
         ]
         return min(ends, key=lambda end: end[0], default=None)
+
+    @property
+    def remind_after(self) -> timedelta | None:
+        """How often those who are awaited are told again: as the most eager of the policies that block wants it."""
+        asked = (rule.read.reviews.remind_after for rule in self.rules if rule.read and rule.blocks)
+        return min((time for time in asked if time), default=None)
 
     def would_apply(self, user: User) -> bool:
         """Whether an approval by ``user`` now would be the last one needed."""

@@ -24,7 +24,7 @@ TOLD = frozenset(
         "review.approved", "review.changes_requested", "review.dismissed",
         "check.failed", "check.recovered", "comment.created", "thread.resolved", "thread.reopened",
         "transition.applied",
-        "transition.bypassed", "transition.rolled_back", "evidence.failed", "artifact.drifted",
+        "transition.bypassed", "request.overdue", "transition.rolled_back", "evidence.failed", "artifact.drifted",
     }
 )  # fmt: skip
 # What those are told personally who are named: a shared channel hears of the same comment by comment.created.

@@ -123,12 +123,14 @@ Requirement: TypeAlias = MetricRule | CheckRule | DescriptionRule | SignatureRul
 
 @dataclass(frozen=True, slots=True)
 class Reviews:
-    """``threads_resolved``: open threads stop it; ``expires_after``: how long a request may wait, None for ever."""
+    """``threads_resolved``: open threads stop it; ``expires_after``: how long a request may wait, None for ever;
+    ``remind_after``: how often those who are awaited are told again, None for never."""
 
     author_may_approve: bool = False
     dismiss_on: frozenset[str] = frozenset(PARTS)
     threads_resolved: bool = False
     expires_after: timedelta | None = None
+    remind_after: timedelta | None = None
 
 
 @dataclass(frozen=True, slots=True)

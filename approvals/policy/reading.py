@@ -292,7 +292,7 @@ RULES: dict[str, Callable[[yaml.Node, Problems], Requirement]] = {
 
 
 def _reviews(node: yaml.Node, problems: Problems) -> Reviews:
-    known = ("author_may_approve", "dismiss_on", "threads_resolved", "expires_after")
+    known = ("author_may_approve", "dismiss_on", "threads_resolved", "expires_after", "remind_after")
     found = source.fields(node, "reviews", known, problems)
     author_may_approve = threads_resolved = False
     dismiss_on = frozenset(PARTS)
@@ -302,14 +302,16 @@ def _reviews(node: yaml.Node, problems: Problems) -> Reviews:
         dismiss_on = _dismiss_on(found["dismiss_on"], problems)
     if "threads_resolved" in found:
         threads_resolved = source.truth(found["threads_resolved"], "threads_resolved", problems)
-    expires_after = None
-    if "expires_after" in found:
-        expires_after = source.duration(found["expires_after"], "expires_after", problems)
+    expires_after, remind_after = (
+        source.duration(found[key], key, problems) if key in found else None
+        for key in ("expires_after", "remind_after")
+    )
     return Reviews(
         author_may_approve=author_may_approve,
         dismiss_on=dismiss_on,
         threads_resolved=threads_resolved,
         expires_after=expires_after,
+        remind_after=remind_after,
     )
 
 

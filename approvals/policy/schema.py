@@ -137,6 +137,7 @@ _REVIEWS: dict[str, Shape] = {
     "author_may_approve": _told(_TRUTH, "Whether who asked, registered or trained may approve."),
     "dismiss_on": _told(_list(_word(PARTS), least=0), "What voids an approval when it changes."),
     "threads_resolved": _told(_TRUTH, "Whether open threads of comments stop it."),
+    "remind_after": _told(_TIME, "How often those who are awaited are told again: 3d."),
     "expires_after": _told(_TIME, "How long a request may stay open: 12h, 14d, 2w."),
 }
 

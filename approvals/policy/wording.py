@@ -64,6 +64,8 @@ def sentences(policy: Policy) -> list[str]:
         lines.append("Every thread of comments on the request, or on its version, must be resolved.")
     if policy.reviews.expires_after:
         lines.append(f"A request that is not decided within {span(policy.reviews.expires_after)} expires.")
+    if policy.reviews.remind_after:
+        lines.append(f"Whoever is awaited is told again every {span(policy.reviews.remind_after).removeprefix('1 ')}.")
     lines += [f"{_freeze(freeze)}: {freeze.reason.rstrip('.')}." for freeze in policy.freeze]
     if named := [*policy.bypass.people, *(f"anybody in the team {team}" for team in policy.bypass.teams)]:
         lines.append(

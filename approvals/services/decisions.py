@@ -10,6 +10,7 @@ from accounts.models import User
 from approvals.audience import askers, participants, who_may_hear_of_bypass, who_may_read
 from approvals.events import (
     RequestExpired,
+    RequestOverdue,
     RequestReady,
     RequestSuperseded,
     RequestUpdated,
@@ -68,7 +69,22 @@ def reconsider(review_request: TransitionRequest) -> TransitionRequest:
         return locked
     if locked.state == State.OPEN and standing.is_satisfied:
         apply(locked, actor=locked.requester, standing=standing)
+    else:
+        _remind_if_due(locked, standing)
     return locked
+
+
+def _remind_if_due(review_request: TransitionRequest, standing: Standing) -> None:
+    """Tell those whose turn it is that it still is: reviewers, or the requester who was asked for changes."""
+    last = review_request.reminded_at or review_request.created_at
+    if standing.remind_after is None or now() < last + standing.remind_after:
+        return
+    awaited = askers(review_request) if review_request.state == State.NEEDS_CHANGES else standing.reviewers
+    if not (audience := who_may_read(review_request.model, awaited)):
+        return
+    review_request.reminded_at = now()
+    review_request.save(update_fields=["reminded_at"])
+    record(RequestOverdue(**about(review_request), waiting_for=standing.unmet), actor=None, audience=audience)
 
 
 def expire_if_due(review_request: TransitionRequest, standing: Standing) -> bool:

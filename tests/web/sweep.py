@@ -26,7 +26,7 @@ from core.clock import now
 from notifications import services as notifications
 from notifications.models import Channel, Delivery, Event
 from registry.gate import Target
-from registry.models import TargetKind
+from registry.models import StageHolding, TargetKind
 from tests.cast import token_of
 from tests.factories import make_experiment, make_files, make_logged_model, make_model, make_run, make_version
 from tracking.models import Experiment, Lifecycle
@@ -38,6 +38,7 @@ name: production-gate
 match: {models: ["guarded-*"]}
 guards: [stage:Production]
 requirements: [{approvals: {count: 1, teams: {risk: 1}}}]
+bypass: {people: [admin]}
 """
 
 
@@ -136,12 +137,14 @@ def world(db: None, mira: User, sam: User, admin: User, risk: Team, settings: Se
     deleted_experiment = make_experiment()
     Experiment.objects.filter(pk=deleted_experiment.pk).update(lifecycle_stage=Lifecycle.DELETED)
     model = make_model("churn-predictor", user=mira, description=EVIL, tags={"evil": EVIL})
-    make_version(model, stage="Production", aliases=["champion"], user=mira, files=files)
+    held = make_version(model, stage="Production", aliases=["champion"], user=mira, files=files)
+    StageHolding.objects.create(model=model, version=held, target_kind="stage", target="Staging", until=now())
     version = make_version(model, user=mira, run=run, files=files, tags={"evil": EVIL}, description=EVIL)
     outside = make_version(model, user=mira, files={}, run_id="f" * 32)
     policy = approvals.publish_policy(actor=admin, text=POLICY).policy
     production = Target(TargetKind.STAGE, "Production")
     request = approvals.open_request(actor=mira, version=version, target=production, comment=EVIL)
+    urgent = approvals.open_request(actor=mira, version=make_version("guarded-model", user=mira), target=production)
     approvals.add_comment(actor=mira, version=version, text=EVIL, review_request=request)
     approvals.add_comment(actor=mira, version=version, text=EVIL)
     remark = approvals.add_comment(actor=admin, version=version, text=EVIL, review_request=request)
@@ -158,6 +161,7 @@ def world(db: None, mira: User, sam: User, admin: User, risk: Team, settings: Se
     root = f"{run.experiment_id}/{run.run_id}/artifacts"
     return World(
         samples={
+            "bypass/": {"pk": urgent.pk},
             "policies/": {"name": policy.name},
             "read-run/": {"number": outside.version},
             "teams/": {"name": risk.name, "username": sam.username},
