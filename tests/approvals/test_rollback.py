@@ -330,4 +330,4 @@ def test_a_replay_takes_what_carried_then(good: ModelVersion, bad: ModelVersion,
 
     found = replay(parse(POLICY), POLICY, user=admin)
 
-    assert (found.count, found.stopped) == (3, [])
+    assert (found.moves, found.stopped) == (3, [])

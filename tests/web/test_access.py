@@ -33,6 +33,8 @@ READERS_WRITE = {
     "web.api.account.Tokens",
     "web.pages.versions.new_request",
     "web.api.requests.Requests",
+    "web.pages.models.rollback",
+    "web.api.models.ModelRollback",
     "web.pages.versions.comment",
     "web.pages.requests.comment",
     "web.api.requests.RequestComments",

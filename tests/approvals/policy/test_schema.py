@@ -24,7 +24,8 @@ VALID = {
     "page": EXAMPLE,
     "tests": conftest.POLICY,
     "as it is written": FULL.replace("tier: critical", "public: yes, level: 010, on: true, n: 1.5"),
-    "times": f"{HEAD}requirements: [run: {{commit: clean}}]\nreviews: {{expires_after: 9999d, remind_after: 3d, dismiss_on: []}}\n",
+    "times": f"{HEAD}requirements: [run: {{commit: clean}}]\n"
+    "reviews: {expires_after: 9999d, remind_after: 3d, dismiss_on: []}\n",
     "freezes": f"""{HEAD}requirements: []
 freeze:
   - {{from: 2026-12-20T00:00Z, until: 2027-01-04T08:00+01:00, reason: "Year-end"}}
