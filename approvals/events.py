@@ -19,6 +19,7 @@ def about(review_request: TransitionRequest) -> dict[str, Any]:
     """The fields that every announcement about this request starts from."""
     return {
         "model_name": review_request.model.name,
+        "model_id": review_request.model_id,
         "version": review_request.version.version,
         "request_id": review_request.pk,
         "target_kind": review_request.target_kind,
@@ -32,6 +33,7 @@ def about_comment(comment: Comment) -> dict[str, Any]:
     """The fields that every announcement about this comment starts from."""
     return {
         "model_name": comment.version.model.name,
+        "model_id": comment.version.model_id,
         "version": comment.version.version,
         "request_id": comment.request_id,
         "comment_id": comment.pk,

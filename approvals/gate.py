@@ -270,6 +270,7 @@ def _note(change: Change, rule: Rule, unmet: tuple[str, ...]) -> None:
     record(
         PolicyWarned(
             model_name=change.model.name,
+            model_id=change.model.pk,
             version=change.version.version if change.version else None,
             policy=rule.name,
             change=str(change.version or change.model),

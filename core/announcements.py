@@ -13,6 +13,7 @@ class Announcement:
     kind: ClassVar[str]
 
     model_name: str = ""
+    model_id: int | None = None
     version: int | None = None
     request_id: int | None = None
 

@@ -90,7 +90,7 @@ def _try(delivery: Delivery) -> Outcome:
     sent, error = None, None
     try:
         target = _target(delivery)
-        sent = SEND[delivery.channel.kind](delivery.event, delivery.channel, target)
+        sent = SEND[delivery.channel.kind](delivery, target)
     except TransportError as failure:
         error = failure
     except CountersignError as failure:
@@ -112,7 +112,7 @@ def send_once(event: Event, channel: Channel) -> Outcome:
     started, target = time.monotonic(), decrypt(channel.target)
     answer, status_code, error = "", None, None
     try:
-        reply = webhook.exchange(event, channel, target, seconds=SECONDS_TO_WAIT)
+        reply = webhook.exchange(Delivery(event=event, channel=channel), target, seconds=SECONDS_TO_WAIT)
         answer, status_code = reply.text, reply.status
         http.accepted(reply, by="The webhook")
     except TransportError as failure:

@@ -39,6 +39,7 @@ def record(event: Announcement, *, actor: User | None, audience: Iterable[int] =
         kind=event.kind,
         actor=actor,
         model_name=event.model_name,
+        model_id=event.model_id,
         version=event.version,
         request_id=event.request_id,
         summary=event.summary(actor.display_name if actor else "Countersign"),
@@ -148,7 +149,7 @@ class ChannelDisabled(ChannelAnnouncement):
 
 @dataclass(frozen=True, kw_only=True)
 class ChannelTested(ChannelAnnouncement):
-    """``example`` names the event that a webhook of MLflow's form is sent as if it had happened."""
+    """``example`` names the event that a webhook is sent as if it had happened, in the words of its form."""
 
     kind: ClassVar[str] = "channel.tested"
 

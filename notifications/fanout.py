@@ -1,8 +1,9 @@
-"""From events to deliveries: who hears of what. A row for each event and channel, made once however often this runs."""
+"""From events to deliveries: who hears of what. A row for each message, made once however often this runs."""
 
 from __future__ import annotations
 
 from django.db import transaction
+from django.db.models import Q
 
 from accounts.models import User
 from core.clock import now
@@ -27,19 +28,23 @@ def fan_out() -> int:
 
 
 def _deliveries(events: list[Event]) -> list[Delivery]:
-    shared = list(Channel.objects.shared().filter(is_active=True)) if events else []
+    concerned = Q(model_id=None) | Q(model_id__in={event.model_id for event in events if event.model_id})
+    shared = list(Channel.objects.shared().filter(concerned, is_active=True)) if events else []
     mailboxes = _mailboxes({user_id for event in events for user_id in told_personally(event)})
     deliveries = []
     for event in events:
-        channels = [channel for channel in shared if _wants(channel, event)]
-        channels += [mailboxes[user_id] for user_id in told_personally(event) if user_id in mailboxes]
-        deliveries += [Delivery(event=event, channel=channel) for channel in channels]
+        told = [(channel, part) for channel in shared for part in _wanted(channel, event)]
+        told += [(mailboxes[user_id], "") for user_id in told_personally(event) if user_id in mailboxes]
+        deliveries += [Delivery(event=event, channel=channel, part=part) for channel, part in told]
     return deliveries
 
 
-def _wants(channel: Channel, event: Event) -> bool:
-    name = FORMS[channel.form].name_of(event) if channel.form else event.kind
-    return name in (channel.kinds or TOLD) and hears_of_model(channel, event)
+def _wanted(channel: Channel, event: Event) -> list[str]:
+    """The parts of the event that the channel wants to hear of; "" is the whole."""
+    if not hears_of_model(channel, event):
+        return []
+    names = FORMS[channel.form].names_of(event) if channel.form else {"": event.kind}
+    return [part for part, name in names.items() if name in (channel.kinds or TOLD)]
 
 
 def _mailboxes(user_ids: set[int]) -> dict[int, Channel]:

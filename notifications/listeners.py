@@ -35,7 +35,8 @@ HOUSEKEEPING = frozenset({"channel.disabled", "delivery.failed"})
 
 @dataclass
 class _Memory:
-    channels: tuple[Channel, ...] = ()
+    channels: tuple[Channel, ...] = ()  # those that hear of more than one model
+    model_ids: frozenset[int | None] = frozenset()  # the models that have webhooks of their own
     good_until: float = 0.0  # in the time of time.monotonic()
 
 
@@ -48,6 +49,8 @@ def told_personally(event: Event) -> list[int]:
 
 
 def hears_of_model(channel: Channel, event: Event) -> bool:
+    if channel.model_id is not None:
+        return event.model_id == channel.model_id
     return fnmatchcase(event.model_name, channel.models_glob.replace("[", "[[]"))
 
 
@@ -55,9 +58,10 @@ def is_awaited(event: Event) -> bool:
     """Webhooks name kinds as their form does, so each counts as waiting for all of them."""
     if told_personally(event):
         return True
-    return any(
+    memory = _refreshed()
+    return event.model_id in memory.model_ids or any(
         (channel.form or event.kind in (channel.kinds or TOLD)) and hears_of_model(channel, event)
-        for channel in _shared_channels()
+        for channel in memory.channels
     )
 
 
@@ -66,8 +70,11 @@ def forget() -> None:
     _memory.good_until = 0.0
 
 
-def _shared_channels() -> tuple[Channel, ...]:
+def _refreshed() -> _Memory:
     if time.monotonic() >= _memory.good_until:
-        _memory.channels = tuple(Channel.objects.shared().filter(is_active=True))
+        active = Channel.objects.shared().filter(is_active=True)
+        _memory.channels = tuple(active.filter(model_id=None))
+        of_models = active.filter(model_id__isnull=False).order_by().values_list("model_id", flat=True)
+        _memory.model_ids = frozenset(of_models.distinct())
         _memory.good_until = time.monotonic() + REMEMBERED
-    return _memory.channels
+    return _memory

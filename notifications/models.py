@@ -1,12 +1,16 @@
-"""Events, the channels that hear of them, and one delivery per event and channel."""
+"""Events, the channels that hear of them, and the deliveries of each event to each channel."""
 
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterable
+from functools import reduce
+from operator import or_
 
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
+from django.db.models.functions import Cast
 
 from core.clock import now
 
@@ -15,7 +19,8 @@ class Event(models.Model):
     """Something that happened, saved with the change. Rows are only ever added (and marked as fanned out).
 
     ``summary`` is the sentence people read; ``path`` is the page to open; ``audience`` the ids of the people to be
-    told personally, fixed when it happened.
+    told personally, fixed when it happened. ``model_id`` says which model it was that had the name then; no foreign
+    key, because models live in a room above this one.
     """
 
     id = models.BigAutoField(primary_key=True)
@@ -23,6 +28,7 @@ class Event(models.Model):
     kind = models.CharField(max_length=64)
     actor = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+")
     model_name = models.CharField(max_length=256, blank=True)
+    model_id = models.BigIntegerField(null=True)
     version = models.PositiveIntegerField(null=True)
     request_id = models.BigIntegerField(null=True)
     summary = models.TextField()
@@ -59,12 +65,18 @@ class ChannelQuerySet(models.QuerySet["Channel"]):
     def webhooks(self, form: str) -> ChannelQuerySet:
         return self.shared().filter(kind=Channel.Kind.WEBHOOK, form=form)
 
+    def naming(self, kinds: Iterable[str]) -> ChannelQuerySet:
+        """Those that name one of these kinds. Looked for as text, quotes included: SQLite cannot ask a list."""
+        asked = [Q(kinds_as_text__contains=f'"{kind}"') for kind in kinds]
+        return self.annotate(kinds_as_text=Cast("kinds", models.TextField())).filter(reduce(or_, asked, Q(pk__in=[])))
+
 
 class Channel(models.Model):
     """Where events go: the mailbox of one person (``user`` set, made when first needed), or a shared channel.
 
-    ``target`` holds the address or the secret URL, ``secret`` what signs a webhook's messages; both are encrypted with
-    the site's key. ``kinds`` are named as the form of the webhook names them.
+    ``target`` holds the address or the secret URL, ``secret`` what signs a webhook's messages, ``authorization`` the
+    header that it sends; all are encrypted with the site's key. ``kinds`` are named as the form of the webhook names
+    them. With a ``model_id`` it hears of that one model, whatever its name; else of those that ``models_glob`` fits.
     """
 
     class Kind(models.TextChoices):
@@ -75,6 +87,7 @@ class Channel(models.Model):
     class Form(models.TextChoices):
         STANDARD = "standard", "Standard Webhooks"
         MLFLOW = "mlflow", "MLflow"
+        DATABRICKS = "databricks", "Databricks"
 
     key = models.UUIDField(null=True, unique=True, editable=False)  # what a webhook is known by outside
     kind = models.CharField(max_length=20, choices=Kind.choices)
@@ -86,9 +99,13 @@ class Channel(models.Model):
     )
     target = models.TextField()
     secret = models.TextField(blank=True)
+    authorization = models.TextField(blank=True)
+    job_id = models.BigIntegerField(default=0)  # the job that it runs in a Databricks workspace; 0 for none
+    model_id = models.BigIntegerField(null=True)
     models_glob = models.CharField(max_length=256, default="*")
     kinds = models.JSONField(default=list, blank=True)  # event kinds; empty means all that people are told of
     is_active = models.BooleanField(default=True)
+    is_in_test_mode = models.BooleanField(default=False)  # switched off, but for tests of a webhook
     disabled_reason = models.CharField(max_length=300, blank=True)
     created_at = models.DateTimeField(default=now)
     updated_at = models.DateTimeField(default=now)
@@ -109,13 +126,20 @@ class Channel(models.Model):
                 name="webhooks_have_form_and_key",
             ),
         ]
+        indexes = [
+            # The webhooks of a model: listed, heard of, and ended with it.
+            models.Index(fields=["model_id"], name="channel_model_idx", condition=Q(model_id__isnull=False)),
+        ]
 
     def __str__(self) -> str:
         return f"{self.get_kind_display()}: {self.name}"
 
 
 class Delivery(models.Model):
-    """One event on its way to one channel. Long waits live in ``next_attempt_at``, never in a waiting task."""
+    """One event on its way to one channel. Long waits live in ``next_attempt_at``, never in a waiting task.
+
+    ``part`` tells the messages apart where a form makes several of one event; else it is empty.
+    """
 
     class State(models.TextChoices):
         PENDING = "pending", "Waiting"
@@ -125,6 +149,7 @@ class Delivery(models.Model):
 
     event = models.ForeignKey(Event, on_delete=models.CASCADE, related_name="deliveries")
     channel = models.ForeignKey(Channel, on_delete=models.CASCADE, related_name="deliveries")
+    part = models.CharField(max_length=100, blank=True)
     state = models.CharField(max_length=10, choices=State.choices, default=State.PENDING)
     attempts = models.PositiveSmallIntegerField(default=0)
     next_attempt_at = models.DateTimeField(default=now)
@@ -134,7 +159,9 @@ class Delivery(models.Model):
     created_at = models.DateTimeField(default=now)
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["event", "channel"], name="one_delivery_per_event_and_channel")]
+        constraints = [
+            models.UniqueConstraint(fields=["event", "channel", "part"], name="one_delivery_per_part_and_channel")
+        ]
         indexes = [
             # The claim: what is due, and leases that ran out.
             models.Index(fields=["next_attempt_at"], name="delivery_due_idx", condition=Q(state="pending")),

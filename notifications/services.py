@@ -1,9 +1,13 @@
-"""Channels and deliveries: administrators make and change channels; whoever was told may ask to be told again."""
+"""Channels and deliveries: administrators make and change channels; whoever was told may ask to be told again.
+
+Webhooks of one model are for who manages it too, which the room of the models knows: it answers by ``may``.
+"""
 
 from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable
+from urllib.parse import urlsplit
 
 from django.db import transaction
 
@@ -27,16 +31,23 @@ from notifications.events import (
     checked_kinds,
     record,
 )
-from notifications.forms import FORMS, mlflow
+from notifications.forms import FORMS, databricks
 from notifications.models import Channel, Delivery, Event
+from notifications.queries import address_of
 from notifications.transports import CHECK_TARGET
 
 LONGEST_TARGET = 2000
 LONGEST_DESCRIPTION = 1000
+LONGEST_AUTHORIZATION = 2000
 
 
 def can_manage_channels(user: User) -> Answer:
     return is_administrator(user, "Only an administrator manages channels.")
+
+
+def _require(actor: User, model_id: int | None, may: Answer | None) -> None:
+    """``may`` answers for a channel of one model alone."""
+    require(may if may is not None and model_id is not None else can_manage_channels(actor))
 
 
 def can_send_again(user: User, delivery: Delivery) -> Answer:
@@ -62,11 +73,16 @@ def create_channel(
     form: str = "",
     description: str = "",
     secret: str = "",
+    authorization: str = "",
+    job_id: int = 0,
     is_active: bool = True,
+    is_in_test_mode: bool = False,
+    model_id: int | None = None,
+    may: Answer | None = None,
 ) -> Channel:
-    """A shared channel; its address and its secret are kept encrypted. A webhook has our own form unless ``form`` names
-    another."""
-    require(can_manage_channels(actor))
+    """A shared channel; its address and its secrets are kept encrypted. A webhook has our own form unless ``form``
+    names another."""
+    _require(actor, model_id, may)
     if kind not in Channel.Kind.values:
         raise Invalid(f"A channel is one of {', '.join(Channel.Kind.values)}.", field="kind")
     form = _checked_form(kind, form)
@@ -78,9 +94,13 @@ def create_channel(
         description=_checked_description(description),
         target=_checked_target(kind, target),
         secret=_checked_secret(form, secret),
+        authorization=_checked_authorization(form, authorization),
+        job_id=job_id,
+        model_id=model_id,
         models_glob=_checked_glob(models_glob),
-        kinds=_checked_kinds(form, kinds),
-        is_active=is_active,
+        kinds=_checked_kinds(form, kinds, model_id),
+        is_active=is_active and not is_in_test_mode,
+        is_in_test_mode=is_in_test_mode,
     )
     channel.updated_at = channel.created_at
     with transaction.atomic():
@@ -97,12 +117,16 @@ def update_channel(
     description: str | None = None,
     target: str | None = None,
     secret: str | None = None,
+    authorization: str | None = None,
+    job_id: int | None = None,
     models_glob: str | None = None,
     kinds: Iterable[str] | None = None,
     is_active: bool | None = None,
+    is_in_test_mode: bool = False,
+    may: Answer | None = None,
 ) -> Channel:
     """Change what is given. A new address is as secret as the old one; what an old secret signed stays as it is."""
-    require(can_manage_channels(actor))
+    _require(actor, channel.model_id, may)
     changes: dict[str, object] = {}
     if name is not None:
         changes["name"] = _checked_name(name)
@@ -112,12 +136,18 @@ def update_channel(
         changes["target"] = _checked_target(channel.kind, target)
     if secret is not None:
         changes["secret"] = _checked_secret(channel.form, secret)
+    if authorization is not None:
+        changes["authorization"] = _checked_authorization(channel.form, authorization)
+    if job_id is not None:
+        changes["job_id"] = job_id
     if models_glob is not None:
         changes["models_glob"] = _checked_glob(models_glob)
     if kinds is not None:
-        changes["kinds"] = _checked_kinds(channel.form, kinds)
+        changes["kinds"] = _checked_kinds(channel.form, kinds, channel.model_id)
     with transaction.atomic():
         locked = _shared(channel)
+        if target is not None and authorization is None:
+            _check_same_server(locked, target)
         changed = tuple(field for field, value in changes.items() if getattr(locked, field) != value)
         if changed:
             for field in changed:
@@ -125,8 +155,8 @@ def update_channel(
             locked.updated_at = now()
             locked.save(update_fields=[*changed, "updated_at"])
             record(ChannelUpdated(channel=locked.name, changed=changed), actor=actor)
-        if is_active is not None:
-            _switch(actor, locked, is_active=is_active)
+        if is_active is not None or is_in_test_mode:
+            _switch(actor, locked, is_active=bool(is_active), is_in_test_mode=is_in_test_mode)
     return locked
 
 
@@ -137,23 +167,39 @@ def set_channel_active(*, actor: User, channel: Channel, is_active: bool) -> Non
     _switch(actor, _shared(channel), is_active=is_active)
 
 
-def _switch(actor: User, locked: Channel, *, is_active: bool) -> None:
-    if locked.is_active == is_active:
+def _switch(actor: User, locked: Channel, *, is_active: bool, is_in_test_mode: bool = False) -> None:
+    was_active = locked.is_active
+    if (was_active, locked.is_in_test_mode) == (is_active, is_in_test_mode):
         return
-    locked.is_active, locked.disabled_reason, locked.updated_at = is_active, "", now()
-    locked.save(update_fields=["is_active", "disabled_reason", "updated_at"])
-    event = ChannelEnabled(channel=locked.name) if is_active else ChannelDisabled(channel=locked.name)
-    record(event, actor=actor)
+    locked.is_active, locked.is_in_test_mode = is_active, is_in_test_mode
+    locked.disabled_reason, locked.updated_at = "", now()
+    locked.save(update_fields=["is_active", "is_in_test_mode", "disabled_reason", "updated_at"])
+    if was_active == is_active:
+        record(ChannelUpdated(channel=locked.name, changed=("is_in_test_mode",)), actor=actor)
+        return
+    record((ChannelEnabled if is_active else ChannelDisabled)(channel=locked.name), actor=actor)
 
 
 @transaction.atomic
-def delete_channel(*, actor: User, channel: Channel) -> None:
-    """Hide it and erase its address and its secret. Its deliveries stay; those that still wait are given up."""
-    require(can_manage_channels(actor))
-    locked = _shared(channel)
-    locked.deleted_at, locked.is_active, locked.target, locked.secret = now(), False, "", ""
-    locked.save(update_fields=["deleted_at", "is_active", "target", "secret"])
-    record(ChannelDeleted(channel=locked.name, transport=locked.get_kind_display()), actor=actor)
+def delete_channel(*, actor: User, channel: Channel, may: Answer | None = None) -> None:
+    """Hide it and erase its address and its secrets. Its deliveries stay; those that still wait are given up."""
+    _require(actor, channel.model_id, may)
+    _end(actor, [_shared(channel)])
+
+
+@transaction.atomic
+def end_channels_of_model(*, actor: User, model_id: int) -> None:
+    """Delete the channels of a model that is deleted; whoever deletes it has been asked for the right."""
+    _end(actor, list(Channel.objects.shared().filter(model_id=model_id)))
+
+
+def _end(actor: User, channels: list[Channel]) -> None:
+    erased = {"target": "", "secret": "", "authorization": ""}
+    if channels:
+        rows = Channel.objects.filter(pk__in=[channel.pk for channel in channels])
+        rows.update(deleted_at=now(), is_active=False, is_in_test_mode=False, **erased)
+    for channel in channels:
+        record(ChannelDeleted(channel=channel.name, transport=channel.get_kind_display()), actor=actor)
 
 
 @transaction.atomic
@@ -168,11 +214,11 @@ def test_channel(*, actor: User, channel: Channel) -> Delivery:
     return Delivery.objects.create(event=Event.objects.get(key=row.key), channel=locked)
 
 
-def try_webhook(*, actor: User, channel: Channel, example: str = "") -> Outcome:
-    """Send a webhook of MLflow's form an example of ``example``, or of the first of its events, and wait for the answer
-    for a few seconds; also while it is switched off. Kept among its deliveries."""
-    require(can_manage_channels(actor))
-    (example,) = mlflow.checked_kinds([example or channel.kinds[0]])
+def try_webhook(*, actor: User, channel: Channel, example: str = "", may: Answer | None = None) -> Outcome:
+    """Send a webhook of MLflow's or Databricks' form an example of ``example``, or of the first of its events, and wait
+    for the answer for a few seconds; also while it is switched off. Kept among its deliveries."""
+    _require(actor, channel.model_id, may)
+    (example,) = FORMS[channel.form].checked_kinds([example or channel.kinds[0]])
     with transaction.atomic():
         locked = _shared(channel)
         row = record(ChannelTested(channel=locked.name, example=example), actor=actor)
@@ -244,11 +290,37 @@ def _checked_secret(form: str, secret: str) -> str:
     return encrypt(secret) if secret else ""
 
 
+def _checked_authorization(form: str, authorization: str) -> str:
+    if authorization and not form:
+        raise Invalid("Only a webhook sends an Authorization header.", field="authorization")
+    if len(authorization) > LONGEST_AUTHORIZATION or not (authorization.isascii() and authorization.isprintable()):
+        said = f"The Authorization header has at most {LONGEST_AUTHORIZATION} characters, printable ASCII alone."
+        raise Invalid(said, field="authorization")
+    return encrypt(authorization) if authorization else ""
+
+
+def _check_same_server(channel: Channel, target: str) -> None:
+    """Whoever may change the address is not thereby told the header that somebody else has entered."""
+    if channel.authorization and _server(target) != _server(address_of(channel)):
+        raise Invalid(
+            "The Authorization header or access token was entered for another server: give it anew along with this "
+            "address.",
+            field="authorization",
+        )
+
+
+def _server(address: str) -> tuple[str, ...]:
+    return tuple(urlsplit(address.strip().lower())[:2])
+
+
 def _checked_glob(models_glob: str) -> str:
     if not models_glob or len(models_glob) > 256 or not models_glob.isprintable():
         raise Invalid("The pattern of model names has 1 to 256 characters; * is all.", field="models_glob")
     return models_glob
 
 
-def _checked_kinds(form: str, kinds: Iterable[str]) -> list[str]:
-    return FORMS[form].checked_kinds(kinds) if form else checked_kinds(kinds)
+def _checked_kinds(form: str, kinds: Iterable[str], model_id: int | None) -> list[str]:
+    chosen = FORMS[form].checked_kinds(kinds) if form else checked_kinds(kinds)
+    if model_id is not None and (never := sorted(databricks.REGISTRY_WIDE.intersection(chosen))):
+        raise Invalid(f"{never[0]} is for webhooks of the whole registry: leave out the model's name.", field="kinds")
+    return chosen

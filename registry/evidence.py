@@ -87,7 +87,13 @@ def _notice_drift(version: ModelVersion) -> None:
     version.digest, version.file_count, version.total_size = digest, len(files), sum(size for _, size, _ in files)
     save(version, "digest", "file_count", "total_size")
     record(
-        ArtifactDrifted(model_name=version.model.name, version=version.version, before=before, digest=digest),
+        ArtifactDrifted(
+            model_name=version.model.name,
+            model_id=version.model_id,
+            version=version.version,
+            before=before,
+            digest=digest,
+        ),
         actor=None,
         audience=administrators(),
     )

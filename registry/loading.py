@@ -160,7 +160,8 @@ class Loading:
             self._waiting[Alias].append([model.pk, alias, version, None, since])
             self._hold(model, version, TargetKind.ALIAS, alias, updated)
         self.models += 1
-        record(ModelCreated(model_name=name, description=description, tags=tags, is_prompt=is_prompt), actor=None)
+        said = {"description": description, "tags": tags, "is_prompt": is_prompt}
+        record(ModelCreated(model_name=name, model_id=model.pk, **said), actor=None)
         record(
             ModelImported(
                 model_name=name,

@@ -160,6 +160,7 @@ def _locked(version: ModelVersion) -> ModelVersion | None:
 def _about(version: ModelVersion) -> dict[str, Any]:
     return {
         "model_name": version.model.name,
+        "model_id": version.model_id,
         "version": version.version,
         "run_id": version.run_id,
         "server": settings.EXTERNAL_TRACKING_URI,

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from typing import TypeVar
 
 import pytest
 from django.conf import settings
 from django.core.cache import caches
+from pytest_django import Settings
 
 from config.celery import app as celery_app
 from notifications import listeners
+from tests.receivers import Receiver
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")  # Playwright's sync API keeps a loop in the test's thread
@@ -48,6 +50,14 @@ def _own_cache() -> None:
     settings.CACHES["default"]["KEY_PREFIX"] = prefix  # for the threads of a live server
     caches["default"].key_prefix = prefix
     listeners.forget()
+
+
+@pytest.fixture
+def receiver(settings: Settings) -> Iterator[Receiver]:
+    """An HTTP server that is really there, and that may be called."""
+    settings.OUTBOUND_ALLOW = ["127.0.0.1"]
+    with Receiver() as running:
+        yield running
 
 
 @pytest.hookimpl(wrapper=True)

@@ -63,6 +63,7 @@ class Call:
 
     headers: dict[str, str]
     body: bytes
+    path: str
 
 
 class Receiver:
@@ -86,7 +87,8 @@ class Receiver:
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-                receiver.calls.append(Call({name.lower(): value for name, value in self.headers.items()}, body))
+                headers = {name.lower(): value for name, value in self.headers.items()}
+                receiver.calls.append(Call(headers, body, self.path))
                 receiver.posts.append(json.loads(body))
                 receiver.keys.append(self.headers.get("X-Countersign-Event", ""))
                 said = receiver.said.encode()

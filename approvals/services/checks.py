@@ -67,6 +67,7 @@ def report_check(
     record(
         announcement(
             model_name=version.model.name,
+            model_id=version.model_id,
             version=version.version,
             check=name,
             status=check.status,

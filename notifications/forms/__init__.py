@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from notifications.forms import mlflow, standard
+from notifications.forms import databricks, mlflow, standard
 from notifications.forms.base import Form
 from notifications.models import Channel
 
 FORMS: dict[str, Form] = {
     Channel.Form.STANDARD: standard.FORM,
     Channel.Form.MLFLOW: mlflow.FORM,
+    Channel.Form.DATABRICKS: databricks.FORM,
 }

@@ -5,29 +5,31 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 
-from notifications.models import Channel, Event
+from notifications.models import Delivery, Event
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A POST as it goes out: the bytes that were signed."""
+    """A POST as it goes out: the bytes that were signed, and what is added to the channel's address."""
 
     body: bytes
     headers: dict[str, str]
+    path: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """``kinds`` are the names that a webhook may subscribe to. ``name_of`` says what an event is called, None when the
-    form has no word for it. ``message`` takes the secret in plain text, "" for none. ``checked_kinds`` and
-    ``check_secret`` raise Invalid for what the form cannot have."""
+    """``kinds`` are the names that a webhook may subscribe to. ``names_of`` says what an event is called: a name for
+    each message that the form makes of it, by its ``Delivery.part``; nothing when the form has no word for it.
+    ``message`` takes the secret in plain text, "" for none. ``checked_kinds`` and ``check_secret`` raise Invalid for
+    what the form cannot have."""
 
     kinds: Callable[[], Collection[str]]
-    name_of: Callable[[Event], str | None]
-    message: Callable[[Event, Channel, str], Message]
+    names_of: Callable[[Event], Mapping[str, str]]
+    message: Callable[[Delivery, str], Message]
     checked_kinds: Callable[[Iterable[str]], list[str]]
     check_secret: Callable[[str], None]
 

@@ -10,7 +10,7 @@ from typing import Any
 from core.clock import now
 from core.errors import Invalid
 from notifications.forms.base import Form, Message, signature
-from notifications.models import Channel, Event
+from notifications.models import Delivery, Event
 
 LONGEST_SECRET = 1000
 # How MLflow marks prompts and keeps their text: of the tags of a prompt, its receivers get the others.
@@ -64,14 +64,16 @@ NAMES: dict[tuple[str, bool], tuple[str | None, str]] = {
 }
 
 
-def name_of(event: Event) -> str | None:
+def names_of(event: Event) -> dict[str, str]:
     of_model, of_prompt = NAMES.get((event.kind, event.version is not None), (None, None))
-    return of_prompt if event.data.get("is_prompt") else of_model
+    name = of_prompt if event.data.get("is_prompt") else of_model
+    return {"": name} if name else {}
 
 
-def message(event: Event, channel: Channel, secret: str) -> Message:
+def message(delivery: Delivery, secret: str) -> Message:
     """What MLflow has no word for is a test: then the data is the example of the event that it names."""
-    name = name_of(event)
+    event, channel = delivery.event, delivery.channel
+    name = names_of(event).get("")
     if name is None:
         name = event.data.get("example") or channel.kinds[0]
         data = EXAMPLES[name]
@@ -129,5 +131,5 @@ def check_secret(secret: str) -> None:
 
 
 FORM = Form(
-    kinds=EXAMPLES.keys, name_of=name_of, message=message, checked_kinds=checked_kinds, check_secret=check_secret
+    kinds=EXAMPLES.keys, names_of=names_of, message=message, checked_kinds=checked_kinds, check_secret=check_secret
 )

@@ -13,7 +13,7 @@ from core.clock import now
 from core.errors import Invalid
 from notifications.events import checked_kinds, known_kinds
 from notifications.forms.base import Form, Message, signature
-from notifications.models import Channel, Event
+from notifications.models import Delivery, Event
 
 PREFIX = "whsec_"
 SHORTEST_KEY, LONGEST_KEY = 24, 64  # bytes
@@ -23,7 +23,8 @@ def new_secret() -> str:
     return PREFIX + base64.b64encode(secrets.token_bytes(32)).decode()
 
 
-def message(event: Event, channel: Channel, secret: str) -> Message:
+def message(delivery: Delivery, secret: str) -> Message:
+    event = delivery.event
     body = json.dumps(_payload(event)).encode()
     message_id, timestamp = str(event.key), str(int(now().timestamp()))
     headers = {
@@ -63,8 +64,10 @@ def _key(secret: str) -> bytes:
     return base64.b64decode(secret.removeprefix(PREFIX), validate=True)
 
 
-def name_of(event: Event) -> str:
-    return event.kind
+def names_of(event: Event) -> dict[str, str]:
+    return {"": event.kind}
 
 
-FORM = Form(kinds=known_kinds, name_of=name_of, message=message, checked_kinds=checked_kinds, check_secret=check_secret)
+FORM = Form(
+    kinds=known_kinds, names_of=names_of, message=message, checked_kinds=checked_kinds, check_secret=check_secret
+)

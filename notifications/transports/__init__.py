@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from notifications.models import Channel, Event
+from notifications.models import Channel, Delivery
 from notifications.transports import email, http, slack, webhook
 from notifications.transports.base import Sent
 
-SEND: dict[str, Callable[[Event, Channel, str], Sent]] = {
+SEND: dict[str, Callable[[Delivery, str], Sent]] = {
     Channel.Kind.EMAIL: email.send,
     Channel.Kind.SLACK: slack.send,
     Channel.Kind.WEBHOOK: webhook.send,

@@ -15,7 +15,7 @@ from django.urls import reverse
 
 from core.errors import Invalid
 from core.outbound import time_limit
-from notifications.models import Channel, Event
+from notifications.models import Channel, Delivery, Event
 from notifications.transports.base import Sent, TransportError
 from notifications.transports.wording import Wording, wording_of
 
@@ -30,7 +30,8 @@ def check_target(target: str) -> None:
         raise Invalid("This is not a mail address.", field="target") from error
 
 
-def send(event: Event, channel: Channel, target: str) -> Sent:
+def send(delivery: Delivery, target: str) -> Sent:
+    event, channel = delivery.event, delivery.channel
     wording = wording_of(event)
     context = {
         "wording": wording,

@@ -6,7 +6,7 @@ import json
 import re
 from typing import Any
 
-from notifications.models import Channel, Event
+from notifications.models import Delivery, Event
 from notifications.transports import http
 from notifications.transports.base import Sent
 from notifications.transports.wording import wording_of
@@ -43,7 +43,8 @@ def _fit(text: str) -> str:
     return escaped if len(escaped) <= LONGEST_TEXT else re.sub(r"&\w*$", "", escaped[:LONGEST_TEXT]) + "…"
 
 
-def send(event: Event, channel: Channel, target: str) -> Sent:
+def send(delivery: Delivery, target: str) -> Sent:
+    event = delivery.event
     body, headers = json.dumps(message(event)).encode(), {"X-Countersign-Event": str(event.key)}
     answer = http.post(target, body=body, headers=headers)
     return http.accepted(answer, by="Slack", is_gone=answer.status == 404 and "no_service" in answer.text)

@@ -7,7 +7,7 @@ from core.crypto import decrypt
 from core.errors import Invalid
 from core.outbound import TOTAL_TIMEOUT, Answer, Unreachable
 from notifications.forms import FORMS
-from notifications.models import Channel, Event
+from notifications.models import Delivery
 from notifications.transports import http
 from notifications.transports.base import Sent
 
@@ -23,14 +23,19 @@ def check_target(target: str) -> None:
             raise Invalid(error.message, field="target") from error
 
 
-def send(event: Event, channel: Channel, target: str) -> Sent:
-    return http.accepted(exchange(event, channel, target), by="The webhook")
+def send(delivery: Delivery, target: str) -> Sent:
+    return http.accepted(exchange(delivery, target), by="The webhook")
 
 
-def exchange(event: Event, channel: Channel, target: str, *, seconds: float = TOTAL_TIMEOUT) -> Answer:
-    """Send it and return whatever is answered, without the secret where the other side repeats it."""
+def exchange(delivery: Delivery, target: str, *, seconds: float = TOTAL_TIMEOUT) -> Answer:
+    """Send it and return whatever is answered, without the secrets where the other side repeats them."""
+    channel = delivery.channel
     secret = decrypt(channel.secret) if channel.secret else ""
-    message = FORMS[channel.form].message(event, channel, secret)
-    answer = http.post(target, body=message.body, headers=message.headers, seconds=seconds)
-    text = answer.text.replace(secret, "…") if secret else answer.text
+    authorization = decrypt(channel.authorization) if channel.authorization else ""
+    message = FORMS[channel.form].message(delivery, secret)
+    headers = message.headers | ({"Authorization": authorization} if authorization else {})
+    answer = http.post(target + message.path, body=message.body, headers=headers, seconds=seconds)
+    text = answer.text
+    for hidden in (secret, authorization, authorization.rpartition(" ")[2]):
+        text = text.replace(hidden, "…") if hidden else text
     return Answer(answer.status, text, answer.headers)

@@ -233,7 +233,11 @@ class Registry:
             if row.current_stage in HELD_STAGES:
                 stages.setdefault(row.current_stage, []).append(row.version)
         created = ModelCreated(
-            model_name=model.name, description=model.description, tags=model.tags, is_prompt=model.is_prompt
+            model_name=model.name,
+            model_id=model.pk,
+            description=model.description,
+            tags=model.tags,
+            is_prompt=model.is_prompt,
         )
         record(created, actor=None)
         record(

@@ -77,6 +77,7 @@ def set_alias(*, actor: User, version: ModelVersion, alias: str, permit: Permit 
     number = previous.version if previous else None
     moved = AliasMoved(
         model_name=model.name,
+        model_id=model.pk,
         version=version.version,
         alias=alias,
         previous_version=number,
@@ -107,4 +108,5 @@ def delete_alias(*, actor: User, model: RegisteredModel, alias: str, permit: Per
     model.aliases.pop(alias, None)
     save(model, "aliases")
     end_holdings_of(model, alias_target(alias))
-    record(AliasDeleted(model_name=model.name, alias=alias, is_prompt=model.is_prompt), actor=actor)
+    deleted = AliasDeleted(model_name=model.name, model_id=model.pk, alias=alias, is_prompt=model.is_prompt)
+    record(deleted, actor=actor)

@@ -47,7 +47,13 @@ def read_run_again(*, actor: User, version: ModelVersion) -> RunReading:
     RunReading.objects.filter(~Q(state=RunReading.State.WAITING), pk=reading.pk).update(attempts=0)
     RunReading.objects.filter(pk=reading.pk).update(**fields, reason="")
     record(
-        EvidenceRequested(model_name=version.model.name, version=version.version, run_id=version.run_id, server=server),
+        EvidenceRequested(
+            model_name=version.model.name,
+            model_id=version.model_id,
+            version=version.version,
+            run_id=version.run_id,
+            server=server,
+        ),
         actor=actor,
     )
     jobs.after_commit(READ_RUNS)

@@ -90,6 +90,7 @@ def move_to_stage(
 def _moved(version: ModelVersion, origin: str, replaced: list[ModelVersion], comment: str) -> StageMoved:
     return StageMoved(
         model_name=version.model.name,
+        model_id=version.model_id,
         version=version.version,
         from_stage=origin,
         to_stage=version.current_stage,

@@ -27,7 +27,7 @@ def set_model_tag(*, actor: User, model: RegisteredModel, key: str, value: str) 
     model.tags[key] = value
     model.is_prompt = says_prompt(model.tags)
     save(model, "tags", "is_prompt")
-    record(TagSet(model_name=model.name, key=key, value=value, is_prompt=model.is_prompt), actor=actor)
+    record(TagSet(**_about(model), key=key, value=value), actor=actor)
 
 
 @transaction.atomic
@@ -40,7 +40,7 @@ def delete_model_tag(*, actor: User, model: RegisteredModel, key: str) -> None:
         return
     model.is_prompt = says_prompt(model.tags)
     save(model, "tags", "is_prompt")
-    record(TagDeleted(model_name=model.name, key=key, is_prompt=model.is_prompt), actor=actor)
+    record(TagDeleted(**_about(model), key=key), actor=actor)
 
 
 @transaction.atomic
@@ -49,7 +49,7 @@ def set_version_tag(*, actor: User, version: ModelVersion, key: str, value: str)
     version = _changing(ChangeKind.SET_VERSION_TAG, version, key, actor)
     version.tags[key] = value
     save(version, "tags")
-    record(TagSet(**_about(version), key=key, value=value), actor=actor)
+    record(TagSet(**_about(version.model), version=version.version, key=key, value=value), actor=actor)
 
 
 @transaction.atomic
@@ -59,7 +59,7 @@ def delete_version_tag(*, actor: User, version: ModelVersion, key: str) -> None:
     if version.tags.pop(key, None) is None:
         return
     save(version, "tags")
-    record(TagDeleted(**_about(version), key=key), actor=actor)
+    record(TagDeleted(**_about(version.model), version=version.version, key=key), actor=actor)
 
 
 def _changing(kind: ChangeKind, version: ModelVersion, key: str, actor: User) -> ModelVersion:
@@ -70,6 +70,5 @@ def _changing(kind: ChangeKind, version: ModelVersion, key: str, actor: User) ->
     return version
 
 
-def _about(version: ModelVersion) -> dict[str, Any]:
-    model = version.model
-    return {"model_name": model.name, "version": version.version, "is_prompt": model.is_prompt}
+def _about(model: RegisteredModel) -> dict[str, Any]:
+    return {"model_name": model.name, "model_id": model.pk, "is_prompt": model.is_prompt}

@@ -108,6 +108,7 @@ def _create(
     record(
         VersionCreated(
             model_name=model.name,
+            model_id=model.pk,
             version=version.version,
             source=version.source,
             run_id=version.run_id,
@@ -145,7 +146,9 @@ def update_version(*, actor: User, version: ModelVersion, description: str) -> M
     gate.enforce(Change(kind, actor, version.model, version, answers=tuple(answers)))
     version.description, version.last_updated_timestamp = check_description(description), now_ms()
     save(version, "description", "last_updated_timestamp")
-    record(VersionUpdated(model_name=version.model.name, version=version.version, description=description), actor=actor)
+    model = version.model
+    updated = VersionUpdated(model_name=model.name, model_id=model.pk, version=version.version, description=description)
+    record(updated, actor=actor)
     return version
 
 
@@ -165,4 +168,4 @@ def delete_version(*, actor: User, version: ModelVersion) -> None:
     model.aliases = {alias: number for alias, number in model.aliases.items() if number != version.version}
     model.last_updated_timestamp = now_ms()
     save(model, "aliases", "last_updated_timestamp")
-    record(VersionDeleted(model_name=model.name, version=version.version), actor=actor)
+    record(VersionDeleted(model_name=model.name, model_id=model.pk, version=version.version), actor=actor)

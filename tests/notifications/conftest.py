@@ -71,12 +71,5 @@ def mail_server(settings: Settings) -> Iterator[Mailbox]:
 
 
 @pytest.fixture
-def receiver(settings: Settings) -> Iterator[Receiver]:
-    settings.OUTBOUND_ALLOW = ["127.0.0.1"]
-    with Receiver() as running:
-        yield running
-
-
-@pytest.fixture
 def slack(receiver: Receiver) -> Receiver:
     return receiver

@@ -51,10 +51,10 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     counted: Counter[str] = Counter()
     lock = threading.Lock()
 
-    def send(event: Event, channel: Channel, target: str) -> Sent:
+    def send(delivery: Delivery, target: str) -> Sent:
         time.sleep(0.005)
         with lock:
-            counted[f"{event.key} {channel.pk}"] += 1
+            counted[f"{delivery.event.key} {delivery.channel_id}"] += 1
         return Sent("ok")
 
     for kind in SEND:
@@ -147,10 +147,10 @@ def test_workers_that_meet_a_server_in_and_out_of_reach_never_wait_for_each_othe
     fan_out()
     reached, turns = SEND[Channel.Kind.EMAIL], iter(range(1_000_000))
 
-    def send(event: Event, channel: Channel, target: str) -> Sent:
+    def send(delivery: Delivery, target: str) -> Sent:
         if next(turns) % 2:
             raise TransportError("It is down.", is_down=True)
-        return reached(event, channel, target)
+        return reached(delivery, target)
 
     monkeypatch.setitem(SEND, Channel.Kind.EMAIL, send)
     for _ in range(30):

@@ -33,8 +33,8 @@ class Wire:
         self.sent: list[tuple[Event, Channel, str]] = []
         self.answers: Answer = lambda: Sent("ok", 200)
 
-    def send(self, event: Event, channel: Channel, target: str) -> Sent:
-        self.sent.append((event, channel, target))
+    def send(self, delivery: Delivery, target: str) -> Sent:
+        self.sent.append((delivery.event, delivery.channel, target))
         return self.answers()
 
     def fails(self, message: str = "It did not work.", **how: object) -> None:

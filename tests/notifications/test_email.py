@@ -189,7 +189,7 @@ def test_a_server_that_only_drips_is_left_after_the_total_time(
         threading.Thread(target=drip, daemon=True).start()
         began = time.monotonic()
         with pytest.raises(TransportError):
-            email.send(event, Channel.objects.get(), "alice@example.com")
+            email.send(Delivery(event=event, channel=Channel.objects.get()), "alice@example.com")
 
     assert time.monotonic() - began < 3
 

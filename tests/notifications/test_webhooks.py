@@ -77,7 +77,7 @@ def test_a_webhook_of_mlflow_may_have_no_secret_and_be_off_from_the_start(admin:
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("form", "databricks"), ("form", " "), ("secret", ""), ("secret", "short"), ("description", "x" * 1001),
+        ("form", "teams"), ("form", " "), ("secret", ""), ("secret", "short"), ("description", "x" * 1001),
         ("description", "a\x00"), ("target", "http://deploy.example.com/"), ("target", "https://10.0.0.1/"),
         ("target", "https://localhost/"), ("target", "https://[::ffff:127.0.0.1]/"), ("target", "https://u:p@e.com/"),
         ("target", "https://169.254.169.254/latest/meta-data"), ("kinds", ["model_version_tag.set"]),
