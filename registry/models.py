@@ -50,14 +50,18 @@ def _reads_without_grants(user: User) -> bool:
 
 def _visible(user: User, prefix: str = "") -> Q:
     """The condition under which ``user`` may read a model; ``prefix`` leads from the queried table to it."""
-    within = Q() if user.reach == EVERY_MODEL else Q(**{f"{prefix}name__glob": user.reach})
-    return within if _reads_without_grants(user) else within & _granted(user, prefix)
+    within = _within_reach(user, prefix)
+    return within if _reads_without_grants(user) else within & _granted(user, Level.READ, prefix)
 
 
-def _granted(user: User, prefix: str) -> Q:
+def _within_reach(user: User, prefix: str = "") -> Q:
+    return Q() if user.reach == EVERY_MODEL else Q(**{f"{prefix}name__glob": user.reach})
+
+
+def _granted(user: User, level: Level, prefix: str = "") -> Q:
     condition = Q(pk__in=[])
     for grant in grants_of(user):
-        if grant.level < Level.READ:
+        if grant.level < level:
             continue
         if grant.model_id is not None:
             condition |= Q(**{f"{prefix}id": grant.model_id})
@@ -72,6 +76,11 @@ class RegisteredModelQuerySet(models.QuerySet["RegisteredModel"]):
 
     def visible_to(self, user: User) -> RegisteredModelQuerySet:
         return self.filter(_visible(user))
+
+    def managed_by(self, user: User) -> RegisteredModelQuerySet:
+        within = self.filter(_within_reach(user))
+        every = default_level() >= Level.MANAGE or user.is_superuser
+        return within if every else within.filter(_granted(user, Level.MANAGE))
 
 
 class ModelVersionQuerySet(models.QuerySet["ModelVersion"]):

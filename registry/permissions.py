@@ -10,6 +10,7 @@ from django.conf import settings
 from accounts.models import Level, User
 from accounts.permissions import can_reach, default_level, is_unlimited, level_on
 from core.answers import YES, Answer, no
+from notifications.services import can_manage_channels
 from registry import elsewhere
 from registry.gate import Target
 from registry.models import ModelVersion, RegisteredModel, Stage, TargetKind
@@ -51,6 +52,11 @@ def can_edit(user: User, model: RegisteredModel) -> Answer:
 def can_manage(user: User, model: RegisteredModel) -> Answer:
     """Rename, delete, grant."""
     return _at_least(user, model, Level.MANAGE, "This")
+
+
+def can_manage_webhooks(user: User, model: RegisteredModel | None) -> Answer:
+    """Of one model, or of the whole registry."""
+    return can_manage(user, model) if model else can_manage_channels(user)
 
 
 def can_read_again(user: User, version: ModelVersion) -> Answer:

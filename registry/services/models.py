@@ -12,6 +12,7 @@ from core.clock import now, now_ms
 from core.errors import AlreadyExists
 from core.prepared import save
 from notifications.events import record
+from notifications.services import end_channels_of_model
 from registry import gate
 from registry.events import ModelCreated, ModelDeleted, ModelRenamed, ModelUpdated
 from registry.gate import Change, ChangeKind
@@ -54,7 +55,9 @@ def create_model(
         raise AlreadyExists(EXISTS.format(name)) from error
     if not actor.is_superuser:
         accounts.manage_own(user=actor, model_id=model.pk)
-    created = ModelCreated(model_name=name, description=description, tags=model.tags, is_prompt=model.is_prompt)
+    created = ModelCreated(
+        model_name=name, model_id=model.pk, description=description, tags=model.tags, is_prompt=model.is_prompt
+    )
     record(created, actor=actor)
     return model
 
@@ -66,13 +69,13 @@ def update_model(*, actor: User, model: RegisteredModel, description: str) -> Re
     gate.enforce(Change(ChangeKind.UPDATE_MODEL, actor, model))
     model.description, model.last_updated_timestamp = check_description(description), now_ms()
     save(model, "description", "last_updated_timestamp")
-    record(ModelUpdated(model_name=model.name, description=description), actor=actor)
+    record(ModelUpdated(model_name=model.name, model_id=model.pk, description=description), actor=actor)
     return model
 
 
 @transaction.atomic
 def rename_model(*, actor: User, model: RegisteredModel, new_name: str) -> RegisteredModel:
-    """Versions, tags, aliases and grants on the model follow; every version's clock moves."""
+    """Versions, tags, aliases, grants and webhooks of the model follow; every version's clock moves."""
     model = lock_model(model)
     require(can_manage(actor, model))
     check_name(new_name)
@@ -89,13 +92,13 @@ def rename_model(*, actor: User, model: RegisteredModel, new_name: str) -> Regis
     except IntegrityError as error:
         raise AlreadyExists(EXISTS.format(new_name)) from error
     ModelVersion.objects.live().filter(model=model).update(last_updated_timestamp=moment)
-    record(ModelRenamed(model_name=new_name, old_name=old_name), actor=actor)
+    record(ModelRenamed(model_name=new_name, model_id=model.pk, old_name=old_name), actor=actor)
     return model
 
 
 @transaction.atomic
 def delete_model(*, actor: User, model: RegisteredModel) -> None:
-    """Hide the model with all that hangs on it; decisions about it stay readable."""
+    """Hide the model with all that hangs on it, and end its webhooks; decisions about it stay readable."""
     model = lock_model(model)
     require(can_manage(actor, model))
     check_unheld(model)
@@ -111,4 +114,5 @@ def delete_model(*, actor: User, model: RegisteredModel) -> None:
     end_holdings(model=model)
     model.deleted_at, model.aliases = moment, {}
     save(model, "deleted_at", "aliases")
-    record(ModelDeleted(model_name=model.name, versions=count), actor=actor)
+    record(ModelDeleted(model_name=model.name, model_id=model.pk, versions=count), actor=actor)
+    end_channels_of_model(actor=actor, model_id=model.pk)

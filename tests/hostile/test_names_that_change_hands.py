@@ -10,8 +10,11 @@ from django.test import Client
 from pytest_django import Settings
 
 from accounts.models import User
-from registry import services
+from core.errors import NotPermitted
+from notifications.tasks import drain
+from registry import services, webhooks
 from tests.cast import Api
+from tests.receivers import Receiver
 
 pytestmark = pytest.mark.django_db
 
@@ -61,3 +64,27 @@ def test_who_had_a_name_once_does_not_hear_of_who_has_it_now(mira: User, eve: Us
     services.create_model(actor=mira, name="secret")
 
     assert told(eve) == set()
+
+
+def test_a_webhook_hears_nothing_of_the_next_model_of_its_name(
+    mira: User, eve: User, admin: User, receiver: Receiver
+) -> None:
+    mine = services.create_model(actor=eve, name="secret")
+    kept = services.create_model(actor=eve, name="kept")
+    hooks = [
+        webhooks.create_webhook(actor=eve, model=model, target=receiver.url, kinds=["MODEL_VERSION_CREATED"])
+        for model in (mine, kept)
+    ]
+    services.delete_model(actor=eve, model=mine)
+    services.rename_model(actor=eve, model=kept, new_name="elsewhere")
+
+    for name in ("secret", "kept"):
+        theirs = services.create_model(actor=mira, name=name)
+        services.create_version(actor=mira, model=theirs, source="s3://bucket/theirs")
+    drain()
+
+    assert receiver.calls == []
+    assert list(webhooks.webhooks_managed_by(eve)) == [hooks[1]]
+    assert list(webhooks.webhooks_managed_by(mira)) == []
+    with pytest.raises(NotPermitted):
+        webhooks.get_webhook(mira, str(hooks[1].key))

@@ -25,6 +25,7 @@ from approvals.standing import standing_of
 from core.clock import now
 from notifications import services as notifications
 from notifications.models import Channel, Delivery, Event
+from registry import webhooks
 from registry.gate import Target
 from registry.models import StageHolding, TargetKind
 from tests.cast import token_of
@@ -33,6 +34,9 @@ from tracking.models import Experiment, Lifecycle
 
 SAFE, UNSAFE = ("GET", "HEAD"), ("POST", "PUT", "PATCH", "DELETE")
 EVIL = '<script>alert("evil")</script>'
+HOOK = {
+    "status": "ACTIVE", "events": ["COMMENT_CREATED"], "http_url_spec": {"url": "https://intruder.invalid/hook"},
+}  # fmt: skip
 POLICY = """\
 name: production-gate
 match: {models: ["guarded-*"]}
@@ -155,6 +159,9 @@ def world(db: None, mira: User, sam: User, admin: User, risk: Team, settings: Se
         actor=admin, kind=Channel.Kind.WEBHOOK, form=Channel.Form.MLFLOW, name="deploy",
         target="https://deploy.invalid/hook", kinds=["model_version.created"],
     )  # fmt: skip
+    databricks = webhooks.create_webhook(
+        actor=admin, model=model, target="https://deploy.invalid/hook", kinds=["COMMENT_CREATED"], description=EVIL
+    )
     event = Event.objects.filter(request_id=request.pk).earliest("id")
     delivery = Delivery.objects.create(event=event, channel=channel, state=Delivery.State.FAILED)
     token, _ = token_of(admin, name="the administrator's")
@@ -230,6 +237,10 @@ def world(db: None, mira: User, sam: User, admin: User, risk: Team, settings: Se
                 "url": "https://intruder.invalid/hook",
                 "events": [{"entity": "MODEL_VERSION", "action": "CREATED"}],
             },
+            "registry-webhooks/create": {**HOOK, "model_name": model.name},
+            "registry-webhooks/update": {**HOOK, "id": databricks.key.hex, "description": "taken over"},
+            "registry-webhooks/delete": {"id": databricks.key.hex},
+            "registry-webhooks/test": {"id": databricks.key.hex},
             "web.mlflow.registered_models.create": {"name": "new-model"},
             "transition-requests": {"stage": "Production", "creator": mira.username},
             "web.mlflow.comments.update": {"id": str(remark.pk)},

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
@@ -12,6 +14,7 @@ from core.errors import NotFound
 from notifications import services
 from notifications.forms.standard import new_secret
 from notifications.models import Channel
+from registry.queries import names_of
 from web.api.deliveries import DeliveryOutput
 from web.api.endpoint import Endpoint, Input, PageInput, page_of, page_response, paged, read, user_of
 
@@ -29,12 +32,18 @@ class ChannelChangeInput(Input):
         trim_whitespace=False,
         help_text="What signs the messages of a webhook; kept encrypted, never shown.",
     )
+    authorization = serializers.CharField(
+        max_length=2000,
+        required=False,
+        allow_blank=True,
+        help_text="The Authorization header that a webhook sends; kept encrypted, never shown.",
+    )
     models_glob = serializers.CharField(max_length=256, required=False, help_text="A model's name; * and ? as usual.")
     kinds = serializers.ListField(
         child=serializers.CharField(max_length=64),
         required=False,
         max_length=100,
-        help_text="Event kinds; empty means all that people are told of. Of MLflow's form: its names, at least one.",
+        help_text="Event kinds; empty means all that people are told of. Of another form: its names, at least one.",
     )
     is_active = serializers.BooleanField(required=False)
 
@@ -57,15 +66,26 @@ class ChannelOutput(serializers.Serializer):
     name = serializers.CharField()
     description = serializers.CharField()
     models_glob = serializers.CharField()
+    model = serializers.SerializerMethodField(help_text="The one model that it hears of, whatever its name; else null.")
+    job_id = serializers.IntegerField(help_text="The job that it runs in a Databricks workspace; 0 for none.")
     kinds = serializers.ListField(child=serializers.CharField())
     has_secret = serializers.SerializerMethodField()
+    has_authorization = serializers.SerializerMethodField()
     is_active = serializers.BooleanField()
+    is_in_test_mode = serializers.BooleanField(help_text="Nothing but tests goes through it.")
     disabled_reason = serializers.CharField()
     created_at = serializers.DateTimeField()
     updated_at = serializers.DateTimeField()
 
+    def get_model(self, channel: Channel) -> str | None:
+        names: dict[int, str] = self.context["names"]
+        return names.get(channel.model_id) if channel.model_id else None
+
     def get_has_secret(self, channel: Channel) -> bool:
         return bool(channel.secret)
+
+    def get_has_authorization(self, channel: Channel) -> bool:
+        return bool(channel.authorization)
 
 
 class ChannelSecretOutput(ChannelOutput):
@@ -76,6 +96,14 @@ class ChannelSecretOutput(ChannelOutput):
     def get_secret(self, channel: Channel) -> str | None:
         secret: str | None = self.context["secret"]
         return secret
+
+
+def _shown(*channels: Channel) -> list[dict[str, object]]:
+    return [dict(row) for row in ChannelOutput(channels, many=True, context=_context(channels)).data]
+
+
+def _context(channels: Iterable[Channel]) -> dict[str, object]:
+    return {"names": names_of(channel.model_id for channel in channels if channel.model_id)}
 
 
 def _find(request: Request, pk: int) -> Channel:
@@ -95,7 +123,7 @@ class Channels(Endpoint):
         require(services.can_manage_channels(user_of(request)))
         asked = read(PageInput, request)
         page = page_of(Channel.objects.shared(), limit=asked["limit"], cursor=asked["cursor"])
-        return page_response(ChannelOutput(page.rows, many=True).data, page.next_cursor)
+        return page_response(_shown(*page.rows), page.next_cursor)
 
     @extend_schema(request=ChannelInput, responses={201: ChannelSecretOutput})
     def post(self, request: Request) -> Response:
@@ -105,21 +133,21 @@ class Channels(Endpoint):
         if is_ours and not asked.get("secret"):
             asked["secret"] = made = new_secret()
         channel = services.create_channel(actor=user_of(request), **asked)
-        return Response(ChannelSecretOutput(channel, context={"secret": made}).data, status=201)
+        return Response(ChannelSecretOutput(channel, context={**_context([channel]), "secret": made}).data, status=201)
 
 
 class ChannelDetail(Endpoint):
     @extend_schema(responses=ChannelOutput)
     def get(self, request: Request, pk: int) -> Response:
         """One of them."""
-        return Response(ChannelOutput(_find(request, pk)).data)
+        return Response(_shown(_find(request, pk))[0])
 
     @extend_schema(request=ChannelChangeInput, responses=ChannelOutput)
     def patch(self, request: Request, pk: int) -> Response:
         """Change what is given; ``is_active`` switches it off, or on again."""
         asked = read(ChannelChangeInput, request)
         channel = services.update_channel(actor=user_of(request), channel=_find(request, pk), **asked)
-        return Response(ChannelOutput(channel).data)
+        return Response(_shown(channel)[0])
 
     @extend_schema(responses={204: None})
     def delete(self, request: Request, pk: int) -> Response:
@@ -136,7 +164,7 @@ class ChannelSecret(Endpoint):
         """Make a new secret for a webhook. The old one signs nothing from now on."""
         secret = new_secret()
         channel = services.update_channel(actor=user_of(request), channel=_find(request, pk), secret=secret)
-        return Response(ChannelSecretOutput(channel, context={"secret": secret}).data)
+        return Response(ChannelSecretOutput(channel, context={**_context([channel]), "secret": secret}).data)
 
 
 class ChannelTest(Endpoint):

@@ -31,6 +31,7 @@ class DeliveryOutput(serializers.Serializer):
     event = serializers.UUIDField(source="event.key")
     kind = serializers.CharField(source="event.kind")
     channel = serializers.CharField(source="channel.name")
+    part = serializers.CharField(help_text="Which of several messages about the event, where the form makes several.")
     state = serializers.ChoiceField(choices=Delivery.State.choices)
     attempts = serializers.IntegerField()
     next_attempt_at = serializers.DateTimeField()

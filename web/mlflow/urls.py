@@ -13,6 +13,7 @@ from web.mlflow import (
     metrics,
     model_versions,
     registered_models,
+    registry_webhooks,
     runs,
     server,
     transition_requests,
@@ -53,6 +54,11 @@ DATABRICKS = {
     "comments/create": comments.create,
     "comments/update": comments.update,
     "comments/delete": comments.delete,
+    "registry-webhooks/create": registry_webhooks.create,
+    "registry-webhooks/list": registry_webhooks.list_all,
+    "registry-webhooks/update": registry_webhooks.update,
+    "registry-webhooks/delete": registry_webhooks.delete,
+    "registry-webhooks/test": registry_webhooks.test,
 }
 TRACKING = {
     "experiments/create": experiments.create,

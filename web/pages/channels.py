@@ -17,14 +17,18 @@ from notifications.events import known_kinds
 from notifications.forms import FORMS
 from notifications.forms.standard import new_secret
 from notifications.models import Channel
+from registry.queries import names_of
+from registry.webhooks import channels_visible_to
 from web.signed_in import SignedInRequest
 
 FIELDS = ("name", "target", "models_glob")
 
 
 def _context(request: SignedInRequest) -> dict[str, Any]:
+    channels = list(channels_visible_to(request.user).order_by("name")[:500])
+    names = names_of(channel.model_id for channel in channels if channel.model_id)
     return {
-        "channels": Channel.objects.shared().order_by("name")[:500],
+        "rows": [{"channel": channel, "model": names.get(channel.model_id or 0, "")} for channel in channels],
         "kinds": Channel.Kind.choices,
         "event_kinds": sorted(known_kinds()),
         "can_manage": services.can_manage_channels(request.user),
@@ -70,6 +74,7 @@ def _detail_context(channel: Channel) -> dict[str, Any]:
     known = FORMS[channel.form].kinds() if channel.form else known_kinds()
     return {
         "channel": channel,
+        "model": names_of([channel.model_id]).get(channel.model_id, "") if channel.model_id else "",
         "typed": {"name": channel.name, "description": channel.description, "models_glob": channel.models_glob},
         "event_kinds": sorted(known),
         "chosen": channel.kinds,
@@ -92,7 +97,7 @@ def detail(request: SignedInRequest, pk: int) -> HttpResponse:
             name=typed["name"],
             description=typed["description"],
             target=typed["target"] or None,
-            models_glob=typed["models_glob"],
+            models_glob=None if channel.model_id else typed["models_glob"],
             kinds=chosen,
         )
     except CountersignError as error:

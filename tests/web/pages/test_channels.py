@@ -6,11 +6,14 @@ from collections.abc import Callable
 
 import pytest
 from django.test import Client
+from pytest_django import Settings
 
 from accounts.models import User
 from core.crypto import decrypt
 from notifications.models import Channel
 from notifications.services import create_channel
+from registry.webhooks import create_webhook
+from tests.factories import make_model
 
 Session = Callable[[User], Client]
 HOOK = "https://hooks.slack.com/services/T0/B0/x0y1z2"
@@ -190,3 +193,34 @@ def test_nobody_else_edits_or_deletes(admin: User, sam: User, session: Session) 
     assert "whsec_" not in page.post(f"{address}secret/", follow=True).content.decode()
     assert Channel.objects.values().get() == before
     assert address not in page.get("/channels/").content.decode()
+
+
+def test_a_webhook_of_one_model_says_which_to_those_who_may_read_it(
+    admin: User, sam: User, eve: User, session: Session, settings: Settings
+) -> None:
+    settings.DEFAULT_MODEL_LEVEL = "NONE"
+    model = make_model("fraud")
+    hook = {"target": "https://ws.example.com", "kinds": ["COMMENT_CREATED"], "description": "to the job"}
+    channel = create_webhook(actor=admin, model=model, job_id=42, authorization="Bearer x0y1z2", **hook)
+
+    page = session(admin).get("/channels/").content.decode()
+    assert "Databricks" in page and "runs job 42" in page and 'href="/models/fraud/"' in page
+    assert "to the job" in session(sam).get("/channels/").content.decode()
+    assert "to the job" not in session(eve).get("/channels/").content.decode()
+    detail = session(admin).get(f"/channels/{channel.pk}/").content.decode()
+    assert "follows it when it is renamed" in detail and 'name="models_glob"' not in detail
+    assert not any(secret in page + detail for secret in ("x0y1z2", "ws.example.com"))
+
+
+def test_a_webhook_of_one_model_is_edited_and_stays_of_that_model(admin: User, session: Session) -> None:
+    hook = {"target": "https://hooks.example.com", "kinds": ["COMMENT_CREATED"], "is_in_test_mode": True}
+    channel = create_webhook(actor=admin, model=make_model("fraud"), **hook)
+    assert "tests only" in session(admin).get("/channels/").content.decode()
+
+    answer = session(admin).post(
+        f"/channels/{channel.pk}/", {"name": "chat", "target": "", "kinds": ["MODEL_VERSION_CREATED"]}
+    )
+
+    assert answer.status_code == 302
+    kept = Channel.objects.get()
+    assert (kept.name, kept.kinds, kept.model_id) == ("chat", ["MODEL_VERSION_CREATED"], channel.model_id)
