@@ -309,6 +309,12 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": 6 * 3600.0,
         "options": {"expires": 3600.0},
     },
+    # Files whose scan was missed: a lost wake-up, an import, a reading that has learned something.
+    "scan_missed": {
+        "task": "registry.tasks.scan_missed",
+        "schedule": 60.0,
+        "options": {"expires": 60.0},
+    },
 }
 
 # -- Processes --------------------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.db import transaction
 
 from accounts.models import User
+from core import jobs
 from core.answers import require
 from core.clock import now, now_ms
 from core.digests import tree_digest
@@ -34,6 +35,7 @@ from registry.sources import Source, ask_elsewhere, resolve_source, source_of_pr
 from tracking.models import LoggedModel, Run
 from tracking.services.logged_models import note_version
 
+SCAN_VERSION = "registry.tasks.scan_version"
 _NOTE_RUN = PreparedUpdate(
     lambda run_id: (Run.objects.filter(run_id=run_id, has_versions=False), {"has_versions": True}), str
 )
@@ -119,6 +121,8 @@ def _create(
         ),
         actor=actor,
     )
+    if version.digest:
+        jobs.after_commit(SCAN_VERSION, version.pk)
     return version
 
 
