@@ -12,13 +12,14 @@ from accounts.models import Grant, Level, Membership, User
 from accounts.permissions import default_level, reaches, read_grants
 from approvals.models import Check, Comment, Review, TransitionRequest
 from approvals.pins import Pins
-from approvals.policy import Requirement, RunRule
+from approvals.policy import Requirement, RunRule, ScanRule
 from approvals.returning import verdicts_of_then
 from approvals.rulebook import Rule, Rulebook
 from core.clock import now
 from registry.gate import Target
 from registry.models import Alias, LatestVersion, ModelVersion, Stage, TargetKind
 from registry.permissions import level_to_move
+from registry.scanning import Scan, scans_of
 from tracking.models import LoggedModel, Run
 
 
@@ -48,11 +49,13 @@ class Known:
     members: dict[str, dict[int, User]] = field(
         default_factory=dict
     )  # of each team that a rule names: person id -> person
+    vouchers: dict[str, dict[int, User]] = field(default_factory=dict)  # the same of each team that vouches for files
     movers: dict[int, User] = field(default_factory=dict)  # who may move it; empty where nobody asks, or everybody may
     checks: tuple[Check, ...] = ()  # its current reports, the oldest first; read where a rule asks for one
     at: datetime = field(default_factory=now)  # the moment of asking
     threads: tuple[Comment, ...] | None = None  # that are open; None where no rule asks
     resolvers: dict[int, User] = field(default_factory=dict)  # who may resolve them by their level
+    scan: Scan | None = None  # of its files; None where no rule asks or they are not here
     run_status: str = ""  # of its run now, in MLflow's word; empty where no rule asks or the run is not here
 
 
@@ -86,14 +89,15 @@ def gather(questions: Sequence[Question], *, rulebook: Rulebook | None = None, o
     asked = list(zip(questions, rules, strict=True))
     then = verdicts_of_then([question.review_request for question in questions])
     open_to_movers = [question for question, chosen in asked if _asks_movers(question, chosen)]
-    closed_to_authors = [question.version for question, chosen in asked if any(rule.approvals for rule in chosen)]
+    closed_to_authors = [
+        question.version for question, chosen in asked if any(rule.approvals or rule.vouchers for rule in chosen)
+    ]
     trainers = _trainers(closed_to_authors)
     statuses = _run_statuses([question.version for question, chosen in asked if asks_for(RunRule, *chosen)])
-    reported = [
-        (question.version, {check.name for rule in chosen for check in rule.checks}) for question, chosen in asked
-    ]
+    reported = [(question.version, {name for rule in chosen for name in rule.reported}) for question, chosen in asked]
     checks = _checks(reported) if of_now else {}
-    teams = _members({team for chosen in rules for rule in chosen for team in rule.teams})
+    teams = _members({team for chosen in rules for rule in chosen for team in (*rule.teams, *rule.vouchers)})
+    scans = scans_of([question.version for question, chosen in asked if asks_for(ScanRule, *chosen)])
     threads = _threads([question for question, chosen in asked if _waits_for_threads(chosen)])
     movers = _movers(open_to_movers + [question for question, _ in asked if threads.get(question.version.pk)])
     if open_to_movers:
@@ -123,11 +127,13 @@ def gather(questions: Sequence[Question], *, rulebook: Rulebook | None = None, o
                 reviews=tuple(reviews.get(request_id, ())) if request_id else (),
                 carried=carried,
                 members={team: teams.get(team, {}) for rule in chosen for team in rule.teams},
+                vouchers={team: teams.get(team, {}) for rule in chosen for team in rule.vouchers},
                 movers=able if _asks_movers(question, chosen) else {},
                 threads=_concerning(question, threads.get(version.pk, ())) if talked else None,
                 resolvers=able if talked else {},
                 checks=tuple(checks.get(version.pk, ())),
                 run_status=statuses.get(version.run_id, ""),
+                scan=scans.get(version.pk),
             )
         )
     return known
@@ -255,15 +261,22 @@ def _other(question: Question, holder: ModelVersion | None) -> ModelVersion | No
     return holder if holder and holder.pk != question.version.pk else None
 
 
+def makers_of(version: ModelVersion) -> dict[int, str]:
+    """The people who registered or trained it, and which of the two."""
+    return _makers(version, _trainers([version]))
+
+
 def _authors(question: Question, trainers: dict[str, set[int]]) -> dict[int, str]:
-    version = question.version
-    authors = {
+    return {**_makers(question.version, trainers), question.asker.person_id: "asked for"}
+
+
+def _makers(version: ModelVersion, trainers: dict[str, set[int]]) -> dict[int, str]:
+    makers = {
         person: "trained" for source in (version.run_id, version.logged_model_id) for person in trainers.get(source, ())
     }
     if version.user:
-        authors[version.user.person_id] = "registered"
-    authors[question.asker.person_id] = "asked for"
-    return authors
+        makers[version.user.person_id] = "registered"
+    return makers
 
 
 def _reviews(request_ids: Iterable[int]) -> dict[int, list[Review]]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from accounts.models import Membership, User
 from accounts.permissions import is_administrator
+from approvals.facts import makers_of
 from approvals.models import Comment, Review, TransitionRequest
+from approvals.policy import SCAN
 from approvals.rulebook import Rulebook
 from approvals.standing import Standing
 from core.answers import YES, Answer, no
@@ -39,7 +41,10 @@ def can_resolve(user: User, thread: Comment) -> Answer:
 
 
 def can_report_check(user: User, version: ModelVersion, name: str) -> Answer:
-    """Who may write to the model, and who is named as the reporter of this check by a policy about it."""
+    """Who may write to the model, and who is named as the reporter of this check by a policy about it. Under the name
+    of the scan people vouch for files, and nobody else reports."""
+    if name == SCAN:
+        return can_vouch(user, version)
     if (answer := can_edit(user, version.model)) or not can_read(user, version.model):
         return answer
     over = Rulebook.load().over(version.model.name, version.model.tags)
@@ -47,6 +52,26 @@ def can_report_check(user: User, version: ModelVersion, name: str) -> Answer:
     if any((check.name, check.reporter) == (name, user.username) for check in asked):
         return YES
     return answer
+
+
+def can_vouch(user: User, version: ModelVersion) -> Answer:
+    """Say of files that could not be read that one has looked at them: somebody of the team that a policy names, who
+    made none of it. Whoever asks for the version is told by the requirement that it does not count."""
+    if not (answer := can_read(user, version.model)):
+        return answer
+    if user.is_service:
+        return no("A person looks at files: a service account cannot vouch for them.")
+    rules = [rule for rule in Rulebook.load().over(version.model.name, version.model.tags) if rule.vouchers]
+    teams = {team for rule in rules for team in rule.vouchers}
+    mine = set(Membership.objects.filter(user=user, team__name__in=teams).values_list("team__name", flat=True))
+    rules = [rule for rule in rules if mine.intersection(rule.vouchers)]
+    if not rules:
+        named = f" Only somebody of {' or '.join(sorted(teams))} vouches for its files." if teams else ""
+        return no(f"You are in no team that a policy lets vouch for the files of {version.model.name}.{named}")
+    if any(rule.read and rule.read.reviews.author_may_approve for rule in rules):
+        return YES
+    did = makers_of(version).get(user.person_id)
+    return no(f"You {did} this version: somebody else must look at its files.") if did else YES
 
 
 def can_review(user: User, review_request: TransitionRequest, decision: str, standing: Standing) -> Answer:

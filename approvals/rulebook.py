@@ -46,6 +46,14 @@ class Rule:
         return self.read.checks if self.read else ()
 
     @property
+    def reported(self) -> frozenset[str]:
+        return self.read.reported if self.read else frozenset()
+
+    @property
+    def vouchers(self) -> tuple[str, ...]:
+        return self.read.vouchers if self.read else ()
+
+    @property
     def approvals(self) -> tuple[ApprovalsRule, ...]:
         """What it asks of reviewers; empty when machines alone decide."""
         return tuple(

@@ -304,7 +304,7 @@ def _reviews_then(requests: list[int]) -> dict[int, list[Review]]:
 
 def _checks_then(requests: list[TransitionRequest], rulebook: Rulebook) -> dict[int, list[Check]]:
     """Every report of the checks that are asked for, those that were replaced since included."""
-    names = {check.name for rule in rulebook.rules for check in rule.checks}
+    names = {name for rule in rulebook.rules for name in rule.reported}
     found: dict[int, list[Check]] = {}
     if names:
         rows = Check.objects.filter(version__in={row.version_id for row in requests}, name__in=names)

@@ -12,14 +12,26 @@ from approvals import facts, policy
 from approvals.facts import Known, Question, asks_for
 from approvals.models import Review, TransitionRequest
 from approvals.pins import ALL_PARTS, Pins, in_words
-from approvals.policy import Baseline, CheckFact, Dataset, Facts, Metric, ReviewFact, RunFact, SignatureRule, Verdict
+from approvals.policy import (
+    Baseline,
+    CheckFact,
+    Dataset,
+    Facts,
+    Metric,
+    ReviewFact,
+    RunFact,
+    ScanFact,
+    SignatureRule,
+    Verdict,
+)
 from approvals.returning import moved_since
 from approvals.rulebook import Rule, Rulebook
 from core.answers import YES, Answer, no
 from registry.comparison import EvidenceData, breaking_changes, has_signature
 from registry.evidence import DIRTY_TAG, known_of
-from registry.models import ModelVersion
+from registry.models import FileScan, ModelVersion
 from registry.permissions import can_move, level_to_move
+from registry.scanning import Scan
 
 Decision = Review.Decision
 NOT_A_PERSON = "Reviews are for people: nobody can tell who is behind a service account's approval."
@@ -312,7 +324,8 @@ class Standing:
             production=_baseline(known.production, version, compares=asks_for(SignatureRule, rule)),
             reviews=tuple(self._review(review, rule) for review in self._counting_for(rule)),
             team_members={
-                team: {pk: person.username for pk, person in members.items()} for team, members in known.members.items()
+                team: {pk: person.username for pk, person in members.items()}
+                for team, members in (known.members | known.vouchers).items()
             },
             reviewers={pk: person.username for pk, person in known.movers.items()},
             checks=tuple(
@@ -323,9 +336,11 @@ class Standing:
                     digest_matches=check.digest == version.digest,
                     figure=check.figure,
                     link=check.link,
+                    person=None if check.reporter.is_service else check.reporter_id,
                 )
                 for check in known.checks
             ),
+            scan=_scan(known.scan),
             open_threads=None if known.threads is None else len(known.threads),
             thread_resolvers=self._resolvers,
         )
@@ -390,6 +405,16 @@ def _metrics(version: ModelVersion) -> dict[str, Metric]:
     """Its evidence's metrics; a value that no JSON number can say is written as a word there."""
     found = known_of(version)["metrics"]
     return {key: Metric(float(entry["value"]), entry.get("dataset", "")) for key, entry in found.items()}
+
+
+def _scan(scan: Scan | None) -> ScanFact | None:
+    if scan is None:
+        return None
+    unsafe, unread = (
+        tuple(f"{path}: {sentence}" for path, sentence in scan.findings(verdict))
+        for verdict in (FileScan.Verdict.UNSAFE, FileScan.Verdict.UNREAD)
+    )
+    return ScanFact(files=len(scan.files), pending=scan.pending, unsafe=unsafe, unread=unread)
 
 
 def _baseline(holder: ModelVersion | None, version: ModelVersion, *, compares: bool) -> Baseline | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from approvals.policy.document import (
+    SCAN,
     ApprovalsRule,
     CheckRule,
     DescriptionRule,
@@ -13,6 +14,7 @@ from approvals.policy.document import (
     Requirement,
     Reviews,
     RunRule,
+    ScanRule,
     SignatureRule,
     TagsRule,
 )
@@ -28,6 +30,7 @@ from approvals.policy.facts import (
     ReviewFact,
     ReviewVerdict,
     RunFact,
+    ScanFact,
 )
 from approvals.policy.globs import matches
 from approvals.policy.moments import ends_between, scheduled
@@ -37,6 +40,7 @@ from approvals.policy.verdict import Node, Status, Verdict
 from approvals.policy.wording import moment, sentences, span
 
 __all__ = [
+    "SCAN",
     "UNREAD",
     "ApprovalsRule",
     "Baseline",
@@ -61,6 +65,8 @@ __all__ = [
     "Reviews",
     "RunFact",
     "RunRule",
+    "ScanFact",
+    "ScanRule",
     "SignatureRule",
     "Status",
     "TagsRule",

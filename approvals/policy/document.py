@@ -19,6 +19,7 @@ STAGES = ("Staging", "Production")
 BASELINES = ("production", "target", "none")
 COMPARED_WITH = ("production", "target")
 COMMITS = ("recorded", "clean")
+SCAN = "scan"  # the name under which people vouch for files; no pipeline reports under it
 # How a metric may differ from its baseline: (key, which way, which bound, whether in percent of the baseline).
 CHANGES = {
     f"{bound}_{way}{'_percent' if percent else ''}": (way, bound, percent)
@@ -111,6 +112,14 @@ class RunRule:
 
 
 @dataclass(frozen=True, slots=True)
+class ScanRule:
+    """Every file was read and does no harm. ``vouched_by``: the team of which one may say so of what could not be read,
+    or empty."""
+
+    vouched_by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class ApprovalsRule:
     """``count`` different people; ``teams``: how many of them at least from each team."""
 
@@ -118,7 +127,9 @@ class ApprovalsRule:
     teams: tuple[tuple[str, int], ...] = ()
 
 
-Requirement: TypeAlias = MetricRule | CheckRule | DescriptionRule | SignatureRule | TagsRule | RunRule | ApprovalsRule
+Requirement: TypeAlias = (
+    MetricRule | CheckRule | DescriptionRule | SignatureRule | TagsRule | RunRule | ScanRule | ApprovalsRule
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +215,17 @@ class Policy:
     def checks(self) -> tuple[CheckRule, ...]:
         """The reports that it asks for."""
         return tuple(rule for rule in self.requirements if isinstance(rule, CheckRule))
+
+    @property
+    def reported(self) -> frozenset[str]:
+        """The names of the reports that it looks at, vouching included."""
+        return frozenset({rule.name for rule in self.checks} | ({SCAN} if self.vouchers else set()))
+
+    @property
+    def vouchers(self) -> tuple[str, ...]:
+        """The teams that may vouch for files that could not be read."""
+        rules = (rule for rule in self.requirements if isinstance(rule, ScanRule) and rule.vouched_by)
+        return tuple(dict.fromkeys(rule.vouched_by for rule in rules))
 
     @property
     def teams(self) -> tuple[str, ...]:

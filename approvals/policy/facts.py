@@ -90,7 +90,8 @@ class ReviewFact:
 
 @dataclass(frozen=True, slots=True)
 class CheckFact:
-    """A result that somebody reported. ``digest_matches`` says whether it is about the bytes that are asked for."""
+    """A result that somebody reported. ``digest_matches`` says whether it is about the bytes that are asked for;
+    ``person`` is who reported it, None where that is a service account."""
 
     name: str
     reporter: str
@@ -98,6 +99,18 @@ class CheckFact:
     digest_matches: bool
     figure: str = ""
     link: str = ""
+    person: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ScanFact:
+    """What a static reading said of the files: how many there are and how many are still to be read, what is unsafe,
+    and what a person must look at, as sentences."""
+
+    files: int
+    pending: int = 0
+    unsafe: tuple[str, ...] = ()
+    unread: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +124,7 @@ class Facts:
     registered or trained the version; the requester is one of them in any case.
     ``tags`` are those of the version; ``run`` is None when no run is known.
     ``open_threads``: how many threads are not resolved, None where nobody looked; ``thread_resolvers`` can.
+    ``scan`` is None where the files lie elsewhere.
     ``team_members``: of each team the policy names, person -> name to show. ``reviewers``: whoever else may review.
     ``now``: the moment that is judged, in UTC.
     """
@@ -136,6 +150,7 @@ class Facts:
     team_members: Mapping[str, Mapping[int, str]] = field(default_factory=lambda: _EMPTY)
     reviewers: Mapping[int, str] = field(default_factory=lambda: _EMPTY)
     checks: tuple[CheckFact, ...] = ()
+    scan: ScanFact | None = None
     open_threads: int | None = None
     thread_resolvers: Mapping[int, str] = field(default_factory=lambda: _EMPTY)
     now: datetime | None = None

@@ -20,6 +20,7 @@ from approvals.policy.document import (
     DIRECT_CHANGES,
     ENFORCEMENTS,
     PARTS,
+    SCAN,
     STAGES,
     ApprovalsRule,
     Bypass,
@@ -34,6 +35,7 @@ from approvals.policy.document import (
     Requirement,
     Reviews,
     RunRule,
+    ScanRule,
     SignatureRule,
     TagsRule,
     Weekly,
@@ -219,6 +221,10 @@ def _size(node: yaml.Node, key: str, bound: str, problems: Problems) -> Number:
 def _check(node: yaml.Node, problems: Problems) -> CheckRule:
     found = source.fields(node, "check", ("name", "from"), problems, required=("name", "from"))
     name = source.text(found["name"], "a check's name", problems, longest=250) if "name" in found else ""
+    if name == SCAN:
+        problems.add(
+            found["name"], "the name scan is kept for people who vouch for files; call the check something else"
+        )
     reporter = source.text(found["from"], "from", problems, longest=150) if "from" in found else ""
     return CheckRule(name=name, reporter=reporter)
 
@@ -263,6 +269,17 @@ def _run(node: yaml.Node, problems: Problems) -> RunRule:
     return rule
 
 
+def _scan(node: yaml.Node, problems: Problems) -> ScanRule:
+    """``clean``, or who may clear what could not be read: an empty mapping would leave open which is meant."""
+    if isinstance(node, yaml.ScalarNode):
+        source.choice(node, "scan", ("clean",), problems)
+        return ScanRule()
+    found = source.fields(node, "scan", ("vouched_by",), problems, required=("vouched_by",))
+    if "vouched_by" not in found:
+        return ScanRule()
+    return ScanRule(source.text(found["vouched_by"], "vouched_by", problems, longest=100))
+
+
 def _approvals(node: yaml.Node, problems: Problems) -> ApprovalsRule:
     found = source.fields(node, "approvals", ("count", "teams"), problems, required=("count",))
     count = source.whole(found["count"], "count", problems, least=1, most=100) if "count" in found else 1
@@ -287,6 +304,7 @@ RULES: dict[str, Callable[[yaml.Node, Problems], Requirement]] = {
     "signature": _signature,
     "tags": _tags,
     "run": _run,
+    "scan": _scan,
     "approvals": _approvals,
 }
 

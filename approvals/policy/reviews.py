@@ -102,14 +102,14 @@ def why_not(review: ReviewFact, policy: Policy, facts: Facts) -> str:
     """Why a verdict does not count; empty when it does."""
     if not review.counts:
         return review.why_not or "this verdict does not count"
-    if review.verdict == ReviewVerdict.APPROVE and _is_author(review.person, policy, facts):
+    if review.verdict == ReviewVerdict.APPROVE and is_author(review.person, policy, facts):
         if review.person == facts.requester:
             return f"{review.display} asked for this, and the policy lets nobody approve what they asked for"
         return f"{review.display} registered or trained this version, and the policy lets nobody approve their own work"
     return ""
 
 
-def _is_author(person: int, policy: Policy, facts: Facts) -> bool:
+def is_author(person: int, policy: Policy, facts: Facts) -> bool:
     return not policy.reviews.author_may_approve and (person == facts.requester or person in facts.authors)
 
 
@@ -123,7 +123,7 @@ def _able(team: str, approving: list[ReviewFact], policy: Policy, facts: Facts) 
     return {
         person: display
         for person, display in facts.team_members.get(team, {}).items()
-        if person not in done and not _is_author(person, policy, facts)
+        if person not in done and not is_author(person, policy, facts)
     }
 
 
@@ -146,7 +146,7 @@ def _candidates(
         found |= {
             person: display
             for person, display in facts.reviewers.items()
-            if person not in done and not _is_author(person, policy, facts)
+            if person not in done and not is_author(person, policy, facts)
         }
     return found
 

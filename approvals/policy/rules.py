@@ -17,11 +17,13 @@ from approvals.policy.document import (
     Policy,
     Requirement,
     RunRule,
+    ScanRule,
     SignatureRule,
     TagsRule,
 )
 from approvals.policy.facts import UNREAD, Baseline, CheckStatus, Dataset, Facts, Holder, Metric, RunFact
 from approvals.policy.reviews import judge_approvals
+from approvals.policy.scans import judge_scan
 from approvals.policy.source import exact, listed
 from approvals.policy.verdict import Node, Status
 from approvals.policy.wording import amount, figure, needed, obligation, tags, title
@@ -52,6 +54,8 @@ def judge(rule: Requirement, policy: Policy, facts: Facts) -> Node:
             return judge_tags(rule, facts)
         case RunRule():
             return judge_run(rule, facts)
+        case ScanRule():
+            return judge_scan(rule, policy, facts)
 
 
 _KINDS: dict[type[Requirement], str] = {
@@ -61,6 +65,7 @@ _KINDS: dict[type[Requirement], str] = {
     SignatureRule: "signature",
     TagsRule: "tags",
     RunRule: "run",
+    ScanRule: "scan",
 }
 
 

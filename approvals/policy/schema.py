@@ -127,6 +127,17 @@ _RULES: dict[str, Shape] = {
         ),
         "What the run behind the version shows.",
     ),
+    "scan": _told(
+        {
+            **_fields(
+                {"vouched_by": _told(_text(100), "The team that may clear what could not be read.")}, "vouched_by"
+            ),
+            "type": ["string", "object"],
+            "if": {"type": "string"},
+            "then": {"const": "clean"},
+        },
+        "No file holds a pickle that imports what is not known.",
+    ),
     "approvals": _told(
         _fields({"count": _whole(100), "teams": _named(_whole(100), 100)}, "count"),
         "So many different people; teams says how many of them from each.",

@@ -31,8 +31,8 @@ _MOMENTS = ("schedule", "freeze")
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """``kind`` is all, policy, metric, check, description, signature, tags, run, approvals, objections, threads, team,
-    review, schedule or freeze.
+    """``kind`` is all, policy, metric, check, description, signature, tags, run, scan, approvals, objections, threads,
+    team, review, schedule or freeze.
 
     ``who`` can clear it, by name; ``people`` are their ids. ``missing`` counts what is still to come.
     ``blocking`` is False where nothing depends on it: parts of an explanation, and policies that warn or are on trial.

@@ -20,6 +20,7 @@ from approvals.policy.document import (
     Policy,
     Requirement,
     RunRule,
+    ScanRule,
     SignatureRule,
     TagsRule,
     Window,
@@ -94,6 +95,8 @@ def title(rule: Requirement) -> str:
             return tags(rule.keys)
         case RunRule():
             return f"run {listed(_run(rule))}"
+        case ScanRule():
+            return "files without unknown pickles"
         case ApprovalsRule():
             return approvals(rule)
 
@@ -213,6 +216,9 @@ def _requirement(rule: Requirement) -> str:
             return f"the version must have the {tags(rule.keys)}"
         case RunRule():
             return f"the version's run must be one that is {listed(_run(rule))}"
+        case ScanRule():
+            scan = "the version's files must hold no pickle that imports what is not known"
+            return f"{scan}, or somebody of {rule.vouched_by} must have looked at it" if rule.vouched_by else scan
         case ApprovalsRule():
             return approvals(rule)
 

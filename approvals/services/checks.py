@@ -11,6 +11,7 @@ from approvals.audience import askers, who_may_read
 from approvals.events import CheckAnnouncement, CheckFailed, CheckRecovered, CheckReported
 from approvals.models import Check, TransitionRequest
 from approvals.permissions import can_report_check
+from approvals.policy import SCAN
 from approvals.services.decisions import RECONSIDER_MODEL
 from core import jobs
 from core.answers import require
@@ -46,6 +47,8 @@ def report_check(
     version.model = RegisteredModel.objects.select_for_update().get(pk=version.model_id)
     version.refresh_from_db(fields=["digest"])
     digest = version.digest if digest is None else digest
+    if name == SCAN:
+        _check_vouch(status=status, digest=digest, summary=summary)
     reports = Check.objects.filter(version=version, name=name, reporter=actor)
     ended = reports.exclude(status__in=(Status.QUEUED, Status.RUNNING)).order_by("-id")
     told_before = ended.values_list("status", flat=True).first()
@@ -81,6 +84,15 @@ def report_check(
     if waiting:
         jobs.after_commit(RECONSIDER_MODEL, version.model_id)
     return check
+
+
+def _check_vouch(*, status: str, digest: str, summary: str) -> None:
+    if status not in (Status.PASSED, Status.FAILED):
+        raise Invalid("Whoever looked at files says passed or failed.", field="status")
+    if not digest:
+        raise Invalid("The files of this version lie elsewhere: nobody can vouch for their bytes.", field="digest")
+    if not summary.strip():
+        raise Invalid("Say what you looked at.", field="summary")
 
 
 def _announcement(check: Check, told_before: str | None) -> type[CheckAnnouncement]:

@@ -200,7 +200,7 @@ def test_checks_are_those_of_then(asked: TransitionRequest, alice: User, dkim: U
 
     assert replay(parse(checked), checked, user=admin).moves == 1
     assert stopped(checked, admin) == []
-    other = checked.replace("name: tests", "name: scan")
+    other = checked.replace("name: tests", "name: virus-scan")
     assert len(stopped(other, admin)) == 1
 
 

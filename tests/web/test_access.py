@@ -51,6 +51,7 @@ IDLE = {
     "django.views.generic.base.RedirectView",
     "web.pages.account.PasswordChange",  # leads to setting one first
     "web.pages.sign_in.SignOut",  # ends a session, which is not looked at
+    "web.pages.requests.vouch",  # for somebody of the team that a policy names
     "web.pages.requests.ready",  # for the requester, once changes were asked for
     "web.api.requests.RequestReady",
 }

@@ -10,13 +10,15 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from registry import services
-from registry.models import Evidence, ModelVersion, RunReading, Stage
+from registry.models import Evidence, FileScan, ModelVersion, RunReading, Stage
 from registry.queries import get_model, get_version, reading_of
+from registry.scanning import scan_of
 from web.api.endpoint import Endpoint, Input, PageInput, page_of, page_response, paged, read, user_of
 from web.api.models import DescriptionInput, TagInput, TagKeyInput
 from web.gated import gated
 
 MAX_FILES = 1000
+MAX_FINDINGS = 200
 
 
 class VersionsInput(PageInput):
@@ -98,9 +100,28 @@ class FileOutput(serializers.Serializer):
     sha256 = serializers.CharField()
 
 
+class FindingOutput(serializers.Serializer):
+    path = serializers.CharField()
+    finding = serializers.CharField()
+
+
+class ScanOutput(serializers.Serializer):
+    """What a static reading of its files said; nothing of them is ever loaded."""
+
+    verdict = serializers.ChoiceField(
+        choices=FileScan.Verdict.choices,
+        allow_blank=True,
+        help_text="The worst of its files; empty while none is read.",
+    )
+    pending = serializers.IntegerField(help_text="Files that are still to be read.")
+    unsafe = FindingOutput(many=True, help_text=f"The first {MAX_FINDINGS}.")
+    unread = FindingOutput(many=True, help_text=f"What a person must look at: the first {MAX_FINDINGS}.")
+
+
 class VersionDetailOutput(VersionOutput):
     evidence = EvidenceOutput(allow_null=True, help_text="What was last known of it; decisions are made on this.")
     run_reading = RunReadingOutput(allow_null=True, help_text="Where its run lies on another tracking server.")
+    scan = ScanOutput(allow_null=True, help_text="Null where its files do not lie here.")
     files = FileOutput(many=True, help_text=f"The first {MAX_FILES}, by path.")
 
 
@@ -114,9 +135,20 @@ def detail(version: ModelVersion, *, status: int = 200) -> Response:
         **VersionOutput(version).data,
         "evidence": shown_evidence(evidence) if evidence else None,
         "run_reading": RunReadingOutput(reading).data if reading else None,
+        "scan": _scan(version),
         "files": [{"path": path, "size": size, "sha256": sha256} for path, size, sha256 in files],
     }
     return Response(shown, status=status)
+
+
+def _scan(version: ModelVersion) -> dict[str, Any] | None:
+    if (scan := scan_of(version)) is None:
+        return None
+    found = {
+        str(verdict): [{"path": path, "finding": sentence} for path, sentence in scan.findings(verdict)[:MAX_FINDINGS]]
+        for verdict in (FileScan.Verdict.UNSAFE, FileScan.Verdict.UNREAD)
+    }
+    return {"verdict": scan.verdict, "pending": scan.pending, **found}
 
 
 def shown_evidence(evidence: Evidence) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from accounts.models import User
 from approvals import services
 from approvals.models import Comment, PolicyRevision, Review, TransitionRequest
 from approvals.permissions import can_bypass, can_mark_ready, can_reschedule, can_review, can_withdraw
-from approvals.policy import MetricRule, Node, Status, Verdict
+from approvals.policy import SCAN, MetricRule, Node, Status, Verdict
 from approvals.policy.wording import amount
 from approvals.standing import Standing, standing_of
 from core.errors import Conflict, CountersignError, Invalid, NotFound
@@ -91,11 +91,17 @@ def _context(request: SignedInRequest, review_request: TransitionRequest) -> dic
         "withdraw": can_withdraw(request.user, review_request),
         "bypass": can_bypass(request.user, review_request, standing),
         "reschedule": can_reschedule(request.user, review_request),
+        "may_vouch": review_request.is_pending and _may_vouch(standing, request.user),
         "ready": can_mark_ready(request.user, review_request),
         "is_last": is_last,
         "archives": review_request.archive_existing or standing.archives_replaced,
         **outside_of(request, review_request.version),
     }
+
+
+def _may_vouch(standing: Standing, user: User) -> bool:
+    """Whether it is this person who is to look at the files."""
+    return not user.is_service and any(user.pk in node.people for node in standing.verdict.open if node.kind == "scan")
 
 
 # -- Where it stands ---------------------------------------------------------------------------------------------------
@@ -341,6 +347,25 @@ def _comment(request: SignedInRequest, found: TransitionRequest, text: str) -> H
         typed = {"reply": thread.pk, "text": text} if thread else {"comment": text}
         return answer(request, found.pk, error, **typed)
     return answer(request, found.pk, at=said)
+
+
+@require_POST
+def vouch(request: SignedInRequest, pk: int) -> HttpResponse:
+    """Say of the files that the page showed that one has looked at them."""
+    found, text = _get(request, pk), request.POST.get("summary", "")
+    try:
+        services.report_check(
+            actor=request.user,
+            version=found.version,
+            name=SCAN,
+            status=request.POST.get("status", ""),
+            summary=text,
+            digest=request.POST.get("digest", ""),
+        )
+    except CountersignError as error:
+        return answer(request, pk, error, summary=text)
+    messages.success(request, "Your word on the files is recorded.")
+    return answer(request, pk)
 
 
 @require_POST

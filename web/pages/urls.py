@@ -42,6 +42,7 @@ urlpatterns = [
     path("requests/<int:pk>/review/", requests.review, name="request_review"),
     path("requests/<int:pk>/comment/", requests.comment, name="request_comment"),
     path("requests/<int:pk>/withdraw/", requests.withdraw, name="request_withdraw"),
+    path("requests/<int:pk>/vouch/", requests.vouch, name="request_vouch"),
     path("requests/<int:pk>/ready/", requests.ready, name="request_ready"),
     path("requests/<int:pk>/bypass/", requests.bypass, name="request_bypass"),
     path("requests/<int:pk>/schedule/", requests.reschedule, name="request_schedule"),

@@ -18,9 +18,10 @@ from registry.artifacts import file_of_version
 from registry.comparison import read_columns
 from registry.evidence import known_of
 from registry.gate import GateRefused, Target
-from registry.models import ModelVersion, Stage, StageHolding, TargetKind
+from registry.models import FileScan, ModelVersion, Stage, StageHolding, TargetKind
 from registry.permissions import can_edit, can_manage, can_move
 from registry.queries import canonical_stage, events_of, get_version, holder
+from registry.scanning import Scan, scan_of
 from web.files import serve
 from web.gated import gated
 from web.pages.conversation import TALK, thread_named, threads_of
@@ -31,6 +32,7 @@ from web.signed_in import SignedInRequest
 
 MAX_CHECKS = 100
 MAX_FILES = 200
+MAX_FINDINGS = 50
 # As people look for them, where they choose one.
 STAGES_IN_ORDER = (Stage.PRODUCTION, Stage.STAGING, Stage.ARCHIVED, Stage.NONE)
 LOAD_CODE = 'import mlflow\n\nmodel = mlflow.pyfunc.load_model("models:/{name}/{version}")'
@@ -45,6 +47,7 @@ def detail(request: SignedInRequest, name: str, number: int) -> HttpResponse:
 def _context(request: SignedInRequest, version: ModelVersion) -> dict[str, Any]:
     evidence = known_of(version)
     files = evidence.get("files", [])
+    scan = scan_of(version)
     moves: list[dict[str, Any]] = [
         {"stage": stage, "answer": can_move(request.user, version, Target(TargetKind.STAGE, stage))}
         for stage in STAGES_IN_ORDER
@@ -59,7 +62,9 @@ def _context(request: SignedInRequest, version: ModelVersion) -> dict[str, Any]:
         "tags": sorted(version.tags.items()),
         "signature": signature_columns(evidence.get("signature")),
         "load_code": LOAD_CODE.format(name=version.model.name, version=version.version),
-        "files": files[:MAX_FILES],
+        "files": _scanned(files[:MAX_FILES], scan),
+        "scan": scan,
+        "findings": scan.findings(FileScan.Verdict.UNSAFE, FileScan.Verdict.UNREAD)[:MAX_FINDINGS] if scan else (),
         "more_files": max(0, len(files) - MAX_FILES),
         "holdings": StageHolding.objects.filter(version=version).select_related("set_by").order_by("-since")[:20],
         "requests": TransitionRequest.objects.filter(version=version).with_rows().order_by("-id")[:20],
@@ -77,6 +82,12 @@ def _context(request: SignedInRequest, version: ModelVersion) -> dict[str, Any]:
         "lineage": lineage_of(version, evidence),
         **outside_of(request, version),
     }
+
+
+def _scanned(files: list[list[Any]], scan: Scan | None) -> list[tuple[str, int, str, str]]:
+    """(path, size, SHA-256, verdict) of each; the verdict is empty until the file has been read."""
+    verdicts = {file.path: file.verdict for file in scan.files} if scan else {}
+    return [(path, size, sha256, verdicts.get(path, "")) for path, size, sha256 in files]
 
 
 def signature_columns(signature: dict[str, str | None] | None) -> list[tuple[str, list[dict[str, Any]]]]:

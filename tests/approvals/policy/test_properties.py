@@ -17,6 +17,7 @@ from approvals.policy import (
     ReviewFact,
     ReviewVerdict,
     RunFact,
+    ScanFact,
     Status,
     combine,
     evaluate,
@@ -35,6 +36,8 @@ RULES = [
     "signature: {compatible_with: target}",
     "tags: [owner]",
     "run: {finished: true, commit: clean, datasets: true, evaluated_like: target}",
+    "scan: clean",
+    "scan: {vouched_by: risk}",
     "approvals: {count: 1}",
     "approvals: {count: 2, teams: {risk: 1, ml-leads: 1}}",
     "approvals: {count: 3, teams: {risk: 2}}",
@@ -61,29 +64,35 @@ REVIEWS = st.builds(
 )
 CHECKS = st.builds(
     CheckFact,
-    st.just("tests"),
+    st.sampled_from(["tests", "scan"]),
     st.sampled_from(["ci-bot", "mira"]),
     st.sampled_from(["passed", "failed", "running", "odd"]),
     st.booleans(),
+    person=st.none() | PEOPLE,
 )
+FINDINGS = st.sampled_from([(), ("model.pkl: It breaks off.",)])
+SCANS = st.none() | st.builds(ScanFact, st.integers(1, 3), st.integers(0, 1), FINDINGS, FINDINGS)
 BREAKS = st.sampled_from([(), ("the output score is gone",)])
 DATASETS = st.sampled_from([(), evaluated_on("test"), evaluated_on("test", digest=""), evaluated_on("other")])
 STATUSES = st.sampled_from(["", "RUNNING", "FINISHED", "FAILED", "KILLED"])
 FACTS = st.builds(
-    lambda values, before, reviews, authors, checks, text, leaving, members, signature, owner, run, threads: facts(
-        metrics=values,
-        baseline=before,
-        has_signature=signature,
-        tags={"owner": owner},
-        run=run,
-        reviews=tuple(reviews),
-        authors=frozenset(authors),
-        checks=tuple(checks),
-        description=text,
-        leaving=leaving,
-        team_members=members,
-        open_threads=threads,
-        thread_resolvers={MIRA: "mira"},
+    lambda values, before, reviews, authors, checks, text, leaving, members, signature, owner, run, threads, scan: (
+        facts(
+            metrics=values,
+            baseline=before,
+            has_signature=signature,
+            tags={"owner": owner},
+            run=run,
+            reviews=tuple(reviews),
+            authors=frozenset(authors),
+            checks=tuple(checks),
+            description=text,
+            leaving=leaving,
+            team_members=members,
+            open_threads=threads,
+            scan=scan,
+            thread_resolvers={MIRA: "mira"},
+        )
     ),
     METRICS,
     st.none() | st.builds(Baseline, st.just(2), METRICS, st.booleans(), BREAKS, DATASETS),
@@ -97,6 +106,7 @@ FACTS = st.builds(
     st.sampled_from(["", "mira"]),
     st.none() | st.builds(RunFact, STATUSES, st.sampled_from(["", "abc"]), st.none() | st.booleans(), DATASETS),
     st.none() | st.integers(0, 3),
+    SCANS,
 )
 
 
@@ -128,7 +138,7 @@ def test_an_approval_of_somebody_who_may_never_unmeets_anything(read: Policy, kn
 def test_missing_evidence_is_never_met(read: Policy, known: Facts) -> None:
     bare = replace(
         known, metrics={}, checks=(), description="", reviews=(), leaving=False, has_signature=False, tags={}, run=None,
-        open_threads=None,
+        open_threads=None, scan=None,
     )  # fmt: skip
 
     verdict = evaluate(read, bare)
@@ -136,6 +146,14 @@ def test_missing_evidence_is_never_met(read: Policy, known: Facts) -> None:
     assert not any(node.status in (Status.MET, Status.SKIPPED) for node in verdict.requirements)
     assert not verdict.all_met
     assert verdict.satisfied is not read.blocks
+
+
+@given(POLICIES, FACTS)
+def test_nobodys_word_makes_files_safe_that_are_not_or_read_that_are_not_yet(read: Policy, known: Facts) -> None:
+    for scan in (ScanFact(2, unsafe=("model.pkl: It imports os.system.",)), ScanFact(2, pending=1)):
+        verdict = evaluate(read, replace(known, scan=scan, leaving=False))
+
+        assert not any(node.status == Status.MET for node in verdict.requirements if node.kind == "scan")
 
 
 @given(POLICIES, FACTS)
