@@ -24,7 +24,7 @@ def is_unlimited(user: User) -> Answer:
 
 def can_reach(user: User, model_name: str) -> Answer:
     """Whether the credential by which ``user`` asks is for a model of this name; nobody's level counts beyond it."""
-    return YES if _fits(model_name, user.reach) else is_unlimited(user)
+    return YES if fits(model_name, user.reach) else is_unlimited(user)
 
 
 def is_administrator(user: User, otherwise: str) -> Answer:
@@ -96,8 +96,8 @@ def level_on(user: User, *, model_id: int | None, model_name: str) -> Level:
 def reaches(grant: Grant, *, model_id: int | None, model_name: str) -> bool:
     if grant.model_id is not None:
         return grant.model_id == model_id
-    return _fits(model_name, grant.pattern)
+    return fits(model_name, grant.pattern)
 
 
-def _fits(name: str, pattern: str) -> bool:
+def fits(name: str, pattern: str) -> bool:
     return fnmatchcase(name, pattern.replace("[", "[[]"))  # only * and ? are special

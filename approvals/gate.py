@@ -80,6 +80,8 @@ class PolicyGate:
             [awaiting] = change.answers or [_AWAITING.all(change.version.pk)]
             if awaiting:
                 jobs.after_commit(RECONSIDER_MODEL, change.model.pk)
+        elif change.kind == ChangeKind.CHANGE_GRANTS:  # an approval may count now, or no longer
+            jobs.after_commit(RECONSIDER_MODEL, change.model.pk)
         # What is left creates, or describes a model: a new model or version holds nothing yet.
         if change.kind in _CONCERNING:
             _settle_requests(change, _PENDING.all(change.model.pk) if pending is None else pending)

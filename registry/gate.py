@@ -37,6 +37,7 @@ class ChangeKind(enum.StrEnum):
     MOVE_STAGE = "move_stage"
     SET_ALIAS = "set_alias"
     DELETE_ALIAS = "delete_alias"
+    CHANGE_GRANTS = "change_grants"
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,6 +74,15 @@ def names_of(ids: Iterable[int]) -> dict[int, str]:
     return dict(RegisteredModel.objects.filter(pk__in=asked).values_list("pk", "name")) if asked else {}
 
 
+def get_model_of_id(user: User, text: str) -> RegisteredModel:
+    """The live model that the Databricks protocol knows by this id."""
+    key = int(text) if text.isascii() and text.isdecimal() and len(text) < 19 else None
+    model = RegisteredModel.objects.live().filter(pk=key).first() if key else None
+    if model is None or not can_read(user, model):
+        raise NotFound(f"Registered Model with id={text[:300]} not found")
+    return model
+
+
 def name_of(model_id: int | None) -> str:
     """Of the live model with this key; empty when there is none."""
     models = RegisteredModel.objects.live().filter(pk=model_id) if model_id is not None else ()

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from django.apps import apps
 
-from accounts.models import User
+from accounts.models import Level, User
 from approvals import services as approvals
 from core.errors import NotPermitted
 from core.prepared import LookUp
@@ -50,6 +50,7 @@ WRITES: dict[str, Write] = {
     "delete_model": lambda by, at: registry.delete_model(actor=by, model=at.model),
     "set_model_tag": lambda by, at: registry.set_model_tag(actor=by, model=at.model, key="tier", value="toy"),
     "delete_model_tag": lambda by, at: registry.delete_model_tag(actor=by, model=at.model, key="tier"),
+    "change_grants": lambda by, at: registry.change_grants(actor=by, model=at.model, levels={by: Level.READ}),
     "create_version": lambda by, at: registry.create_version(actor=by, model=at.model, source="s3://bucket/model"),
     "update_version": lambda by, at: registry.update_version(actor=by, version=at.version, description="New."),
     "delete_version": lambda by, at: registry.delete_version(actor=by, version=at.holder),

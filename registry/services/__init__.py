@@ -1,6 +1,7 @@
 """Every write of the registry. Each locks the model, asks for the right, asks the gate, writes, records one event."""
 
 from registry.services.aliases import delete_alias, set_alias
+from registry.services.grants import change_grants
 from registry.services.models import create_model, delete_model, rename_model, update_model
 from registry.services.readings import read_run_again
 from registry.services.stages import move_to_stage
@@ -8,6 +9,7 @@ from registry.services.tags import delete_model_tag, delete_version_tag, set_mod
 from registry.services.versions import create_version, delete_version, update_version
 
 __all__ = [
+    "change_grants",
     "create_model",
     "create_version",
     "delete_alias",

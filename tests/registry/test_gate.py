@@ -10,7 +10,7 @@ from django.apps import apps
 from django.db import transaction
 from pytest_django import Settings
 
-from accounts.models import User
+from accounts.models import Level, User
 from notifications.models import Event
 from registry import services
 from registry.gate import Change, ChangeKind, GateRefused, Target
@@ -69,6 +69,10 @@ WRITES: dict[str, tuple[ChangeKind, Write]] = {
     "delete_alias": (
         ChangeKind.DELETE_ALIAS,
         lambda actor, v: services.delete_alias(actor=actor, model=v.model, alias="champion"),
+    ),
+    "change_grants": (
+        ChangeKind.CHANGE_GRANTS,
+        lambda actor, v: services.change_grants(actor=actor, model=v.model, levels={actor: Level.READ}),
     ),
     "read_run_again": (ChangeKind.READ_RUN, lambda actor, v: services.read_run_again(actor=actor, version=v)),
 }

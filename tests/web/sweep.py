@@ -106,6 +106,8 @@ TAKES = {
     "web.api.checks.Checks": ["name", "status"],
     "web.api.comments.CommentDetail": ["text"],
     "web.api.comments.VersionComments": ["text"],
+    "web.api.grants.ModelGrant": ["level"],
+    "web.api.grants.ModelGrants": ["grants"],
     "web.api.models.Model": ["description"],
     "web.api.models.ModelAliases": ["alias", "version"],
     "web.api.models.ModelTags": ["key", "value"],
@@ -170,6 +172,9 @@ def world(db: None, mira: User, sam: User, admin: User, risk: Team, settings: Se
         samples={
             "bypass/": {"pk": urgent.pk},
             "policies/": {"name": policy.name},
+            "grants/users/": {"name": model.name, "holder": sam.username},
+            "grants/teams/": {"name": model.name, "holder": risk.name},
+            "permissions/": {"object_id": model.pk},
             "read-run/": {"number": outside.version},
             "teams/": {"name": risk.name, "username": sam.username},
             "requests/": {"pk": request.pk},
@@ -223,6 +228,8 @@ def world(db: None, mira: User, sam: User, admin: User, risk: Team, settings: Se
             # People and channels
             "username": "intruder",
             "user": sam.username,
+            "grants": [{"user": sam.username, "level": "MANAGE"}],
+            "access_control_list": [{"user_name": sam.username, "permission_level": "CAN_MANAGE"}],
             "level": "MANAGE",
             "pattern": "*",
             "is_active": False,
@@ -260,6 +267,7 @@ def world(db: None, mira: User, sam: User, admin: User, risk: Team, settings: Se
             "web.pages.people.create_team": {"name": "new-team"},
             "web.pages.people.change_team": {"username": mira.username},
             "web.pages.people.grant": {"to": f"user:{sam.username}"},
+            "web.pages.models.change_grant": {"to": f"user:{sam.username}"},
             "web.pages.people.switch": {"to": "off"},
         },
     )

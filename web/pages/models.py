@@ -10,22 +10,28 @@ from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
+from accounts.models import Level, User
+from accounts.permissions import default_level
+from accounts.queries import grants_reaching
+from accounts.services import find_team, find_user
 from approvals import services as approvals
 from approvals.models import TransitionRequest
 from approvals.returning import holdings_before
 from approvals.rulebook import Rulebook
-from core.errors import CountersignError
+from core.errors import CountersignError, Invalid
 from core.search import decode_page_token, encode_page_token
 from registry import services
 from registry.evidence import known_of
 from registry.gate import Target
 from registry.models import LatestVersion, ModelVersion, RegisteredModel, Stage, StageHolding, TargetKind
-from registry.permissions import can_edit, can_manage, level_of
+from registry.permissions import can_edit, can_manage, can_read, level_of
 from registry.queries import canonical_stage, events_of, get_model
 from web.signed_in import SignedInRequest
 
 PAGE_SIZE = 25
 SHOWN_METRICS = 3
+MOST_GRANTS = 50
+MOST_ADMINISTRATORS = 5
 
 
 @require_safe
@@ -116,6 +122,7 @@ def _context(request: SignedInRequest, model: RegisteredModel) -> dict[str, Any]
         "before": before,
         "is_first_page": not request.GET.get("before"),
         "requests": pending,
+        **_people(model),
         "policies": Rulebook.load().over(model.name, model.tags),
         "events": events_of(model).select_related("actor").order_by("-id")[:12],
     }
@@ -165,6 +172,51 @@ def _metric_names(versions: list[dict[str, Any]]) -> list[str]:
             counts[name] = counts.get(name, 0) + 1
     most = sorted(counts, key=lambda name: (-counts[name], name))[:SHOWN_METRICS]
     return sorted(most)
+
+
+def _people(model: RegisteredModel) -> dict[str, Any]:
+    """Who may do what and by what: the grants on this model first, then those on patterns; the first of each list."""
+    rows = grants_reaching(model_id=model.pk, model_name=model.name).order_by("pattern", "-level", "pk")
+    grants = list(rows[: MOST_GRANTS + 1])
+    administrators = User.objects.filter(is_superuser=True, is_active=True).order_by("username")
+    return {
+        "grants": [
+            {
+                "holder": grant.holder,
+                "to": f"team:{grant.team}" if grant.team else f"user:{grant.holder}",
+                "level": Level(grant.level),
+                "pattern": grant.pattern,
+                "is_team": grant.team is not None,
+            }
+            for grant in grants[:MOST_GRANTS]
+        ],
+        "more_grants": len(grants) > MOST_GRANTS,
+        "administrators": list(administrators.values_list("username", flat=True)[: MOST_ADMINISTRATORS + 1]),
+        "everybody": default_level(),
+        "levels": [level for level in Level if level],
+    }
+
+
+@require_POST
+def change_grant(request: SignedInRequest, name: str) -> HttpResponse:
+    """Give a person or a team a level on this model, or take it back."""
+    model = get_model(request.user, name)
+    kind, _, holder = request.POST.get("to", "").strip().partition(":")
+    level = Level.__members__.get(request.POST.get("level", ""))
+    goes = "take_back" in request.POST
+    try:
+        if kind not in ("user", "team"):
+            raise Invalid("Write user:mira or team:risk.", field="to")
+        if level is None and not goes:
+            raise Invalid(f"A level is one of {', '.join(Level.__members__)}.", field="level")
+        found = find_user(holder) if kind == "user" else find_team(holder)
+        services.change_grants(actor=request.user, model=model, levels={found: None if goes else level})
+    except CountersignError as error:
+        context = {**_context(request, model), "grant_error": error.message, "granted": request.POST}
+        return render(request, "models/detail.html", context, status=422)
+    has = "no level of their own" if goes or level is None else level.label
+    messages.success(request, f"{holder} has {has} on {name} now.")
+    return redirect(model) if can_read(request.user, model) else redirect("models")
 
 
 @require_POST

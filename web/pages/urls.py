@@ -27,6 +27,7 @@ urlpatterns = [
     path("reviews/", reviews.index, name="reviews"),
     path("models/", models.index, name="models"),
     path("models/<str:name>/", models.detail, name="model"),
+    path("models/<str:name>/grants/", models.change_grant, name="model_grants"),
     path("models/<str:name>/describe/", models.describe, name="model_describe"),
     path("models/<str:name>/rollback/", models.rollback, name="model_rollback"),
     path("models/<str:name>/versions/<int:number>/", versions.detail, name="version"),

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
+import pytest
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 
-from accounts.models import User
+from accounts.models import Grant, Level, Team, User
+from accounts.services import grant
 from approvals.models import TransitionRequest
 from registry import services as registry
 from registry.models import ModelVersion, RegisteredModel, Stage
-from tests.factories import make_model, make_version
+from registry.services import create_model
+from tests.factories import make_model, make_user, make_version
 
 Session = Callable[[User], Client]
 
@@ -124,3 +130,90 @@ def test_beside_a_holder_stands_the_way_back(admin: User, sam: User, session: Se
     assert asked.status_code == 302 and asked.url == request.get_absolute_url()  # type: ignore[attr-defined]
     assert (request.version, request.requester, request.is_pending) == (first, sam, True)
     assert nothing.status_code == 422 and "nothing to return to" in nothing.content.decode()
+
+
+# -- People ------------------------------------------------------------------------------------------------------------
+
+
+def people_card(client: Client) -> str:
+    page = client.get("/models/fraud/").content.decode()
+    return page[page.index('id="people-title"') : page.index('id="about-title"')]
+
+
+def test_a_model_says_who_may_do_what_and_by_what(
+    admin: User, mira: User, eve: User, risk: Team, session: Session
+) -> None:
+    create_model(actor=eve, name="fraud")
+    grant(actor=None, level=Level.READ, team=risk, pattern="fra*")
+
+    card = " ".join(people_card(session(mira)).split())
+
+    assert 'eve</span> <div class="small text-secondary">Manage on this model' in card
+    assert 'team risk</span> <div class="small text-secondary">Read on <code>fra*</code>' in card
+    assert 'admin</span><div class="small text-secondary">Manage every model as administrators' in card
+    assert "Everybody signed in" in card
+    assert "<form" not in card
+
+
+def test_who_manages_a_model_gives_changes_and_takes_back_levels(eve: User, sam: User, session: Session) -> None:
+    model, client = create_model(actor=eve, name="fraud"), session(eve)
+    held = Grant.objects.filter(user=sam, model_id=model.pk).values_list("level", flat=True)
+
+    client.post("/models/fraud/grants/", {"to": "user:sam", "level": "EDIT"})
+    assert list(held.all()) == [Level.EDIT]
+    assert "Take back the level of user:sam" in people_card(client)
+    client.post("/models/fraud/grants/", {"to": "user:sam", "level": "MANAGE"})
+    assert list(held.all()) == [Level.MANAGE]
+    client.post("/models/fraud/grants/", {"to": "user:sam", "take_back": "1"})
+    assert list(held.all()) == []
+
+
+def test_who_takes_back_their_own_level_is_led_to_what_is_left(eve: User, session: Session, settings: Any) -> None:
+    settings.DEFAULT_MODEL_LEVEL = "NONE"
+    create_model(actor=eve, name="fraud")
+
+    answer = session(eve).post("/models/fraud/grants/", {"to": "user:eve", "take_back": "1"})
+
+    assert (answer.status_code, answer["Location"]) == (302, "/models/")
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        ({"to": "sam", "level": "READ"}, "Write user:mira or team:risk."),
+        ({"to": "user:nobody", "level": "READ"}, "There is no user nobody."),
+        ({"to": "user:sam", "level": "FLY"}, "A level is one of"),
+        ({"to": "user:sam", "level": "NONE"}, "Choose a level above no access"),
+    ],
+)
+def test_a_grant_that_is_refused_says_why_and_keeps_what_was_typed(
+    typed: dict[str, str], said: str, eve: User, sam: User, session: Session
+) -> None:
+    create_model(actor=eve, name="fraud")
+
+    answer = session(eve).post("/models/fraud/grants/", typed)
+
+    assert answer.status_code == 422
+    assert said in answer.content.decode() and f'value="{typed["to"]}"' in answer.content.decode()
+    assert not Grant.objects.filter(user=sam).exclude(pattern="*").exists()
+
+
+def test_who_does_not_manage_a_model_grants_nothing(eve: User, sam: User, session: Session) -> None:
+    create_model(actor=eve, name="fraud")
+
+    answer = session(sam).post("/models/fraud/grants/", {"to": "user:sam", "level": "MANAGE"})
+
+    assert answer.status_code == 422 and "needs the level MANAGE" in answer.content.decode()
+    assert not Grant.objects.filter(user=sam).exclude(pattern="*").exists()
+
+
+def test_many_grants_cost_a_page_no_more_questions(eve: User, session: Session, django_assert_num_queries: Any) -> None:
+    model, client = create_model(actor=eve, name="fraud"), session(eve)
+    with CaptureQueriesContext(connection) as few:
+        client.get("/models/fraud/")
+    Grant.objects.bulk_create(Grant(user=make_user(), model_id=model.pk, level=1) for _ in range(60))
+
+    with django_assert_num_queries(len(few)):
+        page = client.get("/models/fraud/").content.decode()
+
+    assert "The first 50; the others are in the API." in page
