@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import requests
 from django.conf import settings
 
 from tests.servers import Server
@@ -18,12 +19,12 @@ OLDER = settings.BASE_DIR / ".venv-mlflow2" / "bin" / "python"
 pytestmark = [pytest.mark.clients, pytest.mark.slow, pytest.mark.embedded, pytest.mark.timeout(300)]
 
 
-def run(script: str, python: Path, server: Server, folder: Path) -> subprocess.CompletedProcess[str]:
-    """Run a script with the stock client of that Python."""
+def run(script: str, python: Path, server: Server, folder: Path, **more: str) -> subprocess.CompletedProcess[str]:
+    """Run a script with the stock client of that Python; ``more`` goes into its environment."""
     client = {"MLFLOW_TRACKING_URI": server.url, "MLFLOW_TRACKING_TOKEN": server.token}
     return subprocess.run(
         [python, Path(__file__).with_name(script)], cwd=folder,
-        env={**os.environ, **client, "MLFLOW_DISABLE_TELEMETRY": "true"},
+        env={**os.environ, **client, **more, "MLFLOW_DISABLE_TELEMETRY": "true"},
         capture_output=True, text=True, timeout=170, check=False,
     )  # fmt: skip
 
@@ -42,3 +43,29 @@ def test_the_stock_client_runs_a_script_unchanged(tmp_path: Path, script: str, p
 
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.splitlines()[-1].startswith(f"OK {version}")
+
+
+@pytest.mark.parametrize(("python", "version"), [(Path(sys.executable), "0.162."), (OLDER, "0.60.")])
+def test_the_databricks_client_grants_levels(tmp_path: Path, python: Path, version: str) -> None:
+    if not python.exists():
+        pytest.skip("the older databricks client is not installed: make test does it")
+    server = Server(tmp_path / "data", DEFAULT_MODEL_LEVEL="NONE")
+    try:
+        server.wait_ready()
+        tokens = {f"TOKEN_{who.upper()}": _token_of_new(who, server) for who in ("manager", "reader", "outsider")}
+        done = run("databricks_permissions.py", python, server, tmp_path, **tokens)
+    finally:
+        server.stop()
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.splitlines()[-1].startswith(f"OK {version}")
+
+
+def _token_of_new(username: str, server: Server) -> str:
+    """Add a person by our own API and make a token for them."""
+    headers = {"Authorization": f"Bearer {server.token}"}
+    person = requests.post(f"{server.url}/api/v1/users/", json={"username": username}, headers=headers, timeout=30)
+    assert person.status_code == 201, person.text
+    made = {"name": "tests", "user": username}
+    token = requests.post(f"{server.url}/api/v1/tokens/", json=made, headers=headers, timeout=30)
+    return str(token.json()["secret"])

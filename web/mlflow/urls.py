@@ -12,6 +12,7 @@ from web.mlflow import (
     logged_models,
     metrics,
     model_versions,
+    permissions,
     registered_models,
     registry_webhooks,
     runs,
@@ -103,6 +104,10 @@ WEBHOOKS = {
     "webhooks/<str:webhook_id>": webhooks.one,
     "webhooks/<str:webhook_id>/test": webhooks.test,
 }
+GRANTS = {
+    "<str:object_id>": permissions.one,
+    "<str:object_id>/permissionLevels": permissions.levels,
+}
 ARTIFACTS = {
     "artifacts": artifacts.list_root,
     "artifacts/<path:path>": artifacts.one,
@@ -117,6 +122,7 @@ def _under(prefix: str) -> list[URLPattern]:
     calls = {**REGISTRY, **DATABRICKS, **TRACKING, **WEBHOOKS}
     patterns = [path(f"{prefix}/2.0/mlflow/{route}", view) for route, view in calls.items()]
     patterns += [path(f"{prefix}/2.0/mlflow-artifacts/{route}", view) for route, view in ARTIFACTS.items()]
+    patterns += [path(f"{prefix}/2.0/permissions/registered-models/{route}", view) for route, view in GRANTS.items()]
     return [*patterns, path(f"{prefix}/3.0/mlflow/server-info", server.info, name="server_info")]
 
 
