@@ -1,4 +1,4 @@
-"""manage.py create_user NAME [--email E] [--admin] [--service]"""
+"""manage.py create_user NAME [--email E] [--admin] [--service [--owner NAME]]"""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ class Command(BaseCommand):
         parser.add_argument("--email", default="")
         parser.add_argument("--admin", action="store_true")
         parser.add_argument("--service", action="store_true")
+        parser.add_argument("--owner", help="the person behind a service account")
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
@@ -28,6 +29,7 @@ class Command(BaseCommand):
                 email=options["email"],
                 is_admin=options["admin"],
                 is_service=options["service"],
+                owner=services.find_user(options["owner"]) if options["owner"] else None,
             )
         except CountersignError as error:
             raise CommandError(error.message) from error

@@ -1,0 +1,62 @@
+"""A receiver that deploys what was approved: it listens for ``transition.applied`` and loads the very version it names.
+
+    WEBHOOK_SECRET=whsec_… PORT=8765 MLFLOW_TRACKING_URI=… MLFLOW_TRACKING_TOKEN=cs_… python deploy.py
+
+Standard library and the mlflow client only. Behind a proxy with a certificate: webhooks go to https addresses.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+import os
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import mlflow
+
+done: set[str] = set()  # keys of events that were acted on: the same one may arrive twice
+
+
+def is_from_countersign(headers: dict[str, str], body: bytes, secret: str) -> bool:
+    timestamp = headers.get("webhook-timestamp", "0")
+    if not timestamp.isdecimal() or abs(time.time() - int(timestamp)) > 300:
+        return False  # somebody plays back what they overheard
+    key = base64.b64decode(secret.removeprefix("whsec_"))
+    signed = f"{headers.get('webhook-id')}.{timestamp}.".encode() + body
+    expected = "v1," + base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()
+    return any(hmac.compare_digest(expected, given) for given in headers.get("webhook-signature", "").split())
+
+
+def deploy(name: str, version: int, digest: str) -> None:
+    """By number and not by stage: what was approved, whatever has become of the stage meanwhile."""
+    model = mlflow.pyfunc.load_model(f"models:/{name}/{version}")
+    print(
+        f"deployed {name} version {version} ({digest[:12]}): {model.metadata.flavors.keys() - {'python_function'}}",
+        flush=True,
+    )
+
+
+class Hook(BaseHTTPRequestHandler):
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        if not is_from_countersign(headers, body, os.environ["WEBHOOK_SECRET"]):
+            return self.answer(401)
+        event = json.loads(body)
+        if event["key"] not in done and event["type"] == "transition.applied":
+            data = event["data"]
+            if (data["target_kind"], data["target"]) == ("stage", "Production"):
+                deploy(event["model"], event["version"], data["digest"])
+            done.add(event["key"])
+        return self.answer(204)
+
+    def answer(self, status: int) -> None:
+        self.send_response(status)
+        self.end_headers()
+
+
+if __name__ == "__main__":
+    ThreadingHTTPServer(("127.0.0.1", int(os.environ.get("PORT", 8765))), Hook).serve_forever()
