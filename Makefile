@@ -3,13 +3,14 @@
 # make run-production         the same from DATABASE_URL, REDIS_URL, STORAGE_URL, SECRET_KEY, BASE_URL
 # make test                   every test this machine can run; ends with what was skipped and why
 # make format check           what a change must pass, besides the tests
+# make gate-audit             what each role can do to a guarded model, by each endpoint that writes, as a table
 # make conformance            MLflow's own tests against a running Countersign (MLFLOW_SOURCE_TREE; SUITES to choose)
 # make bench                 measure beside `mlflow server` on one PostgreSQL (VERSIONS=100000, QUICK=1): docs/performance.md
 # make demo                   fill a running server with a story (MLFLOW_TRACKING_URI and MLFLOW_TRACKING_TOKEN set)
 # make screenshots            a picture of every page of that server, in screenshots/ (BASE_URL, DATA_DIR, FOLDER)
 
 .DEFAULT_GOAL := run
-.PHONY: run run-production test conformance bench format check demo screenshots lock
+.PHONY: run run-production test gate-audit conformance bench format check demo screenshots lock
 PYTHON ?=
 PY := .venv/bin/python
 PYTEST := $(PY) -m pytest
@@ -25,6 +26,10 @@ run-production: .venv/run.stamp staticfiles/.stamp
 test: .venv/test.stamp .venv-mlflow2/stamp .venv-reference/stamp
 	$(PYTEST) -n $(XDIST) -m "not browser"
 	$(PYTEST) -n $(XDIST) -m browser
+
+gate-audit: .venv/test.stamp
+	@$(PYTEST) -q --show-capture=no tests/web/test_gate_audit.py
+	@cat test-results/gate-audit.txt
 
 conformance: .venv/test.stamp .venv-mlflow36/stamp
 	@$(PY) -m tests.conformance $(SUITES)
