@@ -6,7 +6,6 @@ from approvals.services.by_target import review_requests_for, withdraw_request_o
 from approvals.services.bypass import bypass_request
 from approvals.services.checks import report_check
 from approvals.services.comments import (
-    NO_COMMENT,
     add_comment,
     delete_comment,
     edit_comment,
@@ -26,7 +25,6 @@ from approvals.services.requests import (
 from approvals.services.reviews import submit_review
 
 __all__ = [
-    "NO_COMMENT",
     "add_comment",
     "archive_policy",
     "bypass_request",

@@ -18,6 +18,7 @@ from approvals.events import (
 from approvals.mentions import check_mentions, everybody, mentioned
 from approvals.models import Comment, CommentRevision, TransitionRequest
 from approvals.permissions import can_resolve, can_rewrite
+from approvals.queries import NO_COMMENT
 from approvals.services.decisions import RECONSIDER_MODEL
 from core import jobs
 from core.answers import require
@@ -28,7 +29,6 @@ from registry.models import ModelVersion, RegisteredModel
 from registry.permissions import can_read
 
 LONGEST_COMMENT = 65_535
-NO_COMMENT = "There is no such comment or version, or it is not for you to see."
 
 
 def checked_comment(text: str, *, needed_for: str = "") -> str:

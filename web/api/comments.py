@@ -7,10 +7,9 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts.models import User
 from approvals import services
 from approvals.models import Comment, TransitionRequest
-from core.errors import NotFound
+from approvals.queries import get_comment
 from registry.models import ModelVersion
 from registry.queries import get_version
 from web.api.endpoint import Endpoint, Input, PageInput, page_of, page_response, paged, read, user_of
@@ -64,18 +63,11 @@ def conversation(request: Request, version: ModelVersion, review_request: Transi
 
 def add(request: Request, version: ModelVersion, review_request: TransitionRequest | None = None) -> Response:
     user, asked = user_of(request), read(CommentInput, request)
-    parent = _find(user, asked["thread"]) if asked["thread"] else None
+    parent = get_comment(user, asked["thread"]) if asked["thread"] else None
     comment = services.add_comment(
         actor=user, version=version, text=asked["text"], review_request=review_request, parent=parent
     )
     return Response(CommentOutput(comment).data, status=201)
-
-
-def _find(user: User, pk: int) -> Comment:
-    found = Comment.objects.visible_to(user).with_rows().filter(pk=pk).first()
-    if found is None:
-        raise NotFound(services.NO_COMMENT)
-    return found
 
 
 def _detail(comment: Comment) -> Response:
@@ -98,18 +90,18 @@ class CommentDetail(Endpoint):
     @extend_schema(responses=CommentDetailOutput)
     def get(self, request: Request, pk: int) -> Response:
         """One comment with what it said before."""
-        return _detail(_find(user_of(request), pk))
+        return _detail(get_comment(user_of(request), pk))
 
     @extend_schema(request=TextInput, responses=CommentDetailOutput)
     def patch(self, request: Request, pk: int) -> Response:
         """Say it in other words. For its author."""
-        comment, asked = _find(user_of(request), pk), read(TextInput, request)
+        comment, asked = get_comment(user_of(request), pk), read(TextInput, request)
         return _detail(services.edit_comment(actor=user_of(request), comment=comment, **asked))
 
     @extend_schema(responses={204: None})
     def delete(self, request: Request, pk: int) -> Response:
         """Erase its text and what it said before. For its author. What the events say of it stays."""
-        services.delete_comment(actor=user_of(request), comment=_find(user_of(request), pk))
+        services.delete_comment(actor=user_of(request), comment=get_comment(user_of(request), pk))
         return Response(status=204)
 
 
@@ -117,7 +109,7 @@ class CommentResolve(Endpoint):
     @extend_schema(request=None, responses=CommentOutput)
     def post(self, request: Request, pk: int) -> Response:
         """Settle the thread that begins with this comment."""
-        thread = services.resolve_thread(actor=user_of(request), comment=_find(user_of(request), pk))
+        thread = services.resolve_thread(actor=user_of(request), comment=get_comment(user_of(request), pk))
         return Response(CommentOutput(thread).data)
 
 
@@ -125,5 +117,5 @@ class CommentReopen(Endpoint):
     @extend_schema(request=None, responses=CommentOutput)
     def post(self, request: Request, pk: int) -> Response:
         """Open it again."""
-        thread = services.reopen_thread(actor=user_of(request), comment=_find(user_of(request), pk))
+        thread = services.reopen_thread(actor=user_of(request), comment=get_comment(user_of(request), pk))
         return Response(CommentOutput(thread).data)

@@ -13,13 +13,12 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts.models import User
 from approvals import services
 from approvals.models import Comment, Review, TransitionRequest
 from approvals.permissions import can_bypass, can_mark_ready, can_reschedule, can_review, can_withdraw
+from approvals.queries import get_request
 from approvals.standing import standing_of, standings_of
 from core.answers import Answer
-from core.errors import NotFound
 from registry.gate import Target
 from registry.models import TargetKind
 from registry.queries import canonical_stage, get_version
@@ -185,13 +184,6 @@ class RequestDetailOutput(RequestOutput):
     comments = CommentOutput(many=True)
 
 
-def find(user: User, pk: int) -> TransitionRequest:
-    found = TransitionRequest.objects.visible_to(user).with_rows().filter(pk=pk).first()
-    if found is None:
-        raise NotFound("There is no such request, or it is not for you to see.")
-    return found
-
-
 def target_of(text: str) -> Target:
     """``Production`` is a stage, ``@champion`` an alias."""
     if text.startswith("@"):
@@ -201,7 +193,7 @@ def target_of(text: str) -> Target:
 
 def detail(request: Request, pk: int, *, status: int = 200) -> Response:
     user = user_of(request)
-    item = find(user, pk)
+    item = get_request(user, pk)
     standing = standing_of(item)
     may = {
         **{decision.value: _answer(can_review(user, item, decision, standing)) for decision in Decision},
@@ -286,7 +278,7 @@ class RequestDetail(Endpoint):
     def get(self, request: Request, pk: int) -> Response:
         """One request with its verdict, reviews and comments. With ``wait`` the answer comes when its state changes."""
         asked = read(WaitInput, request)
-        item = find(user_of(request), pk)
+        item = get_request(user_of(request), pk)
         if asked["wait"] and item.is_pending:
             wait_for_change(item, known=asked.get("state", item.state), seconds=asked["wait"])
         return detail(request, pk)
@@ -315,7 +307,7 @@ class RequestReviews(Endpoint):
     @extend_schema(request=ReviewInput, responses={201: RequestDetailOutput})
     def post(self, request: Request, pk: int) -> Response:
         """Approve, ask for changes or reject. The last approval needed applies the request."""
-        item = find(user_of(request), pk)
+        item = get_request(user_of(request), pk)
         services.submit_review(actor=user_of(request), review_request=item, **read(ReviewInput, request))
         return detail(request, pk, status=201)
 
@@ -324,7 +316,7 @@ class RequestWithdraw(Endpoint):
     @extend_schema(request=RemarkInput, responses=RequestDetailOutput)
     def post(self, request: Request, pk: int) -> Response:
         """Take the request back."""
-        item = find(user_of(request), pk)
+        item = get_request(user_of(request), pk)
         services.withdraw_request(actor=user_of(request), review_request=item, **read(RemarkInput, request))
         return detail(request, pk)
 
@@ -333,7 +325,7 @@ class RequestSchedule(Endpoint):
     @extend_schema(request=ScheduleInput, responses=RequestDetailOutput)
     def post(self, request: Request, pk: int) -> Response:
         """Say anew when it is carried out at the earliest."""
-        item = find(user_of(request), pk)
+        item = get_request(user_of(request), pk)
         services.reschedule_request(actor=user_of(request), review_request=item, **read(ScheduleInput, request))
         return detail(request, pk)
 
@@ -342,7 +334,7 @@ class RequestBypass(Endpoint):
     @extend_schema(request=BypassInput, responses=RequestDetailOutput)
     def post(self, request: Request, pk: int) -> Response:
         """Carry it out although not all is met: for those whom every policy with a say names."""
-        item = find(user_of(request), pk)
+        item = get_request(user_of(request), pk)
         services.bypass_request(actor=user_of(request), review_request=item, **read(BypassInput, request))
         return detail(request, pk)
 
@@ -351,7 +343,7 @@ class RequestReady(Endpoint):
     @extend_schema(request=RemarkInput, responses=RequestDetailOutput)
     def post(self, request: Request, pk: int) -> Response:
         """Answer a call for changes: look again."""
-        item = find(user_of(request), pk)
+        item = get_request(user_of(request), pk)
         services.mark_ready(actor=user_of(request), review_request=item, **read(RemarkInput, request))
         return detail(request, pk)
 
@@ -360,11 +352,11 @@ class RequestComments(Endpoint):
     @extend_schema(parameters=[PageInput], responses=paged(CommentOutput))
     def get(self, request: Request, pk: int) -> Response:
         """What was said in its conversation, the newest first."""
-        item = find(user_of(request), pk)
+        item = get_request(user_of(request), pk)
         return conversation(request, item.version, item)
 
     @extend_schema(request=CommentInput, responses={201: CommentOutput})
     def post(self, request: Request, pk: int) -> Response:
         """Say something in its conversation."""
-        item = find(user_of(request), pk)
+        item = get_request(user_of(request), pk)
         return add(request, item.version, item)

@@ -6,7 +6,7 @@ from typing import Any
 
 from approvals import services
 from approvals.models import Comment
-from core.errors import NotFound
+from approvals.queries import get_comment
 from registry.queries import get_version
 from web.mlflow.databricks_messages import comment_message
 from web.mlflow.endpoint import endpoint
@@ -36,9 +36,4 @@ def delete(request: SignedInRequest, params: Params) -> dict[str, Any]:
 
 
 def _find(request: SignedInRequest, params: Params) -> Comment:
-    given = params.string("id", required=True)
-    number = int(given) if given.isascii() and given.isdecimal() and len(given) < 19 else 0
-    found = Comment.objects.visible_to(request.user).with_rows().filter(pk=number).first()
-    if found is None:
-        raise NotFound(services.NO_COMMENT)
-    return found
+    return get_comment(request.user, params.string("id", required=True))

@@ -10,7 +10,8 @@ from django.views.decorators.http import require_POST
 
 from approvals import services
 from approvals.models import Comment
-from core.errors import CountersignError, NotFound
+from approvals.queries import get_comment
+from core.errors import CountersignError
 from web.pages import requests, versions
 from web.signed_in import SignedInRequest
 
@@ -39,9 +40,7 @@ def reopen(request: SignedInRequest, pk: int) -> HttpResponse:
 def _do(
     request: SignedInRequest, pk: int, verb: Callable[..., Comment], given: dict[str, str] | None = None, **typed: Any
 ) -> HttpResponse:
-    comment = Comment.objects.visible_to(request.user).with_rows().filter(pk=pk).first()
-    if comment is None:
-        raise NotFound(services.NO_COMMENT)
+    comment = get_comment(request.user, pk)
     error = None
     try:
         verb(actor=request.user, comment=comment, **(given or {}))

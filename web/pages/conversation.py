@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from accounts.models import User
 from approvals.models import Comment, CommentRevision, TransitionRequest
 from approvals.permissions import can_resolve, can_rewrite
-from approvals.services import NO_COMMENT
-from core.errors import NotFound
+from approvals.queries import get_comment
 from registry.models import ModelVersion
 from web.signed_in import SignedInRequest
 
@@ -62,9 +61,4 @@ def threads_of(user: User, version: ModelVersion, review_request: TransitionRequ
 def thread_named(request: SignedInRequest) -> Comment | None:
     """The thread that a form replies to, if it does."""
     named = request.POST.get("thread", "")
-    if not named:
-        return None
-    found = Comment.objects.visible_to(request.user).filter(pk=named) if named.isdecimal() and len(named) < 19 else ()
-    for comment in found:
-        return comment
-    raise NotFound(NO_COMMENT)
+    return get_comment(request.user, named) if named else None

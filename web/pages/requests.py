@@ -18,8 +18,9 @@ from approvals.models import Comment, PolicyRevision, Review, TransitionRequest
 from approvals.permissions import can_bypass, can_mark_ready, can_reschedule, can_review, can_withdraw
 from approvals.policy import SCAN, MetricRule, Node, Status, Verdict
 from approvals.policy.wording import amount
+from approvals.queries import get_request
 from approvals.standing import Standing, standing_of
-from core.errors import Conflict, CountersignError, Invalid, NotFound
+from core.errors import Conflict, CountersignError, Invalid
 from notifications.models import Delivery, Event
 from registry.comparison import compare
 from registry.evidence import known_of
@@ -46,16 +47,9 @@ LINES = (
 MAX_TIMELINE = 500
 
 
-def _get(request: SignedInRequest, pk: int) -> TransitionRequest:
-    found = TransitionRequest.objects.visible_to(request.user).with_rows().filter(pk=pk).first()
-    if found is None:
-        raise NotFound("There is no such request, or it is not for you to see.")
-    return found
-
-
 @require_safe
 def detail(request: SignedInRequest, pk: int) -> HttpResponse:
-    return render(request, "requests/detail.html", _context(request, _get(request, pk)))
+    return render(request, "requests/detail.html", _context(request, get_request(request.user, pk)))
 
 
 def _context(request: SignedInRequest, review_request: TransitionRequest) -> dict[str, Any]:
@@ -294,7 +288,7 @@ def answer(
     htmx = request.htmx
     if error is None and not htmx:
         return redirect(at.get_absolute_url() if at else reverse("request", args=[pk]))
-    context = {**_context(request, _get(request, pk)), "typed": typed}
+    context = {**_context(request, get_request(request.user, pk)), "typed": typed}
     if error is not None:
         context["error"] = error.message
     template = "requests/detail.html#request-body" if htmx else "requests/detail.html"
@@ -304,7 +298,7 @@ def answer(
 
 @require_POST
 def review(request: SignedInRequest, pk: int) -> HttpResponse:
-    found = _get(request, pk)
+    found = get_request(request.user, pk)
     comment, decision = request.POST.get("comment", ""), request.POST.get("decision", "")
     if decision == "comment":
         return _comment(request, found, comment)
@@ -334,7 +328,7 @@ def _said(review_request: TransitionRequest, decision: str) -> str:
 
 @require_POST
 def comment(request: SignedInRequest, pk: int) -> HttpResponse:
-    return _comment(request, _get(request, pk), request.POST.get("comment", ""))
+    return _comment(request, get_request(request.user, pk), request.POST.get("comment", ""))
 
 
 def _comment(request: SignedInRequest, found: TransitionRequest, text: str) -> HttpResponse:
@@ -352,7 +346,7 @@ def _comment(request: SignedInRequest, found: TransitionRequest, text: str) -> H
 @require_POST
 def vouch(request: SignedInRequest, pk: int) -> HttpResponse:
     """Say of the files that the page showed that one has looked at them."""
-    found, text = _get(request, pk), request.POST.get("summary", "")
+    found, text = get_request(request.user, pk), request.POST.get("summary", "")
     try:
         services.report_check(
             actor=request.user,
@@ -372,7 +366,7 @@ def vouch(request: SignedInRequest, pk: int) -> HttpResponse:
 def withdraw(request: SignedInRequest, pk: int) -> HttpResponse:
     text = request.POST.get("comment", "")
     try:
-        services.withdraw_request(actor=request.user, review_request=_get(request, pk), comment=text)
+        services.withdraw_request(actor=request.user, review_request=get_request(request.user, pk), comment=text)
     except CountersignError as error:
         return answer(request, pk, error, comment=text)
     messages.success(request, "The request is withdrawn.")
@@ -383,7 +377,7 @@ def withdraw(request: SignedInRequest, pk: int) -> HttpResponse:
 def ready(request: SignedInRequest, pk: int) -> HttpResponse:
     text = request.POST.get("comment", "")
     try:
-        services.mark_ready(actor=request.user, review_request=_get(request, pk), comment=text)
+        services.mark_ready(actor=request.user, review_request=get_request(request.user, pk), comment=text)
     except CountersignError as error:
         return answer(request, pk, error, comment=text)
     messages.success(request, "Those who asked for changes have been told that it is ready again.")
@@ -394,7 +388,9 @@ def ready(request: SignedInRequest, pk: int) -> HttpResponse:
 def reschedule(request: SignedInRequest, pk: int) -> HttpResponse:
     text = request.POST.get("not_before", "")
     try:
-        services.reschedule_request(actor=request.user, review_request=_get(request, pk), not_before=moment_of(text))
+        services.reschedule_request(
+            actor=request.user, review_request=get_request(request.user, pk), not_before=moment_of(text)
+        )
     except CountersignError as error:
         return answer(request, pk, error, not_before=text)
     messages.success(request, "The schedule is changed, and everybody involved has been told.")
@@ -407,7 +403,7 @@ def bypass(request: SignedInRequest, pk: int) -> HttpResponse:
     try:
         if request.POST.get("confirmed") != "on":
             raise Invalid("Tick the box if you mean it.", field="confirmed")
-        done = services.bypass_request(actor=request.user, review_request=_get(request, pk), reason=reason)
+        done = services.bypass_request(actor=request.user, review_request=get_request(request.user, pk), reason=reason)
     except CountersignError as error:
         return answer(request, pk, error, reason=reason)
     if done.is_bypassed:

@@ -1,0 +1,27 @@
+"""Finding one thing that somebody may see: what is not there and what is not for them are the same NotFound."""
+
+from __future__ import annotations
+
+from accounts.models import User
+from approvals.models import Comment, TransitionRequest
+from core.errors import NotFound
+
+NO_REQUEST = "There is no such request, or it is not for you to see."
+NO_COMMENT = "There is no such comment or version, or it is not for you to see."
+
+
+def get_request(user: User, pk: int) -> TransitionRequest:
+    found = TransitionRequest.objects.visible_to(user).with_rows().filter(pk=pk).first()
+    if found is None:
+        raise NotFound(NO_REQUEST)
+    return found
+
+
+def get_comment(user: User, number: int | str) -> Comment:
+    """By its number, or by what a client sent in the place of one."""
+    sent = str(number)
+    pk = int(sent) if sent.isascii() and sent.isdecimal() and len(sent) < 19 else 0
+    found = Comment.objects.visible_to(user).with_rows().filter(pk=pk).first()
+    if found is None:
+        raise NotFound(NO_COMMENT)
+    return found
