@@ -112,7 +112,7 @@ PT = (
         (_saved(np.save, np.array([{}, "x"], dtype=object), allow_pickle=True), Verdict.CLEAN),
         (evil.archive({"archive/data.pkl": PT, "archive/data/0": bytes(8), "archive/version": b"3\n"}), Verdict.CLEAN),
         (evil.archive({"config.json": b"{}", "model.weights.h5": b"\x89HDF"}, zipfile.ZIP_DEFLATED), Verdict.PLAIN),
-        (gzip.compress(b"plain text"), Verdict.PLAIN),
+        (gzip.compress(b"plain text", mtime=0), Verdict.PLAIN),
         (b"".join(pickle.dumps(value) for value in (1, [2], X)), Verdict.CLEAN),
     ],
 )  # fmt: skip
