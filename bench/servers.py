@@ -181,6 +181,7 @@ class Countersign(Server):
             "PORT": str(self.port),
             "BASE_URL": self.url,
             "WEB_WORKERS": str(WORKERS),
+            "REQUESTS_PER_SECOND": "0",
         }
 
     def command(self) -> tuple[list[str], dict[str, str]]:

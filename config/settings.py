@@ -363,6 +363,7 @@ def _storage(url: str) -> dict[str, Any]:
     return {"BACKEND": "core.blobs.s3.S3Blobs", "OPTIONS": options}
 
 
+REQUESTS_PER_SECOND = _number("REQUESTS_PER_SECOND", 500, lowest=0, highest=1_000_000)
 UPLOAD_STALL_SECONDS = _number("UPLOAD_STALL_SECONDS", 60, highest=3600)
 STATIC_COLLECTED = _flag("STATIC_COLLECTED", default=False)  # else they are served from where they lie
 STORAGES = {

@@ -51,6 +51,14 @@ class TooLarge(CountersignError):
     """More bytes than this endpoint takes."""
 
 
+class TooMany(CountersignError):
+    """More requests than one credential may make; ``wait`` is after how many seconds the next one is answered."""
+
+    def __init__(self, message: str, *, wait: int) -> None:
+        super().__init__(message)
+        self.wait = wait
+
+
 class NotOffered(CountersignError):
     """This installation does not do this, though another may."""
 

@@ -24,6 +24,7 @@ from core.errors import (
     NotPermitted,
     StorageFull,
     TooLarge,
+    TooMany,
     Unauthenticated,
     Unavailable,
 )
@@ -42,6 +43,7 @@ SHAPES: dict[type[CountersignError], tuple[int, str, int, str]] = {
     NotPermitted: (403, "PERMISSION_DENIED", 403, "not_permitted"),
     Unauthenticated: (401, "UNAUTHENTICATED", 401, "unauthenticated"),
     TooLarge: (413, "INVALID_PARAMETER_VALUE", 413, "too_large"),
+    TooMany: (429, "REQUEST_LIMIT_EXCEEDED", 429, "too_many"),
     NotOffered: (501, "NOT_IMPLEMENTED", 501, "not_offered"),
     Unavailable: (503, "TEMPORARILY_UNAVAILABLE", 503, "unavailable"),
     StorageFull: (507, "RESOURCE_EXHAUSTED", 507, "storage_full"),
@@ -77,6 +79,8 @@ def response(request: HttpRequest, error: CountersignError) -> HttpResponse:
         answer["WWW-Authenticate"] = 'Basic realm="mlflow"'
     if isinstance(error, Unavailable):
         answer["Retry-After"] = "5"
+    if isinstance(error, TooMany):
+        answer["Retry-After"] = str(error.wait)
     return answer
 
 

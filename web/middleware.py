@@ -25,10 +25,11 @@ from structlog.contextvars import bind_contextvars, clear_contextvars
 
 from accounts.models import User
 from accounts.services import note_use
-from core.errors import CountersignError, Invalid, NotPermitted, Unauthenticated
+from core.errors import CountersignError, Invalid, NotPermitted, TooMany, Unauthenticated
 from core.prepared import forget_companion
 from web import errors
 from web.authentication import BAD_CREDENTIALS, READ_ONLY, Caller, OnTheWay, caller_of_header
+from web.limits import take_one
 
 log = structlog.get_logger(__name__)
 
@@ -107,8 +108,9 @@ class Credentials:
         if not header or request.path.startswith("/static/"):
             return self.get_response(request)
         try:
+            take_one(header)
             caller = caller_of_header(request, header)
-        except Unauthenticated as error:
+        except (TooMany, Unauthenticated) as error:
             return errors.response(request, error)
         request._dont_enforce_csrf_checks = not _is_sent_by_browser(request, header)  # type: ignore[attr-defined]
         if isinstance(caller, User):
