@@ -30,17 +30,31 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Under REQUIRE_ALL both forms are run, one after the other: what belongs to one only is left to its run.
+    """Under REQUIRE_ALL both forms are run, one after the other: what belongs to one only is left to its run, and what
+    asks no database is the same in both.
 
     Elsewhere everything is collected, and what cannot be shown skips and says so.
     """
     if not REQUIRE_ALL:
         return
-    elsewhere = "postgres" if settings.EMBEDDED else "embedded"
-    left_out = [item for item in items if item.get_closest_marker(elsewhere)]
+    belongs = _to_the_embedded_form if settings.EMBEDDED else _to_the_form_of_a_team
+    left_out = [item for item in items if not belongs(item)]
     if left_out:
         config.hook.pytest_deselected(items=left_out)
-        items[:] = [item for item in items if not item.get_closest_marker(elsewhere)]
+        items[:] = [item for item in items if belongs(item)]
+
+
+def _to_the_embedded_form(item: pytest.Item) -> bool:
+    return item.get_closest_marker("postgres") is None
+
+
+def _to_the_form_of_a_team(item: pytest.Item) -> bool:
+    """Where a database is asked, or processes are started, and none of them is embedded."""
+    if item.get_closest_marker("embedded"):
+        return False
+    fixtures = {"db", "transactional_db", "live_server"}
+    marked = any(item.get_closest_marker(name) for name in ("django_db", "postgres", "slow"))
+    return marked or bool(fixtures & set(getattr(item, "fixturenames", ())))
 
 
 @pytest.fixture(autouse=True)
