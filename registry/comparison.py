@@ -141,7 +141,7 @@ def read_columns(evidence: EvidenceData, part: str) -> list[dict[str, Any]]:
 
 
 def _columns(before: EvidenceData, after: EvidenceData, part: str) -> tuple[Column, ...]:
-    old, new = _typed(before, part), _typed(after, part)
+    old, new = described_columns(before, part), described_columns(after, part)
     if not old or not new:
         return ()
     gained = [Column("+", name, kind) for name, kind in new.items() if old.get(name) != kind]
@@ -149,7 +149,8 @@ def _columns(before: EvidenceData, after: EvidenceData, part: str) -> tuple[Colu
     return tuple(gained + lost)
 
 
-def _typed(evidence: EvidenceData, part: str) -> dict[str, str]:
+def described_columns(evidence: EvidenceData, part: str) -> dict[str, str]:
+    """The columns of a signature's ``inputs`` or ``outputs``, each with its type in words."""
     return {name: _type(column) for name, column in _by_name(evidence, part).items()}
 
 

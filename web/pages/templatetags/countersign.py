@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from itertools import zip_longest
 
 from django import template
 from django.forms import BoundField, CheckboxInput, CheckboxSelectMultiple, RadioSelect, Select, Widget
@@ -12,6 +13,7 @@ from approvals.policy import Node, Status
 from core import formatting
 from core import markdown as core_markdown
 from core.clock import from_ms, now
+from registry.side_by_side import Row
 
 register = template.Library()
 
@@ -82,6 +84,18 @@ def relative_time(moment: datetime | None) -> str:
 @register.filter
 def metric(value: float | None, beside: float | None = None) -> str:
     return formatting.metric(value, beside=beside)
+
+
+@register.filter
+def figure(value: float | str) -> str:
+    """A metric's value, or the word that it is where no number can say it."""
+    return value if isinstance(value, str) else formatting.metric(value)
+
+
+@register.filter
+def cells(row: Row) -> list[tuple[object, float | None]]:
+    """Each cell of a comparison with how far it is from the first."""
+    return list(zip_longest(row.cells, row.changes))
 
 
 @register.filter

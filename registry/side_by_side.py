@@ -1,0 +1,101 @@
+"""Several versions beside one another: a row for each thing that is known of any of them. Pure functions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from registry.comparison import EvidenceData, described_columns, number
+
+MOST_ROWS = 300  # of one part; more are counted and not shown
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """``cells``: one for each version, None where it has none; ``changes``: of numbers, how far from the first."""
+
+    name: str
+    cells: tuple[Any, ...]
+    changes: tuple[float | None, ...] = ()
+
+    @property
+    def differs(self) -> bool:
+        return len(set(map(repr, self.cells))) > 1
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """``kind`` is metrics, params, inputs, outputs, data, code, tags or files."""
+
+    kind: str
+    rows: tuple[Row, ...]
+    left_out: int = 0
+
+    @property
+    def differing(self) -> int:
+        return sum(row.differs for row in self.rows)
+
+
+def side_by_side(known: Sequence[EvidenceData], *, only_differences: bool = False) -> list[Part]:
+    """What is known of each version, by part: what differs first, and no part of which nothing is known."""
+    parts = [_part(kind, [read(evidence) for evidence in known], only_differences) for kind, read in _READ.items()]
+    return [part for part in parts if part.rows]
+
+
+def _part(kind: str, columns: list[Mapping[str, Any]], only_differences: bool) -> Part:
+    names = sorted({name for column in columns for name in column})
+    rows = [_row(name, tuple(column.get(name) for column in columns)) for name in names]
+    rows.sort(key=lambda row: not row.differs)
+    if only_differences:
+        rows = [row for row in rows if row.differs]
+    return Part(kind, tuple(rows[:MOST_ROWS]), max(0, len(rows) - MOST_ROWS))
+
+
+def _row(name: str, cells: tuple[Any, ...]) -> Row:
+    first = cells[0]
+    if not any(isinstance(cell, float) for cell in cells):
+        return Row(name, cells)
+    is_measured = isinstance(first, float)
+    return Row(name, cells, tuple(cell - first if is_measured and isinstance(cell, float) else None for cell in cells))
+
+
+def _metrics(evidence: EvidenceData) -> dict[str, Any]:
+    found = {}
+    for name, entry in evidence.get("metrics", {}).items():
+        value = number(entry)
+        found[name] = entry["value"] if value is None else float(value)
+    return found
+
+
+def _code(evidence: EvidenceData) -> dict[str, Any]:
+    run = evidence.get("run") or {}
+    named = {
+        "commit": evidence.get("commit"),
+        "run": run.get("run_name"),
+        "flavors": ", ".join(evidence.get("flavors", [])),
+    }
+    return {name: value for name, value in named.items() if value}
+
+
+def _data(evidence: EvidenceData) -> dict[str, Any]:
+    return {
+        f"{dataset['name']} ({dataset['context']})" if dataset.get("context") else dataset["name"]: dataset["digest"]
+        for dataset in evidence.get("datasets", [])
+    }
+
+
+def _files(evidence: EvidenceData) -> dict[str, Any]:
+    return {path: sha256[:12] for path, _size, sha256 in evidence.get("files", [])}
+
+
+_READ: dict[str, Callable[[EvidenceData], Mapping[str, Any]]] = {
+    "metrics": _metrics,
+    "params": lambda evidence: evidence.get("params", {}),
+    "inputs": lambda evidence: described_columns(evidence, "inputs"),
+    "outputs": lambda evidence: described_columns(evidence, "outputs"),
+    "data": _data,
+    "code": _code,
+    "tags": lambda evidence: evidence.get("tags", {}),
+    "files": _files,
+}

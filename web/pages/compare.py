@@ -1,0 +1,75 @@
+"""/models/NAME/compare/: up to five versions of a model beside one another; the address says which."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.http import HttpResponse
+from django.shortcuts import render
+from django.views.decorators.http import require_safe
+
+from core.errors import Invalid, NotFound
+from registry.evidence import known_of
+from registry.models import LatestVersion, ModelVersion, RegisteredModel, Stage
+from registry.queries import get_model
+from registry.side_by_side import side_by_side
+from web.signed_in import SignedInRequest
+
+MOST = 5
+TITLES = {
+    "metrics": "Metrics",
+    "params": "Parameters",
+    "inputs": "Inputs of the signature",
+    "outputs": "Outputs of the signature",
+    "data": "Datasets",
+    "code": "Code",
+    "tags": "Tags of the run",
+    "files": "Files",
+}
+
+
+@require_safe
+def compare(request: SignedInRequest, name: str) -> HttpResponse:
+    model = get_model(request.user, name)
+    numbers = _asked(request) or _offered(model)
+    versions = _versions(model, numbers)
+    only = request.GET.get("only") == "differences"
+    parts = side_by_side([known_of(version) for version in versions], only_differences=only) if versions else []
+    context: dict[str, Any] = {
+        "model": model,
+        "versions": versions,
+        "fields": [*numbers, *[""] * (MOST - len(numbers))],
+        "only": only,
+        "parts": [{"title": TITLES[part.kind], "part": part} for part in parts],
+        "newest": model.last_version,
+    }
+    return render(request, "models/compare.html", context)
+
+
+def _asked(request: SignedInRequest) -> list[int]:
+    """The versions of the address: ``a``, ``b``, then every ``also``; what is empty is left out, each once."""
+    given = [request.GET.get("a", ""), request.GET.get("b", ""), *request.GET.getlist("also")]
+    typed = [text.strip() for text in given if text.strip()]
+    if wrong := [text for text in typed if not (text.isascii() and text.isdecimal() and len(text) < 10)]:
+        raise Invalid(f"A version is a number, as in ?a=3&b=5; this is {wrong[0][:40]!r}.", field="a")
+    numbers = list(dict.fromkeys(map(int, typed)))
+    if len(numbers) > MOST:
+        raise Invalid(f"At most {MOST} versions are compared at once; {len(numbers)} were named.", field="also")
+    return numbers
+
+
+def _offered(model: RegisteredModel) -> list[int]:
+    """Where the address names none: who is in Production, and the newest."""
+    held = LatestVersion.objects.filter(model=model, stage=Stage.PRODUCTION).values_list("version__version", flat=True)
+    newest = ModelVersion.objects.live().filter(model=model).order_by("-version").values_list("version", flat=True)
+    return list(dict.fromkeys([*held, *newest[:2]]))[:2]
+
+
+def _versions(model: RegisteredModel, numbers: list[int]) -> list[ModelVersion]:
+    rows = ModelVersion.objects.live().filter(model=model, version__in=numbers).select_related("evidence", "user")
+    found = {version.version: version for version in rows}
+    for version in found.values():
+        version.model = model
+    if missing := [number for number in numbers if number not in found]:
+        raise NotFound(f"{model} has no version {missing[0]}.")
+    return [found[number] for number in numbers]
