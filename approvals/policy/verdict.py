@@ -27,6 +27,7 @@ class Status(enum.StrEnum):
 _WORST_FIRST = (Status.UNMET, Status.ERROR, Status.WAITING, Status.MET, Status.SKIPPED)
 _PASSING = (Status.MET, Status.SKIPPED)
 _MOMENTS = ("schedule", "freeze")
+_MOST_AWAITED = 3  # that a sentence names
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,13 +169,22 @@ class Verdict:
         if len(troubles) > 2:
             more = len(troubles) - 2
             parts.append(f"{amount(more, 'more requirement')} {'is' if more == 1 else 'are'} not met")
-        waiting = dict.fromkeys(node.awaited for node in self.open if node.awaited)
-        if waiting:
+        if waiting := self._awaited():
             parts.append(f"{'waiting' if parts else 'Waiting'} for {listed(waiting)}")
         parts = parts or [self._satisfied_sentence().rstrip(".")]
         moments = dict.fromkeys(node.reason.rstrip(".") for node in self.open if node.is_moment)
         parts += [f"{reason[0].lower()}{reason[1:]}" for reason in moments]
         return f"{'; '.join(parts)}."
+
+    def _awaited(self) -> list[str]:
+        """What is waited for; of more than a sentence can hold, the approvals and the first of the rest."""
+        nodes = [node for node in self.open if node.awaited]
+        awaited = list(dict.fromkeys(node.awaited for node in nodes))
+        if len(awaited) <= _MOST_AWAITED:
+            return awaited
+        nodes.sort(key=lambda node: node.kind != "approvals")
+        told = list(dict.fromkeys(node.awaited for node in nodes))[: _MOST_AWAITED - 1]
+        return [*told, f"{len(awaited) - len(told)} more requirements"]
 
     def _satisfied_sentence(self) -> str:
         met, total = self.counts

@@ -171,3 +171,13 @@ def test_the_json_form_is_plain_and_the_same_every_time() -> None:
         "enforcement": "",
         "children": [],
     }
+
+
+def test_a_sentence_names_the_approvals_and_counts_what_it_cannot_hold() -> None:
+    more = [f"metric: {{name: m{number}, min: 1}}" for number in range(4)]
+
+    sentence = evaluate(policy(*more, *RULES), facts(metrics=GOOD)).sentence
+
+    assert sentence == (
+        "Waiting for 2 approvals: at least one from risk and one from ml-leads, the metric m0 and 3 more requirements."
+    )
