@@ -29,7 +29,7 @@ def judge_scan(rule: ScanRule, policy: Policy, facts: Facts) -> Node:
         return _node(rule, Status.MET, f"{files} read: no pickle imports what is not known.", figure="clean")
     if not rule.vouched_by:
         reason = f"{_named(scan.unread)} The policy names no team in vouched_by that could look and clear it."
-        return _node(rule, Status.ERROR, reason, figure="not read")
+        return _node(rule, Status.ERROR, reason, figure="needs a look")
 
     vouched = _vouches(rule, policy, facts)
     objecting = [vouch.reporter for vouch in vouched if vouch.status != CheckStatus.PASSED]
@@ -42,13 +42,13 @@ def judge_scan(rule: ScanRule, policy: Policy, facts: Facts) -> Node:
     able = {person: name for person, name in (members or {}).items() if not is_author(person, policy, facts)}
     if members is not None and not able:
         reason = f"{_named(scan.unread)} Nobody in {rule.vouched_by} can vouch for it."
-        return _node(rule, Status.ERROR, reason, figure="not read")
+        return _node(rule, Status.ERROR, reason, figure="needs a look")
     names = f": {people(able.values())}" if able else ""
     return _node(
         rule,
         Status.WAITING,
         f"{_named(scan.unread)} Somebody of {rule.vouched_by} must look{names}.",
-        figure="not read",
+        figure="needs a look",
         able=able,
         missing=1,
         awaited=f"somebody of {rule.vouched_by} to look at the files",

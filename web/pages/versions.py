@@ -64,7 +64,9 @@ def _context(request: SignedInRequest, version: ModelVersion) -> dict[str, Any]:
         "load_code": LOAD_CODE.format(name=version.model.name, version=version.version),
         "files": _scanned(files[:MAX_FILES], scan),
         "scan": scan,
-        "findings": scan.findings(FileScan.Verdict.UNSAFE, FileScan.Verdict.UNREAD)[:MAX_FINDINGS] if scan else (),
+        "findings": (scan.findings(FileScan.Verdict.UNSAFE) + scan.findings(FileScan.Verdict.UNREAD))[:MAX_FINDINGS]
+        if scan
+        else (),
         "more_files": max(0, len(files) - MAX_FILES),
         "holdings": StageHolding.objects.filter(version=version).select_related("set_by").order_by("-since")[:20],
         "requests": TransitionRequest.objects.filter(version=version).with_rows().order_by("-id")[:20],

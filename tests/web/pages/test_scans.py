@@ -49,7 +49,7 @@ def test_the_page_of_a_version_says_what_each_file_is(version: ModelVersion, sam
     after = session(sam).get(version.get_absolute_url()).content.decode()
 
     assert before.count("being read") == 4 and "What a person should look at" not in before
-    assert [after.count(f">{label}</span>") for label in ("clean", "unsafe", "not read", "none")] == [1, 1, 1, 1]
+    assert [after.count(f">{label}</span>") for label in ("clean", "unsafe", "needs a look", "none")] == [1, 1, 1, 1]
     assert "<code>b.bin</code>: It imports os.system, which may run anything." in after
 
 
@@ -74,7 +74,7 @@ def test_a_version_whose_files_lie_elsewhere_has_no_scan(mira: User, api: Callab
 
 
 def test_whoever_may_look_says_so_on_the_review_page(asked: TransitionRequest, alice: User, session: Session) -> None:
-    assert "I have looked at these files" in session(alice).get(asked.get_absolute_url()).content.decode()
+    assert "Safe to use" in session(alice).get(asked.get_absolute_url()).content.decode()
     sent = {"summary": "I read acme/churn.py.", "status": "passed", "digest": asked.version.digest}
 
     answer = session(alice).post(f"{asked.get_absolute_url()}vouch/", sent)
@@ -91,7 +91,7 @@ def test_nobody_else_is_offered_to_look_or_taken_at_their_word(
 ) -> None:
     user = {"mira": mira, "dkim": dkim, "admin": admin}[name]
     page = session(user).get(asked.get_absolute_url()).content.decode()
-    assert "acme.Churn" in page and "I have looked at these files" not in page
+    assert "acme.Churn" in page and "Safe to use" not in page
 
     answer = session(user).post(
         f"{asked.get_absolute_url()}vouch/", {"summary": "Fine.", "status": "passed", "digest": asked.version.digest}
