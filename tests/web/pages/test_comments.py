@@ -171,3 +171,27 @@ def test_the_conversation_costs_the_same_however_long_it_is(
         client.post(f"{place}comment/", {"comment": "Hm.", "thread": other.pk})
 
     assert statements(client, place) == before
+
+
+def test_a_long_thread_shows_its_newest_replies_and_folds_the_earlier(
+    place: str, comment: Comment, mira: User, session: Session
+) -> None:
+    on = comment.request
+    for number in range(8):
+        services.add_comment(
+            actor=mira, version=comment.version, text=f"reply-{number}", review_request=on, parent=comment
+        )
+
+    earlier, newest = shown(session(mira), place, comment).split("</details><ul", 1)
+
+    assert "<summary>5 earlier replies</summary>" in earlier
+    assert "reply-4" in earlier and "reply-5" not in earlier
+    assert "reply-5" in newest and "reply-7" in newest
+
+
+def test_a_thread_that_is_gone_leaves_a_line(place: str, comment: Comment, sam: User, session: Session) -> None:
+    services.delete_comment(actor=sam, comment=comment)
+
+    page = session(sam).get(place).content.decode()
+    gone = page.split(f'<li id="comment-{comment.pk}">')[1].split("</li>")[0]
+    assert "sam deleted this comment" in gone and "<form" not in gone
