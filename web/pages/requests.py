@@ -45,6 +45,7 @@ LINES = (
     "transition.rolled_back",
 )
 MAX_TIMELINE = 500
+MAX_ELSEWHERE = 5
 
 
 @require_safe
@@ -85,6 +86,7 @@ def _context(request: SignedInRequest, review_request: TransitionRequest) -> dic
         "withdraw": can_withdraw(request.user, review_request),
         "bypass": can_bypass(request.user, review_request, standing),
         "reschedule": can_reschedule(request.user, review_request),
+        "threads_elsewhere": _threads_elsewhere(standing, review_request),
         "may_vouch": review_request.is_pending and _may_vouch(standing, request.user),
         "ready": can_mark_ready(request.user, review_request),
         "is_last": is_last,
@@ -96,6 +98,14 @@ def _context(request: SignedInRequest, review_request: TransitionRequest) -> dic
 def _may_vouch(standing: Standing, user: User) -> bool:
     """Whether it is this person who is to look at the files."""
     return not user.is_service and any(user.pk in node.people for node in standing.verdict.open if node.kind == "scan")
+
+
+def _threads_elsewhere(standing: Standing, review_request: TransitionRequest) -> list[Comment]:
+    """The open threads that stop it, but are not among its own: of its version, or of another request for it."""
+    found = [thread for thread in standing.known.threads or () if thread.request_id != review_request.pk]
+    for thread in found:
+        thread.version = review_request.version
+    return found[:MAX_ELSEWHERE]
 
 
 # -- Where it stands ---------------------------------------------------------------------------------------------------
@@ -138,10 +148,15 @@ def _shown(review_request: TransitionRequest, standing: Standing) -> Shown:
         revisions = dict(pinned.values_list("policy__name", "number"))
     policies = sorted(verdict.policies, key=lambda node: (not node.blocking, node.is_moment))
     groups = [
-        Group(node.kind, node.name, revisions.get(node.name), node.enforcement, node.children or (node,))
+        Group(node.kind, node.name, revisions.get(node.name), node.enforcement, _open_first(node.children or (node,)))
         for node in policies
     ]
     return Shown(verdict, sentence, tuple(groups))
+
+
+def _open_first(nodes: tuple[Node, ...]) -> tuple[Node, ...]:
+    """What is refused, what is awaited, what is met: each in the order of the policy."""
+    return tuple(sorted(nodes, key=lambda node: (node.passes, node.status == Status.WAITING)))
 
 
 def _node(recorded: dict[str, Any]) -> Node:

@@ -64,6 +64,23 @@ def test_each_policy_has_its_own_requirements(asked: TransitionRequest, sam: Use
     assert [(group.name, group.enforcement) for group in groups] == [("production-gate", "block"), ("on-trial", "warn")]
 
 
+def test_what_is_open_stands_before_what_is_met(asked: TransitionRequest, sam: User, session: Session) -> None:
+    page = session(sam).get(asked.get_absolute_url()).content.decode().split('id="requirements-title"')[1]
+
+    assert page.index("2 approvals") < page.index("accuracy ≥ 0.90") < page.index("latency_p95_ms ≤ 60")
+
+
+def test_a_thread_that_stops_it_from_elsewhere_is_led_to(asked: TransitionRequest, sam: User, session: Session) -> None:
+    services.publish_policy(actor=None, text=POLICY + "reviews: {threads_resolved: true}\n")
+    here = services.add_comment(actor=sam, version=asked.version, text="Why?", review_request=asked)
+    there = services.add_comment(actor=sam, version=asked.version, text="Who?")
+
+    page = session(sam).get(asked.get_absolute_url()).content.decode()
+
+    assert f'<a href="{there.get_absolute_url()}">sam on the version</a>' in page
+    assert here.get_absolute_url() not in page
+
+
 def test_without_a_policy_the_house_rule_stands_there(version: ModelVersion, mira: User, session: Session) -> None:
     found = ask(version, mira, ARCHIVED)
 
@@ -298,7 +315,7 @@ def test_the_schedule_is_shown_and_changed_by_who_asked(
 
     assert answer.status_code == 302
     page = session(alice).get(asked.get_absolute_url()).content.decode()
-    assert f"not before <strong>2 January {year}, 14:05 UTC</strong>" in page
+    assert f"not before 2 January {year} 14:05 UTC" in page
     assert f"it is carried out not before 2 January {year} 14:05 UTC." in page
 
 
@@ -332,5 +349,8 @@ def test_whom_the_policy_names_may_bypass_with_a_reason_and_a_tick(
     done = session(alice).post(url, {"reason": "Production is down.", "confirmed": "on"})
 
     assert done.status_code == 302 and stages()[2] == "Production"
+    assert (
+        "bypassed what was unmet: Production is down." in session(dkim).get(asked.get_absolute_url()).content.decode()
+    )
     for page in (asked.get_absolute_url(), "/reviews/?tab=decided", "/models/churn-predictor/"):
         assert 'pill pill-bad">' in session(dkim).get(page).content.decode(), page
