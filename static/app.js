@@ -153,6 +153,18 @@ document.addEventListener("keydown", (event) => {
   }
 });
 
+// A form marked data-confirm asks first, in the words of the mark.
+document.addEventListener("submit", (event) => {
+  const { target: form, submitter } = event;
+  if (!form.dataset.confirm || form.dataset.confirmed) return;
+  event.preventDefault();
+  const send = () => {
+    form.dataset.confirmed = "1";
+    form.requestSubmit(submitter);
+  };
+  ask(form.dataset.confirm, send, () => {});
+});
+
 // A form marked data-once sends once, however often its button is pressed.
 document.addEventListener("submit", (event) => {
   const form = event.target;
@@ -162,6 +174,7 @@ document.addEventListener("submit", (event) => {
 });
 window.addEventListener("pageshow", () => {
   for (const form of document.querySelectorAll("[data-once]")) delete form.dataset.sent;
+  for (const form of document.querySelectorAll("[data-confirm]")) delete form.dataset.confirmed;
 });
 
 // A form marked data-auto-submit (filters) sends itself when a choice changes.

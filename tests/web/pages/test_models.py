@@ -121,7 +121,8 @@ def test_beside_a_holder_stands_the_way_back(admin: User, sam: User, session: Se
     first = make_version("pricing", user=admin)
     for version in (first, make_version(first.model, user=admin)):
         registry.move_to_stage(actor=admin, version=version, stage=Stage.PRODUCTION, archive_existing=True)
-    assert "Return to version 1" in session(sam).get("/models/pricing/").content.decode()
+    page = session(sam).get("/models/pricing/").content.decode()
+    assert "Return to version 1" in page and "Version 1 takes Production back and version 2 is archived." in page
 
     asked = session(sam).post("/models/pricing/rollback/", {"target": "Production"})
     nothing = session(sam).post("/models/pricing/rollback/", {"target": "@champion"})
