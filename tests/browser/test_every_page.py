@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -11,28 +12,40 @@ from django.urls import reverse
 from playwright.sync_api import Browser, Page
 from pytest_django.live_server_helper import LiveServer
 
-from accounts.models import User
+from accounts.models import Level, Membership, Team, User
 from approvals import services
 from approvals.models import TransitionRequest
 from notifications import services as notifications
 from notifications.forms.standard import new_secret
 from notifications.models import Channel
+from registry import services as registry
+from registry import tasks
 from registry.models import ModelVersion
 from tests.cast import token_of
-from tests.scenes import STAGING, ask, churn_predictor, say, ugly
+from tests.core.pickles.hostile import by_stack_global
+from tests.factories import make_model, make_version
+from tests.scenes import POLICY, STAGING, ask, churn_predictor, say, ugly
 from web.pages.urls import urlpatterns
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
 RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]}
 FOR_STRANGERS = {"sign_in", "sign_in_link"}
+STRICTER = f"""{POLICY}  - scan: {{vouched_by: risk}}
+reviews: {{threads_resolved: true, expires_after: 14d}}
+bypass: {{people: [admin]}}
+"""
+UNKNOWN = b"\x80\x04\x8c\x04acme\x8c\x05Churn\x93)\x81."
 ARGUMENTS = {"username": "mira", "name": "churn-predictor", "number": 2, "pk": 1, "path": "MLmodel", "secret": "spent"}
 
 
 @pytest.fixture
-def open_request(mira: User, alice: User, dkim: User, admin: User) -> TransitionRequest:
-    """One request waits, one has called for changes, one is applied; two channels, a token."""
+def open_request(mira: User, alice: User, dkim: User, admin: User, risk: Team) -> TransitionRequest:
+    """One request waits, one has called for changes, one is bypassed; two revisions, two channels, a token, a grant."""
     version = churn_predictor(mira)
+    services.publish_policy(actor=None, text=STRICTER)
+    registry.set_alias(actor=admin, version=version, alias="champion")  # version 1 had it
+    registry.change_grants(actor=admin, model=version.model, levels={risk: Level.EDIT})
     review_request = ask(version, mira)
     say(alice, review_request, comment="Fairness is inside tolerance: `tenure` is *gone*.")
     for about in (review_request, None):
@@ -42,7 +55,22 @@ def open_request(mira: User, alice: User, dkim: User, admin: User) -> Transition
         services.resolve_thread(actor=admin, comment=thread)
         gone = services.add_comment(actor=admin, version=version, text="Oh.", review_request=about)
         services.delete_comment(actor=admin, comment=gone)
-    doubtful = ask(ModelVersion.objects.get(version=1), mira, STAGING)
+    Membership.objects.create(team=risk, user=admin)
+    other = make_model("churn-by-pickle", user=mira)
+    for files in ({"a.pkl": UNKNOWN, "b.bin": by_stack_global(Path("canary"))}, {"a.pkl": UNKNOWN}):
+        pickled = make_version(other, user=mira, files=files)
+        tasks.scan_version(pickled.pk)
+        waiting = ask(pickled, mira)
+    services.bypass_request(
+        actor=admin,
+        review_request=TransitionRequest.objects.get(version__model=other, version__version=1),
+        reason="Customers wait.",
+    )
+    thread = services.add_comment(actor=admin, version=pickled, text="Well?", review_request=waiting)
+    for _ in range(8):
+        services.add_comment(actor=mira, version=pickled, text="Soon.", review_request=waiting, parent=thread)
+    services.add_comment(actor=mira, version=pickled, text="Seen here as well.")
+    doubtful = ask(ModelVersion.objects.get(model=version.model, version=1), mira, STAGING)
     say(admin, doubtful, "request_changes", "Why back?")
     notifications.create_channel(
         actor=admin, kind="slack", name="#ml-releases", target="https://hooks.slack.com/services/T/B/x", models_glob="*"
@@ -72,6 +100,10 @@ def pages(user: User, review_request: TransitionRequest) -> dict[str, str]:
             answer.status_code == 200 and answer["Content-Type"].startswith("text/html")
         ):
             found[route.name] = path
+    for kind, shown in (("bypassed", {"is_bypassed": True}), ("to be vouched for", {"version__version": 2})):
+        other = TransitionRequest.objects.get(version__model__name="churn-by-pickle", **shown)
+        found |= {f"request, {kind}": other.get_absolute_url(), f"version, {kind}": other.version.get_absolute_url()}
+    found["policy, compared"] = f"{reverse('policy', args=['production-gate'])}?from=1&to=2"
     inbox = reverse("reviews")
     return found | {f"reviews, {tab}": f"{inbox}?tab={tab}" for tab in ("mine", "open", "decided")}
 
@@ -95,6 +127,7 @@ def test_every_page_is_for_everybody(
     for name, path in shown.items():
         looking = stranger if name in FOR_STRANGERS else page
         looking.goto(path)
+        looking.evaluate("document.querySelectorAll('main details').forEach(part => part.open = true)")
         found = Axe().run(looking, options=RULES).response["violations"]
         faults += [f"{name}: {v['id']} at {v['nodes'][0]['html'][:160]}" for v in found]
         if (needs := looking.evaluate("document.documentElement.scrollWidth")) > width:
