@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from django.conf import settings
 from django.db import transaction
 
 from accounts.models import User
@@ -48,6 +49,21 @@ def lock_pending(review_request: TransitionRequest) -> TransitionRequest:
     if not locked.is_pending:
         raise Conflict(already(locked))
     return locked
+
+
+def look_again(review_request: TransitionRequest) -> None:
+    """Take stock in a transaction of its own: a move stays on record, and the next page shows it, even when what
+    follows is refused."""
+    with transaction.atomic():
+        locked = lock_pending(review_request)
+        expire_if_due(locked, take_stock(locked))
+
+
+def check_seen(review_request: TransitionRequest, standing: Standing, saw: Pins) -> None:
+    """Conflict when what somebody decides about is no longer what they saw."""
+    if moved := standing.pins.moved(saw):
+        url = settings.BASE_URL + review_request.get_absolute_url()
+        raise Conflict(f"What you saw has changed: {in_words(moved)}. Look again at {url}")
 
 
 def already(review_request: TransitionRequest) -> str:

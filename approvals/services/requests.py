@@ -63,8 +63,11 @@ def open_request(
 
 
 @transaction.atomic
-def request_rollback(*, actor: User, model: RegisteredModel, target: Target, comment: str = "") -> TransitionRequest:
-    """Ask that the version which held a stage or an alias before gets it again.
+def request_rollback(
+    *, actor: User, model: RegisteredModel, target: Target, to: int, comment: str = ""
+) -> TransitionRequest:
+    """Ask that version ``to``, which held a stage or an alias before, gets it again. Conflict when going back means
+    another version by now: a second press must not bring back what the first one took away.
 
     What was said of the request that put it there counts for this one, as far as it was about the same; with nothing
     else unmet it is applied at once. Where it got there without a request, this is a request like any other.
@@ -74,6 +77,11 @@ def request_rollback(*, actor: User, model: RegisteredModel, target: Target, com
     before = holding_before(model, target)
     if before is None:
         raise Conflict(f"No other version of {model} held {target} before: there is nothing to return to.")
+    if before.version.version != to:
+        raise Conflict(
+            f"Who holds {target} has changed: going back means version {before.version.version} now, not version {to}. "
+            "Nothing was changed."
+        )
     return _open(actor=actor, version=before.version, target=target, comment=comment, returns_to=request_behind(before))
 
 

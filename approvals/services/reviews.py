@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from django.conf import settings
 from django.db import transaction
 
 from accounts.models import Membership, User
@@ -10,14 +9,15 @@ from approvals.audience import participants
 from approvals.events import RequestNeedsChanges, RequestRejected, ReviewApproved, ReviewChangesRequested, about
 from approvals.models import Review, TransitionRequest
 from approvals.permissions import can_review
-from approvals.pins import Pins, in_words
+from approvals.pins import Pins
 from approvals.services.comments import checked_comment
 from approvals.services.decisions import (
     apply,
+    check_seen,
     close,
     enter,
-    expire_if_due,
     lock_pending,
+    look_again,
     remember_awaited,
     reopen,
     take_stock,
@@ -52,10 +52,7 @@ def submit_review(
     comment = checked_comment(comment, needed_for=_REASON_NEEDED.get(decision, ""))
     saw = Pins.from_token(seen)
     require(can_read(actor, review_request.model))
-    # On its own, so that a move stays on record (and the next page shows it) even when the verdict is then refused.
-    with transaction.atomic():
-        locked = lock_pending(review_request)
-        expire_if_due(locked, take_stock(locked))
+    look_again(review_request)
     with transaction.atomic():
         return _submit(
             actor=actor,
@@ -85,10 +82,7 @@ def _submit(
     locked = lock_pending(review_request)
     standing = take_stock(locked)
     require(can_review(actor, locked, decision, standing))
-    if moved := standing.pins.moved(saw):
-        raise Conflict(
-            f"What you saw has changed: {in_words(moved)}. Look again at {settings.BASE_URL}{locked.get_absolute_url()}"
-        )
+    check_seen(locked, standing, saw)
     mine = locked.reviews.filter(person_id=actor.person_id, is_current=True).first()
     if mine and mine.dismissed_at is None and (mine.decision, mine.comment) == (decision, comment):
         raise Conflict(f"You have said this about request {locked.pk} already; nothing was changed.")

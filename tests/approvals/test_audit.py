@@ -80,7 +80,9 @@ WRITES: dict[str, list[Callable[[User, House], object]]] = {
     ],
     "archive_policy": [lambda by, at: services.archive_policy(actor=by, policy=Policy.objects.get())],
     "bypass_request": [
-        lambda by, at: services.bypass_request(actor=by, review_request=at.asked, reason="The house is on fire.")
+        lambda by, at: services.bypass_request(
+            actor=by, review_request=at.asked, reason="The house is on fire.", seen=standing_of(at.asked).seen
+        )
     ],
     "delete_comment": [lambda by, at: services.delete_comment(actor=by, comment=at.said)],
     "edit_comment": [lambda by, at: services.edit_comment(actor=by, comment=at.said, text="All is well.")],
@@ -96,8 +98,8 @@ WRITES: dict[str, list[Callable[[User, House], object]]] = {
     "report_check": [lambda by, at: services.report_check(actor=by, version=at.version, name="tests", status="passed")],
     "request_after_refusal": [_refused],
     "request_rollback": [
-        lambda by, at: services.request_rollback(actor=by, model=at.model, target=PRODUCTION),
-        lambda by, at: services.request_rollback(actor=by, model=at.model, target=CHAMPION),
+        lambda by, at: services.request_rollback(actor=by, model=at.model, target=PRODUCTION, to=1),
+        lambda by, at: services.request_rollback(actor=by, model=at.model, target=CHAMPION, to=1),
     ],
     "reschedule_request": [
         lambda by, at: services.reschedule_request(actor=by, review_request=at.asked, not_before=None)

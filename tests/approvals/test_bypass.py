@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -19,7 +20,8 @@ from notifications.models import Event
 from registry import services as registry
 from registry.gate import GateRefused, Permit
 from registry.models import ModelVersion, RegisteredModel, Stage
-from tests.approvals.conftest import ARCHIVED, CHAMPION, POLICY, PRODUCTION, STAGING, judge, publish, stage_of
+from tests.approvals.conftest import ARCHIVED, CHAMPION, POLICY, PRODUCTION, STAGING, judge, look_at, publish, stage_of
+from tests.factories import make_version
 
 State = TransitionRequest.State
 REASON = "Production is down, and this fixes it."
@@ -40,8 +42,10 @@ def bypassable(on_call: Team, version: ModelVersion, mira: User, alice: User, dk
     return services.open_request(actor=mira, version=version, target=PRODUCTION)
 
 
-def bypass(actor: User, request: TransitionRequest, reason: str = REASON) -> TransitionRequest:
-    return services.bypass_request(actor=actor, review_request=request, reason=reason)
+def bypass(actor: User, request: TransitionRequest, reason: str = REASON, seen: str = "") -> TransitionRequest:
+    """Of what the request's page shows now, unless told otherwise."""
+    seen = seen or look_at(request)
+    return services.bypass_request(actor=actor, review_request=request, reason=reason, seen=seen)
 
 
 def is_untouched(request: TransitionRequest) -> bool:
@@ -220,10 +224,39 @@ def test_what_has_expired_expires_instead(on_call: Team, version: ModelVersion, 
     publish(NAMING + "reviews: {expires_after: 2d}\n")
     request = services.open_request(actor=mira, version=version, target=PRODUCTION)
 
-    with travel(now() + timedelta(days=3), tick=False):
-        done = bypass(sam, request)
+    with travel(now() + timedelta(days=3), tick=False), pytest.raises(Conflict, match="already expired"):
+        bypass(sam, request)
 
-    assert done.state == State.EXPIRED and not done.is_bypassed and stage_of(version) == "None"
+    request.refresh_from_db()
+    assert request.state == State.EXPIRED and not request.is_bypassed and stage_of(version) == "None"
+
+
+@pytest.mark.parametrize(
+    ("move", "said"),
+    [
+        (lambda version: ModelVersion.objects.filter(pk=version.pk).update(digest="f" * 64), "the files have changed"),
+        (lambda version: publish(NAMING + "archive_replaced: false\n"), "the policy has changed"),
+        (lambda version: make_version(version.model, stage="Production"), "another version has taken the target"),
+    ],
+)
+def test_nobody_bypasses_what_they_have_not_seen(
+    bypassable: TransitionRequest, sam: User, move: Callable[[ModelVersion], object], said: str
+) -> None:
+    seen = look_at(bypassable)
+    move(bypassable.version)
+
+    with pytest.raises(Conflict, match=f"What you saw has changed: {said}"):
+        bypass(sam, bypassable, seen=seen)
+
+    assert is_untouched(bypassable) and Event.objects.filter(kind="request.updated").exists()
+    assert bypass(sam, bypassable).is_bypassed
+
+
+def test_what_was_seen_has_to_be_said(bypassable: TransitionRequest, sam: User) -> None:
+    with pytest.raises(Invalid, match="'seen'"):
+        services.bypass_request(actor=sam, review_request=bypassable, reason=REASON, seen="")
+
+    assert is_untouched(bypassable)
 
 
 def test_what_is_closed_stays_closed(bypassable: TransitionRequest, sam: User, mira: User) -> None:

@@ -10,8 +10,8 @@ from datetime import timedelta
 import pytest
 from django.db import close_old_connections, connection, connections
 
-from accounts.models import Team, User
-from accounts.services import add_to_team, remove_from_team
+from accounts.models import Level, Team, User
+from accounts.services import add_to_team, grant, remove_from_team
 from approvals import services, tasks
 from approvals.models import PolicyRevision, Review, TransitionRequest
 from core.clock import now
@@ -63,6 +63,10 @@ def ask(mira: User, alice: User, dkim: User) -> Callable[[], TransitionRequest]:
 
     publish()
     return opened
+
+
+def bypass(actor: User, request: TransitionRequest, seen: str) -> TransitionRequest:
+    return services.bypass_request(actor=actor, review_request=request, reason="It is on fire.", seen=seen)
 
 
 def holders(request: TransitionRequest) -> list[int]:
@@ -318,6 +322,26 @@ def test_another_moment_against_the_minutes_task_is_one_of_both(
         assert (request.state == State.APPLIED) == (request.not_before < now()) == (applied(request) == 1)
 
 
+def test_two_returns_at_once_do_not_bring_back_what_was_just_left(
+    ask: Callable[[], TransitionRequest], mira: User, alice: User, dkim: User, admin: User
+) -> None:
+    grant(actor=None, level=Level.MANAGE_PRODUCTION_VERSIONS, user=mira, pattern="*")
+    for _ in range(10):
+        good = ask()
+        newer = make_version(good.model, user=mira, metrics={"accuracy": 0.96, "f1": 0.9})
+        for request in (good, services.open_request(actor=mira, version=newer, target=PRODUCTION)):
+            for person in (alice, dkim):
+                approve(person, request)
+
+        def back(actor: User, to: TransitionRequest) -> TransitionRequest:
+            return services.request_rollback(actor=actor, model=to.model, target=PRODUCTION, to=to.version.version)
+
+        answers = at_once(lambda: back(mira, good), lambda: back(admin, good))  # noqa: B023
+
+        assert len([answer for answer in answers if isinstance(answer, Conflict)]) == 1
+        assert holders(good) == [good.version_id]
+
+
 def test_a_bypass_against_the_last_approval_and_a_withdrawal_is_one_of_them(
     ask: Callable[[], TransitionRequest], mira: User, alice: User, dkim: User
 ) -> None:
@@ -328,7 +352,7 @@ def test_a_bypass_against_the_last_approval_and_a_withdrawal_is_one_of_them(
         seen = look_at(request)
 
         answers = at_once(
-            lambda: services.bypass_request(actor=alice, review_request=request, reason="It is on fire."),  # noqa: B023
+            lambda: bypass(alice, request, seen),  # noqa: B023
             lambda: approve(dkim, request, seen=seen),  # noqa: B023
             lambda: services.withdraw_request(actor=mira, review_request=request),  # noqa: B023
         )

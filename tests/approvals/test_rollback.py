@@ -11,7 +11,7 @@ from accounts.services import grant, remove_from_team
 from approvals import services
 from approvals.models import Review, TransitionRequest
 from approvals.policy import parse
-from approvals.returning import holdings_before
+from approvals.returning import holding_before, holdings_before
 from approvals.simulation import replay
 from approvals.standing import standing_of, standings_of
 from core.errors import Conflict, NotPermitted
@@ -19,7 +19,7 @@ from notifications.models import Event
 from registry import services as registry
 from registry.gate import GateRefused, Permit, Target
 from registry.models import ModelVersion, RegisteredModel, Stage, StageHolding
-from tests.approvals.conftest import CHAMPION, POLICY, PRODUCTION, STAGING, approve, judge, publish, stage_of
+from tests.approvals.conftest import CHAMPION, POLICY, PRODUCTION, STAGING, approve, judge, look_at, publish, stage_of
 from tests.factories import make_version
 from tracking.models import Run
 
@@ -55,8 +55,11 @@ def bad(good: ModelVersion, chief: User, alice: User, dkim: User) -> ModelVersio
     return version
 
 
-def roll_back(actor: User, model: RegisteredModel, target: Target = PRODUCTION) -> TransitionRequest:
-    return services.request_rollback(actor=actor, model=model, target=target, comment="It is worse.")
+def roll_back(actor: User, model: RegisteredModel, target: Target = PRODUCTION, to: int = 0) -> TransitionRequest:
+    """To the version that the page would offer, unless told otherwise."""
+    before = holding_before(model, target)
+    to = to or (before.version.version if before else 1)
+    return services.request_rollback(actor=actor, model=model, target=target, to=to, comment="It is worse.")
 
 
 # -- What was approved then holds --------------------------------------------------------------------------------------
@@ -83,6 +86,18 @@ def test_its_events_say_who_approved_then_and_what_it_returns_to(
     assert back.data["returns_to"] == request.returns_to_id and back.data["previous_version"] == bad.version
     assert {alice.pk, dkim.pk} <= set(back.audience)
     assert back.summary == f"mira took Production of churn-predictor back from version {bad.version} to version 2."
+
+
+def test_a_second_press_does_not_return_to_what_was_just_left(
+    good: ModelVersion, bad: ModelVersion, chief: User, admin: User
+) -> None:
+    roll_back(chief, good.model, to=good.version)
+
+    for person in (chief, admin):
+        with pytest.raises(Conflict, match=f"means version {bad.version} now, not version {good.version}"):
+            roll_back(person, good.model, to=good.version)
+
+    assert stage_of(good) == "Production" and stage_of(bad) == "Archived"
 
 
 def test_one_may_return_and_return_again(good: ModelVersion, bad: ModelVersion, chief: User) -> None:
@@ -228,7 +243,7 @@ def test_an_objection_that_was_bypassed_then_stands(
     grant(actor=None, level=Level.MANAGE, user=dkim, pattern="*")
     request = services.open_request(actor=chief, version=version, target=PRODUCTION)
     judge(alice, request, "request_changes", comment="It drifts.")
-    services.bypass_request(actor=chief, review_request=request, reason="Production is down.")
+    services.bypass_request(actor=chief, review_request=request, reason="Production is down.", seen=look_at(request))
     newer = make_version(version.model, user=chief, metrics={"accuracy": 0.96, "f1": 0.9})
     promote(newer, PRODUCTION, chief, dkim)
 

@@ -11,6 +11,7 @@ from rest_framework.response import Response
 
 from accounts.models import Level
 from approvals import services as approvals
+from approvals.returning import holdings_before
 from registry import services
 from registry.models import RegisteredModel, StageHolding
 from registry.permissions import level_of
@@ -58,6 +59,9 @@ class AliasInput(Input):
 
 class RollbackInput(Input):
     target = serializers.CharField(max_length=256, help_text="A stage (Production) or an alias (@champion).")
+    version = serializers.IntegerField(
+        min_value=1, max_value=2**31 - 1, help_text="The one to return to: the holder's field before."
+    )
     comment = serializers.CharField(default="", allow_blank=True)
 
 
@@ -83,9 +87,14 @@ class HoldingOutput(serializers.Serializer):
     since = serializers.DateTimeField()
     set_by = serializers.CharField(source="set_by.username", default=None, allow_null=True)
     request = serializers.IntegerField(source="request_id", allow_null=True, help_text="The request that put it there.")
+    before = serializers.SerializerMethodField(help_text="The version that a rollback returns to, if there is one.")
 
     def get_target(self, holding: StageHolding) -> str:
         return f"@{holding.target}" if holding.target_kind == "alias" else holding.target
+
+    def get_before(self, holding: StageHolding) -> int | None:
+        before = self.context["before"].get(holding.pk)
+        return before.version.version if before else None
 
 
 class ModelDetailOutput(ModelOutput):
@@ -94,13 +103,12 @@ class ModelDetailOutput(ModelOutput):
 
 
 def detail(request: Request, model: RegisteredModel, *, status: int = 200) -> Response:
-    holders = StageHolding.objects.filter(model=model, until=None).select_related("version", "set_by")
+    held = StageHolding.objects.filter(model=model, until=None).select_related("version", "set_by")
+    holders = list(held.order_by("-target_kind", "target", "-version__version")[:1000])
     shown: dict[str, Any] = {
         **ModelOutput(model).data,
         "level": level_of(user_of(request), model).name,
-        "holders": HoldingOutput(
-            holders.order_by("-target_kind", "target", "-version__version")[:1000], many=True
-        ).data,
+        "holders": HoldingOutput(holders, many=True, context={"before": holdings_before(holders)}).data,
     }
     return Response(shown, status=status)
 
@@ -169,6 +177,7 @@ class ModelRollback(Endpoint):
             actor=user_of(request),
             model=get_model(user_of(request), name),
             target=requests.target_of(asked["target"]),
+            to=asked["version"],
             comment=asked["comment"],
         )
         return requests.detail(request, opened.pk, status=201)

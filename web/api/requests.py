@@ -61,6 +61,7 @@ class ScheduleInput(Input):
 
 class BypassInput(Input):
     reason = serializers.CharField(help_text="Why, in at least 10 characters. Everybody involved is told.")
+    seen = serializers.CharField(max_length=1000, help_text="The request's field of this name: what you carry out.")
 
 
 class ReviewInput(Input):
@@ -177,7 +178,7 @@ class RequestDetailOutput(RequestOutput):
     pins = PinsOutput(help_text="What it is judged on, as last looked at.")
     not_carried = serializers.CharField(help_text="Why the reviews of returns_to do not count; empty where they do.")
     drift = serializers.ListField(child=serializers.CharField(), help_text="What has moved since, as sentences.")
-    seen = serializers.CharField(allow_null=True, help_text="Send this with a review. Null once closed.")
+    seen = serializers.CharField(allow_null=True, help_text="Send this with a review or a bypass. Null once closed.")
     may = MayOutput(help_text="What you may do with it, and why not.")
     your_approval_applies = serializers.BooleanField(help_text="Whether yours would be the last one needed.")
     reviews = ReviewOutput(many=True)

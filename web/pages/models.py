@@ -235,11 +235,13 @@ def describe(request: SignedInRequest, name: str) -> HttpResponse:
 def rollback(request: SignedInRequest, name: str) -> HttpResponse:
     """Return a stage or an alias to the version that held it before."""
     model = get_model(request.user, name)
-    wanted = request.POST.get("target", "")
+    wanted, to = request.POST.get("target", ""), request.POST.get("version", "")
     try:
+        if not to.isascii() or not to.isdecimal():
+            raise Invalid("Say which version to return to.", field="version")
         alias = wanted.startswith("@")
         target = Target(TargetKind.ALIAS, wanted[1:]) if alias else Target(TargetKind.STAGE, canonical_stage(wanted))
-        asked = approvals.request_rollback(actor=request.user, model=model, target=target)
+        asked = approvals.request_rollback(actor=request.user, model=model, target=target, to=int(to))
     except CountersignError as error:
         return render(request, "models/detail.html", {**_context(request, model), "error": error.message}, status=422)
     if asked.is_pending:

@@ -418,11 +418,15 @@ def bypass(request: SignedInRequest, pk: int) -> HttpResponse:
     try:
         if request.POST.get("confirmed") != "on":
             raise Invalid("Tick the box if you mean it.", field="confirmed")
-        done = services.bypass_request(actor=request.user, review_request=get_request(request.user, pk), reason=reason)
+        done = services.bypass_request(
+            actor=request.user,
+            review_request=get_request(request.user, pk),
+            reason=reason,
+            seen=request.POST.get("seen", ""),
+        )
     except CountersignError as error:
         return answer(request, pk, error, reason=reason)
-    if done.is_bypassed:
-        messages.warning(
-            request, f"Version {done.version.version} is {done.asks_for} now, and everybody has been told why."
-        )
+    messages.warning(
+        request, f"Version {done.version.version} is {done.asks_for} now, and everybody has been told why."
+    )
     return answer(request, pk)

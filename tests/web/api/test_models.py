@@ -158,9 +158,15 @@ def test_a_stage_returns_to_who_held_it_before(admin: User, sam: User, api: Call
     for version in (first, second):
         registry.move_to_stage(actor=admin, version=version, stage=Stage.PRODUCTION, archive_existing=True)
 
-    answer = api(sam).post("models/pricing/rollback/", {"target": "Production", "comment": "It is worse."})
+    [holder] = api(sam).get("models/pricing/").json()["holders"]
+    assert (holder["version"], holder["before"]) == (2, 1)
+
+    answer = api(sam).post(
+        "models/pricing/rollback/", {"target": "Production", "version": 1, "comment": "It is worse."}
+    )
 
     assert answer.status_code == 201
     assert (answer.json()["version"], answer.json()["state"], answer.json()["returns_to"]) == (1, "open", None)
-    assert api(sam).post("models/pricing/rollback/", {"target": "@champion"}).status_code == 409
-    assert api(sam).post("models/pricing/rollback/", {"target": "Somewhere"}).status_code == 400
+    assert api(sam).post("models/pricing/rollback/", {"target": "@champion", "version": 1}).status_code == 409
+    assert api(sam).post("models/pricing/rollback/", {"target": "Somewhere", "version": 1}).status_code == 400
+    assert api(sam).post("models/pricing/rollback/", {"target": "Production"}).status_code == 400

@@ -320,12 +320,14 @@ def test_a_moment_is_named_and_changed(version: ModelVersion, mira: User, sam: U
 
 def test_whom_the_policy_names_may_bypass(asked: TransitionRequest, alice: User, dkim: User) -> None:
     services.publish_policy(actor=None, text=POLICY + "bypass: {people: [alice]}\n")
-    path, body = f"requests/{asked.pk}/bypass/", {"reason": "Production is down."}
+    shown = Api(alice).get(f"requests/{asked.pk}/").json()
+    path, body = f"requests/{asked.pk}/bypass/", {"reason": "Production is down.", "seen": shown["seen"]}
 
-    assert Api(alice).get(f"requests/{asked.pk}/").json()["may"]["bypass"]["allowed"] is True
+    assert shown["may"]["bypass"]["allowed"] is True
     assert Api(dkim).post(path, body).status_code == 403
     assert Api(alice, read_only=True).post(path, body).status_code == 403
-    assert Api(alice).post(path, {"reason": "Down."}).status_code == 400
+    assert Api(alice).post(path, {**body, "reason": "Down."}).status_code == 400
+    assert Api(alice).post(path, {"reason": body["reason"]}).status_code == 400
     done = Api(alice).post(path, body)
 
     assert done.status_code == 200 and done.json()["is_bypassed"] is True and done.json()["state"] == "applied"

@@ -124,13 +124,15 @@ def test_beside_a_holder_stands_the_way_back(admin: User, sam: User, session: Se
     page = session(sam).get("/models/pricing/").content.decode()
     assert "Return to version 1" in page and "Version 1 takes Production back and version 2 is archived." in page
 
-    asked = session(sam).post("/models/pricing/rollback/", {"target": "Production"})
-    nothing = session(sam).post("/models/pricing/rollback/", {"target": "@champion"})
+    asked = session(sam).post("/models/pricing/rollback/", {"target": "Production", "version": "1"})
+    nothing = session(sam).post("/models/pricing/rollback/", {"target": "@champion", "version": "1"})
+    unsaid = session(sam).post("/models/pricing/rollback/", {"target": "Production"})
 
     request = TransitionRequest.objects.get()
     assert asked.status_code == 302 and asked.url == request.get_absolute_url()  # type: ignore[attr-defined]
     assert (request.version, request.requester, request.is_pending) == (first, sam, True)
     assert nothing.status_code == 422 and "nothing to return to" in nothing.content.decode()
+    assert unsaid.status_code == 422 and "Say which version" in unsaid.content.decode()
 
 
 # -- People ------------------------------------------------------------------------------------------------------------

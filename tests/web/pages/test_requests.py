@@ -339,14 +339,15 @@ def test_whom_the_policy_names_may_bypass_with_a_reason_and_a_tick(
     assert "Bypass…" in session(alice).get(asked.get_absolute_url()).content.decode()
     assert "Bypass…" not in session(dkim).get(asked.get_absolute_url()).content.decode()
 
-    unticked = session(alice).post(url, {"reason": "Production is down."}, headers=HTMX)
-    short = session(alice).post(url, {"reason": "Down", "confirmed": "on"}, headers=HTMX)
-    other = session(dkim).post(url, {"reason": "Production is down.", "confirmed": "on"}, headers=HTMX)
+    typed = {"reason": "Production is down.", "seen": seen(asked)}
+    unticked = session(alice).post(url, typed, headers=HTMX)
+    short = session(alice).post(url, {**typed, "reason": "Down", "confirmed": "on"}, headers=HTMX)
+    other = session(dkim).post(url, {**typed, "confirmed": "on"}, headers=HTMX)
 
     assert [answer.status_code for answer in (unticked, short, other)] == [422, 422, 422]
     assert "Production is down." in unticked.content.decode() and stages()[2] == "Staging"
 
-    done = session(alice).post(url, {"reason": "Production is down.", "confirmed": "on"})
+    done = session(alice).post(url, {**typed, "confirmed": "on"})
 
     assert done.status_code == 302 and stages()[2] == "Production"
     assert (
