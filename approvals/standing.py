@@ -152,9 +152,13 @@ class Standing:
 
     @property
     def expiry(self) -> tuple[datetime, Rule] | None:
-        """When the request ends by itself, and by which policy's word: the one that gives the least time."""
+        """When the request ends by itself, and by which policy's word: the one that gives the least time. What has all
+        it needs, or waits for a moment only, is decided: it does not end."""
         review_request = self.known.question.review_request
         if review_request is None:
+            return None
+        is_ready = self.is_satisfied or self.verdict.waits_for_time
+        if is_ready and review_request.state == TransitionRequest.State.OPEN:
             return None
         ends = [
             (review_request.created_at + rule.read.reviews.expires_after, rule)

@@ -7,7 +7,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from time_machine import travel
 
-from accounts.models import User
+from accounts.models import Team, User
+from accounts.services import remove_from_team
 from approvals import services, tasks
 from approvals.models import TransitionRequest
 from approvals.policy import parse
@@ -48,6 +49,36 @@ def test_a_satisfied_request_stays_open_until_the_freeze_ends(approved: Transiti
 
     assert the_minute(END, approved).state == State.APPLIED
     assert stage_of(approved.version) == "Production"
+
+
+def test_what_everybody_has_approved_does_not_expire_while_a_freeze_lasts(
+    version: ModelVersion, mira: User, alice: User, dkim: User
+) -> None:
+    publish(FROZEN + "reviews: {expires_after: 2d}\n")
+    with travel(WITHIN, tick=False):
+        request = services.open_request(actor=mira, version=version, target=PRODUCTION)
+        approve(alice, request)
+        approve(dkim, request)
+
+    with travel(WITHIN + timedelta(days=3), tick=False):
+        assert services.reconsider(request).state == State.OPEN
+
+    assert the_minute(END, request).state == State.APPLIED
+
+
+def test_what_loses_an_approval_after_its_end_expires_although_a_freeze_lasts(
+    version: ModelVersion, mira: User, alice: User, dkim: User, risk: Team
+) -> None:
+    publish(FROZEN + "reviews: {expires_after: 2d}\n")
+    with travel(WITHIN, tick=False):
+        request = services.open_request(actor=mira, version=version, target=PRODUCTION)
+        approve(alice, request)
+        approve(dkim, request)
+
+    remove_from_team(actor=None, team=risk, users=[alice])
+
+    with travel(WITHIN + timedelta(days=3), tick=False):
+        assert services.reconsider(request).state == State.EXPIRED
 
 
 def test_the_end_of_a_freeze_wakes_what_it_is_about_and_nothing_else(

@@ -122,6 +122,14 @@ def test_nobody_schedules_beyond_the_end_of_the_request(guarded: ModelVersion, m
         services.open_request(actor=mira, version=guarded, target=PRODUCTION, not_before=THEN)
 
 
+def test_what_was_decided_in_time_is_carried_out_however_late_a_worker_comes(scheduled: TransitionRequest) -> None:
+    with travel(TODAY, tick=False):
+        publish(POLICY + "reviews: {expires_after: 3d, dismiss_on: []}\n")
+
+    with travel(THEN + timedelta(days=7), tick=False):
+        assert services.reconsider(scheduled).state == State.APPLIED
+
+
 # -- Another moment ----------------------------------------------------------------------------------------------------
 
 
