@@ -222,7 +222,11 @@ class Standing:
 
     @cached_property
     def carried(self) -> tuple[Review, ...]:
-        """The verdicts on the request that is returned to which still hold."""
+        """The verdicts on the request that is returned to which still hold. None of them speaks of a version that took
+        the target after this was asked."""
+        review_request = self.known.question.review_request
+        if review_request and review_request.pk and review_request.baseline_id != self.pins.baseline_id:
+            return ()
         dismissing = self._dismissing
         return tuple(review for review in self.known.carried if not moved_since(review, self.pins, dismissing))
 

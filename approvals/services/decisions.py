@@ -22,7 +22,7 @@ from approvals.events import (
     about,
 )
 from approvals.models import Awaited, Review, TransitionRequest
-from approvals.pins import EVIDENCE, Pins, in_words
+from approvals.pins import BASELINE, EVIDENCE, Pins, in_words
 from approvals.policy import span
 from approvals.standing import Standing, standing_of
 from core.clock import now
@@ -135,7 +135,8 @@ def remember_awaited(review_request: TransitionRequest, standing: Standing) -> N
 
 def take_stock(review_request: TransitionRequest) -> Standing:
     """Look at everything anew, under the lock: what moved since the pins is put on record and pinned, and the approvals
-    that it voids are dismissed. New evidence answers a call for changes."""
+    that it voids are dismissed. New evidence answers a call for changes. Where another version has taken the target, a
+    return to what was there before is a request like any other."""
     version = review_request.version
     version.evidence = evidence.refresh(version)
     standing = standing_of(review_request)
@@ -153,7 +154,10 @@ def take_stock(review_request: TransitionRequest) -> Standing:
     review_request.policy_revisions = list(standing.pins.policy_revisions)
     review_request.baseline_id = standing.pins.baseline_id
     review_request.updated_at = now()
-    review_request.save(update_fields=["digest", "evidence", "policy_revisions", "baseline", "updated_at"])
+    if BASELINE in moved:
+        review_request.returns_to = None
+    pinned_fields = ["digest", "evidence", "policy_revisions", "baseline", "returns_to", "updated_at"]
+    review_request.save(update_fields=pinned_fields)
     record(
         RequestUpdated(
             **about(review_request), moved=what_moved, before=pinned.as_json(), after=standing.pins.as_json()
@@ -161,8 +165,10 @@ def take_stock(review_request: TransitionRequest) -> Standing:
         actor=None,
         audience=who_may_read(review_request.model, askers(review_request)),
     )
-    if EVIDENCE in moved and review_request.state == State.NEEDS_CHANGES:
+    answered = EVIDENCE in moved and review_request.state == State.NEEDS_CHANGES
+    if answered:
         reopen(review_request, actor=review_request.requester, reason="there is new evidence")
+    if answered or BASELINE in moved:
         standing = standing_of(review_request)
         remember_awaited(review_request, standing)
     return standing

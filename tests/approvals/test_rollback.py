@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
+from time_machine import travel
 
 from accounts.models import Level, Team, User
 from accounts.services import grant, remove_from_team
@@ -177,6 +180,31 @@ def test_other_evidence_counts_as_the_policy_says(
     run.save()
 
     assert roll_back(chief, version.model).state == state
+
+
+def test_what_has_taken_the_target_meanwhile_is_not_replaced_on_what_was_said_before(
+    version: ModelVersion, chief: User, alice: User, dkim: User
+) -> None:
+    publish(
+        POLICY
+        + "freeze: [{from: 2026-12-20T00:00Z, until: 2027-01-04T08:00Z, reason: Year-end}]\n"
+        + "bypass: {people: [alice]}\n"
+    )
+    bad, cured = (make_version(version.model, user=chief, metrics={"accuracy": 0.96, "f1": 0.9}) for _ in range(2))
+    with travel(datetime(2026, 12, 1, tzinfo=UTC)):
+        for each in (version, bad):
+            promote(each, PRODUCTION, chief, alice, dkim)
+    with travel(datetime(2026, 12, 24, tzinfo=UTC)):
+        request = roll_back(chief, version.model)
+        assert standing_of(request).verdict.waits_for_time
+        cure = services.open_request(actor=chief, version=cured, target=PRODUCTION)
+        services.bypass_request(actor=alice, review_request=cure, reason="It is cured.", seen=look_at(cure))
+
+    with travel(datetime(2027, 1, 5, tzinfo=UTC)):
+        request = services.reconsider(request)
+        assert (request.state, stage_of(cured)) == (State.OPEN, "Production")
+        approve(alice, request)
+        assert approve(dkim, request).state == State.APPLIED
 
 
 def test_other_files_never_count(version: ModelVersion, chief: User, alice: User, dkim: User) -> None:
