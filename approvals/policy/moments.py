@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from approvals.policy.document import Freeze, Policy, Weekly, Window
@@ -42,7 +43,7 @@ def judge_freeze(policy: Policy, facts: Facts) -> Node | None:
 def frozen(freezes: Sequence[Freeze], at: datetime) -> tuple[datetime, str] | None:
     """Until when nothing moves and why, if ``at`` lies in a window. Windows that follow on each other are one."""
     end, reason = at, ""
-    while later := [(span[1], freeze.reason) for freeze in freezes for span in _around(freeze, end) if _in(end, span)]:
+    while later := _lasting(tuple(freezes), end):
         end, last = max(later)
         reason = reason or last
     return (end, reason) if reason else None
@@ -55,18 +56,31 @@ def ends_between(freezes: Sequence[Freeze], since: datetime, until: datetime) ->
 
 def leave_no_time(freezes: Sequence[Freeze]) -> bool:
     """Whether the windows that return every week follow on each other for ever."""
-    weekly = [freeze for freeze in freezes if isinstance(freeze, Weekly)]
+    weekly = tuple(freeze for freeze in freezes if isinstance(freeze, Weekly))
     end = _SOME_MONDAY
     while end < _SOME_MONDAY + _ENDLESS:
-        spans = [span for freeze in weekly for span in _around(freeze, end) if _in(end, span)]
-        if not spans:
+        later = _lasting(weekly, end)
+        if not later:
             return False
-        end = max(end for _, end in spans)
+        end, _ = max(later)
     return True
 
 
-def _in(at: datetime, span: Span) -> bool:
-    return span[0] <= at < span[1]
+def _lasting(freezes: tuple[Freeze, ...], at: datetime) -> list[tuple[datetime, str]]:
+    """Until when and why, of each window that ``at`` lies in."""
+    return [
+        (end, reason) for start, end, reason in _windows_of(freezes, at.astimezone(UTC).date()) if start <= at < end
+    ]
+
+
+@lru_cache(maxsize=2048)  # windows that follow on each other for months are walked through at every look
+def _windows_of(freezes: tuple[Freeze, ...], day: date) -> tuple[tuple[datetime, datetime, str], ...]:
+    """Those that touch the day, by UTC."""
+    begin = datetime.combine(day, time(), UTC)
+    spans = ((span, freeze.reason) for freeze in freezes for span in _around(freeze, begin))
+    return tuple(
+        (start, end, reason) for (start, end), reason in spans if start < begin + timedelta(days=1) and begin < end
+    )
 
 
 def _around(freeze: Freeze, at: datetime) -> Iterator[Span]:

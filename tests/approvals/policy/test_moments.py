@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -132,6 +133,20 @@ def test_at_its_end_a_freeze_is_over_and_not_a_moment_before(freezes: list[Freez
         assert end > at and frozen(freezes, end) is None
         assert frozen(freezes, max(at, end - timedelta(seconds=1))) == (end, "Quiet")
         assert ends_between(freezes, end - timedelta(minutes=1), end)
+
+
+def test_windows_that_follow_on_each_other_for_months_are_walked_through_quickly() -> None:
+    """All week by Berlin's clocks but for an hour that New York's fill, while both are changed or neither is."""
+    starts = [timedelta(minutes=minutes) for minutes in range(60, 7 * 24 * 60, 209)]
+    berlin = [
+        Weekly(start, end, "Europe/Berlin", "Q") for start, end in zip(starts, [*starts[1:], timedelta(0)], strict=True)
+    ]
+    freezes = [*berlin, Weekly(timedelta(days=6, hours=18), timedelta(days=6, hours=19), "America/New_York", "Q")]
+    started = time.perf_counter()
+
+    ends = {frozen(freezes, moment("2026-04-06T12:00") + hours * timedelta(hours=1)) for hours in range(20)}
+
+    assert ends == {(moment("2026-10-25T23:00"), "Q")} and time.perf_counter() - started < 5
 
 
 # -- What it does to a verdict -----------------------------------------------------------------------------------------
