@@ -10,7 +10,10 @@ from django.db import transaction
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.factories import make_logged_model, make_run, make_version
+from registry.models import ModelVersion
+from registry.services import set_alias
+from tests.factories import make_logged_model, make_run
+from tests.web.mlflow import test_hostile_databricks as databricks
 from tests.web.mlflow.conftest import Door
 from tests.web.mlflow.test_hostile_input import FIELDS, VALUES
 from tests.web.mlflow.test_hostile_tracking import CALLS, MODEL, RUN
@@ -18,10 +21,12 @@ from tracking.models import LoggedModel
 
 pytestmark = [pytest.mark.django_db, pytest.mark.timeout(300)]
 
-METHODS = ("GET", "POST", "PATCH", "DELETE")
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 SEARCHES = ("registered-models/search", "model-versions/search", "experiments/search", "runs/search",
             "logged-models/search")  # fmt: skip
-TABLE: dict[str, dict[str, Any]] = FIELDS | {path: fields for path, (_, fields) in CALLS.items()}
+METHOD_OF = {path: method for path, (method, _) in (CALLS | databricks.CALLS).items()}
+TABLE: dict[str, dict[str, Any]] = FIELDS | {path: body for path, (_, body) in (CALLS | databricks.CALLS).items()}
+models = databricks.world  # a fixture
 WORDS = [
     "name", "tags", "tag", "params", "metrics", "attributes", "attribute", "dataset", "run_id", "source_path", "status",
     "version_number", "aliases", "creation_time", "last_updated_timestamp", "start_time", "run_name", "artifact_uri",
@@ -52,14 +57,14 @@ def calls(draw: st.DrawFn) -> tuple[str, str, dict[str, Any]]:
         else:
             body[field] = draw(anything)
     body |= draw(st.dictionaries(st.text(max_size=12), anything, max_size=1))
-    method = CALLS[path][0] if path in CALLS and draw(st.booleans()) else draw(st.sampled_from(METHODS))
+    method = METHOD_OF[path] if path in METHOD_OF and draw(st.booleans()) else draw(st.sampled_from(METHODS))
     return method, path.replace("<str:model_id>", MODEL).replace("<path:key>", "k"), body
 
 
 @pytest.fixture
-def world(door: Door) -> None:
+def world(door: Door, models: ModelVersion) -> None:
     """What the calls of the table name."""
-    make_version("churn", aliases=["champion"])
+    set_alias(actor=door.user, version=models, alias="champion")
     made = make_logged_model(make_run(user=door.user, run_id=RUN, metrics={"a": 0.5}, params={"b": "1"}))
     LoggedModel.objects.filter(pk=made.pk).update(model_id=MODEL)
 
