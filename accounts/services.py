@@ -127,7 +127,7 @@ def set_active(*, actor: User | None, user: User, is_active: bool) -> None:
 
 
 def find_user(username: str) -> User:
-    user = User.objects.filter(username=username).first()
+    user = User.objects.filter(username=username).first() if username.isprintable() else None
     if user is None:
         raise NotFound(f"There is no user {username[:150]}.")
     return user
@@ -257,7 +257,7 @@ def use_sign_in_link(secret: str) -> User:
 
 
 def find_team(name: str) -> Team:
-    team = Team.objects.filter(name=name).first()
+    team = Team.objects.filter(name=name).first() if name.isprintable() else None
     if team is None:
         raise NotFound(f"There is no team {name[:100]}.")
     return team

@@ -73,6 +73,8 @@ def request_rollback(
     else unmet it is applied at once. Where it got there without a request, this is a request like any other.
     """
     require(can_read(actor, model))
+    if target.kind == TargetKind.ALIAS:
+        check_alias(target.name)
     model = RegisteredModel.objects.select_for_update().get(pk=model.pk)
     before = holding_before(model, target)
     if before is None:

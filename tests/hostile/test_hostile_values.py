@@ -31,6 +31,10 @@ def version(mira: User) -> ModelVersion:
         ("/models/churn/versions/1/comment/", {"text": "a\0"}),
         ("/models/churn/versions/1/request/", {"target": "Staging", "stage": "Staging", "comment": "a\0"}),
         ("/account/tokens/", {"name": "a\0", "lifetime": "30"}),
+        ("/account/tokens/", {"name": "a", "lifetime": "30", "models": "a\0"}),
+        ("/models/churn/grants/", {"to": "user:a\0", "level": "READ"}),
+        ("/models/churn/grants/", {"to": "team:a\0", "take_back": "1"}),
+        ("/models/churn/rollback/", {"target": "@a\0"}),
     ],
 )
 def test_a_form_with_a_nul_is_refused_with_a_sentence(
