@@ -20,6 +20,8 @@ from core.pickles.imports import Judged, judge
 
 MOST_OPCODES = 20_000_000  # of all that a file holds together
 MOST_HELD = 1_000_000  # on the stack and in the memo of one pickle
+MOST_IMPORTS = 100_000  # of pickles that follow each other
+MOST_WITHIN = 4_000_000  # items of all tuples and dictionaries of one pickle; those after them are not kept
 LONGEST_TEXT = 256  # that is kept: no name is longer
 LONGEST_LINE = 1024 * 1024
 MOST_PROBED = 5_000  # opcodes that an array's bytes may look like
@@ -107,6 +109,22 @@ class Walk:
     calls: int = 0
     unclear: list[str] = field(default_factory=list)
 
+    def note(self, why: str) -> None:
+        if why not in self.unclear and len(self.unclear) < 20:
+            self.unclear.append(why)
+
+    def imported(self, found: Import, place: int) -> None:
+        self.imports.setdefault(found, place)
+        if len(self.imports) > MOST_IMPORTS:
+            raise TooMuch(f"it imports more than {MOST_IMPORTS:,} things")
+
+    def add(self, other: Walk) -> None:
+        for found, place in other.imports.items():
+            self.imported(found, place)
+        self.calls += other.calls
+        for why in other.unclear:
+            self.note(why)
+
 
 class Walker:
     """``run`` reads from where ``file`` stands; ``size`` is where its bytes end. What was found until an exception
@@ -130,7 +148,7 @@ class Walker:
         self._marks: list[int] = []  # how high the stack was at each
         self._memo: dict[int, Any] = {}
         self._outer, self._memorised = memo, len(memo)
-        self._frame_end = 0
+        self._frame_end = self._within = 0
 
     def run(self, *, most: int = MOST_OPCODES) -> Walk:
         """To STOP and not a byte further. Raises Unread."""
@@ -244,11 +262,7 @@ class Walker:
         if self._is_within:
             return
         if _WRAPPER in taken or any(isinstance(value, _Made) and value.by == _WRAPPER for value in taken):
-            self._note("it uses joblib's wrapper of arrays as joblib never does")
-
-    def _note(self, why: str) -> None:
-        if why not in self.walk.unclear and len(self.walk.unclear) < 20:
-            self.walk.unclear.append(why)
+            self.walk.note("it uses joblib's wrapper of arrays as joblib never does")
 
     # -- Imports and calls ---------------------------------------------------------------------------------------------
 
@@ -256,13 +270,13 @@ class Walker:
         if _Some.THING in (module, name) or not all(isinstance(part, str | _Made | _Some) for part in (module, name)):
             raise Broken("it imports something that is no name")
         if not isinstance(module, str) or not isinstance(name, str):
-            self._note("it imports something whose name it works out")
+            self.walk.note("it imports something whose name it works out")
             self._push(_Some.UNKNOWN)
             return
         if not _NAME.fullmatch(module) or not _NAME.fullmatch(name):
             raise Broken("it imports something that is no name")
         found = Import(module, name)
-        self.walk.imports.setdefault(found, self._file.tell())
+        self.walk.imported(found, self._file.tell())
         self._push(found)
 
     def _call(self, function: Any, args: Any) -> None:
@@ -272,7 +286,7 @@ class Walker:
         if isinstance(function, Import):
             self._push(_Made(function, args))
         else:
-            self._note("it calls something that it has made itself")
+            self.walk.note("it calls something that it has made itself")
             self._push(_Some.UNKNOWN)
 
     def _build(self, op: _Op, _argument: Any) -> None:
@@ -280,7 +294,7 @@ class Walker:
         self.walk.calls += 1
         self._push(built)
         if isinstance(built, Import):
-            self._note(f"it changes {built}")
+            self.walk.note(f"it changes {built}")
         if not isinstance(built, _Made):
             return
         if built.by == _WRAPPER:
@@ -317,7 +331,7 @@ class Walker:
             try:
                 inner.run()
             finally:
-                self._take_over(inner.walk)
+                self.walk.add(inner.walk)
             return
         if has_padding:
             padding = self._read(1)[0]
@@ -346,19 +360,13 @@ class Walker:
             pass
         except Unread as error:
             if not only_dangerous:
-                self._note(str(error))
+                self.walk.note(str(error))
         found = probe.walk
         if only_dangerous:
             bad = {i: at for i, at in found.imports.items() if judge(i.module, i.name) == Judged.DANGEROUS}
             found = Walk(bad)
-        self._take_over(found)
+        self.walk.add(found)
         self._file.seek(back)
-
-    def _take_over(self, walk: Walk) -> None:
-        self.walk.imports = walk.imports | self.walk.imports
-        self.walk.calls += walk.calls
-        for why in walk.unclear:
-            self._note(why)
 
     # -- Opcodes that mean something here ------------------------------------------------------------------------------
 
@@ -399,7 +407,12 @@ class Walker:
         else:
             items = [self._pop() for _ in op.info.stack_before][::-1]
         self._see_through(items)
-        self._push(tuple(items) if len(items) <= _MOST_KEPT else _Some.THING)
+        self._push(self._kept(items))
+
+    def _kept(self, items: list[Any]) -> Any:
+        """As a tuple, unless they are many, here or in all."""
+        self._within += len(items)
+        return tuple(items) if len(items) <= _MOST_KEPT and self._within <= MOST_WITHIN else _Some.THING
 
     def _dict(self, op: _Op, _argument: Any) -> None:
         made = _Dict()
@@ -418,7 +431,8 @@ class Walker:
             raise Broken("it has a key without a value")
         self._see_through(items)
         if isinstance(holder, _Dict):
-            holder.put(items)
+            self._within += len(items)
+            holder.put(items if self._within <= MOST_WITHIN else [_Some.UNKNOWN] * 2)
 
     def _global(self, op: _Op, argument: Any) -> None:
         self._import(*argument)
@@ -431,14 +445,14 @@ class Walker:
         args = self._pop_to_mark()
         self._see_through(args)
         self._import(*argument)
-        self._call(self._pop(), tuple(args) if len(args) <= _MOST_KEPT else _Some.THING)
+        self._call(self._pop(), self._kept(args))
 
     def _obj(self, op: _Op, _argument: Any) -> None:
         items = self._pop_to_mark()
         if not items:
             raise Broken("it makes an object of no class")
         self._see_through(items[1:])
-        self._call(items[0], tuple(items[1:]) if len(items) <= _MOST_KEPT else _Some.THING)
+        self._call(items[0], self._kept(items[1:]))
 
     def _reduce(self, op: _Op, _argument: Any) -> None:
         args = self._pop()
@@ -453,7 +467,7 @@ class Walker:
     def _extension(self, op: _Op, argument: Any) -> None:
         if self._is_within:
             raise Broken("it imports by a number")
-        self._note(f"it imports by the number {argument}, and nobody knows here what that stands for")
+        self.walk.note(f"it imports by the number {argument}, and nobody knows here what that stands for")
         self._push(_Some.UNKNOWN)
 
     def _frame(self, op: _Op, argument: Any) -> None:

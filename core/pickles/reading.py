@@ -29,6 +29,7 @@ MOST_DEPTH = 4  # of what is packed in what is packed
 MOST_FINDINGS = 20
 _WINDOW = 1024 * 1024  # that is searched for beginnings at once
 _AHEAD = 16 * 1024  # beyond it: most that looks like a pickle ends within so much
+_ANOTHER_PLACE = 200  # opcodes that it costs to go there: a store may begin a new stream for it
 
 
 class Verdict(enum.StrEnum):
@@ -143,8 +144,8 @@ class _Reader:
         without its first opcode saying so it is one that imports something, or one that ends where the bytes end."""
         file.seek(start)
         says_so = file.read(2)[:1] == b"\x80" or is_certain
-        at, trouble = start, ""
-        walks: list[Walk] = []
+        at, trouble, acts = start, "", False
+        found, last = Walk(), Walk()
         while at < size and not trouble:
             file.seek(at)
             walker = Walker(file, size, self.work)
@@ -152,18 +153,22 @@ class _Reader:
                 walker.run()
                 at = file.tell()
             except TooMuch as error:
-                if not says_so and not _acts(walks):
+                if not says_so and not acts:
                     raise
                 trouble = str(error)
             except Unread as error:
                 trouble = str(error)
-            walks.append(walker.walk)
-        if not says_so and not _acts(walks) and (trouble or not walks):
+            last = walker.walk
+            acts = acts or _acts(last)
+            try:
+                found.add(last)
+            except TooMuch as error:
+                trouble = str(error)
+        if not says_so and not acts and (trouble or at == start):
             return False
         self._found(Verdict.CLEAN)
-        for walk in walks:
-            self._judge(walk, where=where)
-        if trouble and at > start and not _acts(walks[-1:]):
+        self._judge(found, where=where)
+        if trouble and at > start and not _acts(last):
             trouble = f"{size - at:,} bytes follow the end of its pickle and are none"
         if trouble:
             self._found(Verdict.UNREAD, where, trouble)
@@ -208,6 +213,8 @@ class _Reader:
         is_within = not window.startswith(b"\x80")
         tries = ((io.BytesIO(window), len(window), 0), (file, size, at))
         for source, end, begin in tries[: 1 if at + len(window) >= size else 2]:
+            if source is file:
+                self.work.spend(_ANOTHER_PLACE)
             source.seek(begin)
             walker = Walker(source, end, self.work, is_within=is_within)
             try:
@@ -222,9 +229,9 @@ class _Reader:
         return walker, 0
 
 
-def _acts(walks: list[Walk]) -> bool:
-    """Whether any of them would do something: call what it imports, or import what is dangerous."""
-    return any((walk.imports and walk.calls) or _dangers(walk) for walk in walks)
+def _acts(walk: Walk) -> bool:
+    """Whether it would do something: call what it imports, or import what is dangerous."""
+    return bool((walk.imports and walk.calls) or _dangers(walk))
 
 
 def _dangers(walk: Walk) -> list[Import]:

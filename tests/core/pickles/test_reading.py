@@ -33,7 +33,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from core import pickles
-from core.pickles import Reading, Verdict, unpacking
+from core.pickles import Reading, Verdict, opcodes, unpacking
 from core.pickles.imports import Judged, judge
 from tests.core.pickles import hostile as evil
 
@@ -228,6 +228,9 @@ LIMITS = {
     "a full memo": lambda: b"\x80\x04N" + b"\x94" * 3_000_000 + b".",
     "beginnings everywhere": lambda: b"\0" + b"\x80\x04" * 1_000_000,
     "arrays over a full memo": lambda: b"\x80\x04N" + b"\x94" * 900_000 + evil.dumped([X[i] for i in range(40)])[2:],
+    "a flood of imports": lambda: b"\x80\x02" + b"".join(b"ca\nb%d\n0" % i for i in range(110_000)) + b"N.",
+    "imports in many pickles": lambda: b"".join(b"\x80\x02ca\nb%d\n." % i for i in range(110_000)),
+    "beginnings of what lies far away": lambda: b"\0" + b"\x80\x04B\0\0\x08\0" * 200_000,
     "a line without end": lambda: b"\x80\x02S'" + b"x" * 3_000_000,
     "many long lines": lambda: b"\x80\x02" + (b"S'" + b"x" * 1_000_000 + b"'\n0") * 60 + b"(",
 }  # fmt: skip
@@ -256,6 +259,25 @@ def test_a_file_made_to_be_large_in_memory_stays_small(name: str) -> None:
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 200 * 1024**2
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"N." * 200_000,
+        b"\x80\x04" + b"".join(b"(" + b"U\x06%06d" * 60 % (*range(i, i + 60),) + b"t" for i in range(5000)) + b"N.",
+    ],
+    ids=["pickles", "texts in tuples"],
+)
+def test_what_has_been_read_does_not_pile_up(content: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(opcodes, "MOST_WITHIN", 10_000)
+    tracemalloc.start()
+
+    reading(content)
+
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 8 * 1024**2
 
 
 # -- Whatever the bytes ------------------------------------------------------------------------------------------------
