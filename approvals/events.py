@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from django.urls import reverse
 
 from approvals.models import Comment, TransitionRequest
-from approvals.policy import moment
+from approvals.policy import listed, moment
 from core.announcements import Announcement
 from core.clock import now
 from registry.models import TargetKind
@@ -225,7 +225,7 @@ class TransitionBypassed(RequestAnnouncement):
     policies: tuple[str, ...]
 
     def summary(self, actor: str) -> str:
-        return f"{actor} bypassed {_listed(self.policies)} to move {self.what} to {self.where}: {self.comment}"
+        return f"{actor} bypassed {listed(self.policies)} to move {self.what} to {self.where}: {self.comment}"
 
     def data(self) -> dict[str, Any]:
         return super().data() | {"unmet": list(self.unmet), "policies": list(self.policies)}
@@ -247,12 +247,12 @@ class TransitionApplied(RequestAnnouncement):
     bypassed: bool = False
 
     def summary(self, actor: str) -> str:
-        approved = f", approved by {_listed(self.approved_by)}" if self.approved_by else ""
-        approved = f", by a bypass of {_listed(self.policies)}" if self.bypassed else approved
+        approved = f", approved by {listed(self.approved_by)}" if self.approved_by else ""
+        approved = f", by a bypass of {listed(self.policies)}" if self.bypassed else approved
         sentence = f"Version {self.version} of {self.model_name} is now {self.where}{approved}."
         if not self.archived_versions:
             return sentence
-        numbers = _listed(tuple(map(str, self.archived_versions)))
+        numbers = listed(map(str, self.archived_versions))
         return f"{sentence} It replaces version {numbers}, now archived."
 
     def data(self) -> dict[str, Any]:
@@ -357,7 +357,7 @@ class CommentMentioned(CommentCreated):
     names: tuple[str, ...]
 
     def summary(self, actor: str) -> str:
-        return f"{actor} mentioned {_listed(self.names)} in a comment on {self.where}."
+        return f"{actor} mentioned {listed(self.names)} in a comment on {self.where}."
 
     def data(self) -> dict[str, Any]:
         return super().data() | {"mentioned": list(self.names)}
@@ -479,7 +479,3 @@ class PolicyArchived(Announcement):
 
     def data(self) -> dict[str, Any]:
         return {"policy": self.policy}
-
-
-def _listed(names: tuple[str, ...]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

@@ -22,6 +22,7 @@ from approvals.facts import Question
 from approvals.models import TransitionRequest
 from approvals.permissions import can_bypass
 from approvals.pins import Pins, in_words
+from approvals.policy import listed
 from approvals.rulebook import IN_FORCE, Rule, Rulebook
 from approvals.services.bypass import checked_reason
 from approvals.services.decisions import RECONSIDER_MODEL, already, supersede
@@ -317,8 +318,7 @@ def _ask_url(version: ModelVersion, target: Target | None) -> str:
 
 def _names(rules: Iterable[Rule]) -> str:
     names = [rule.name for rule in rules]
-    listed = names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
-    return f"the {'policy' if len(names) == 1 else 'policies'} {listed}"
+    return f"the {'policy' if len(names) == 1 else 'policies'} {listed(names)}"
 
 
 def _sentences(unmet: tuple[str, ...]) -> str:
