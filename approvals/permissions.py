@@ -80,40 +80,28 @@ def can_review(user: User, review_request: TransitionRequest, decision: str, sta
     To approve is to count: whoever no requirement would count is told why. To object, it is enough to be one who
     could count, or who may move the version.
     """
-    if not (answer := can_read(user, review_request.model)):
+    if not (answer := can_read(user, review_request.model) and _is_open(review_request)):
         return answer
-    if not review_request.is_pending:
-        return no(f"The request is closed: {review_request.get_state_display().lower()}.")
     counting = standing.would_count(user)
     if decision == Decision.APPROVE or counting:
         return counting
     if can_move(user, review_request.version, review_request.asks_for):
         return YES
-    return no(standing.who_may_object)
+    return no("To ask for changes or to reject needs one whose approval would count, or who may move this version.")
 
 
 def can_withdraw(user: User, review_request: TransitionRequest) -> Answer:
-    if not review_request.is_pending:
-        return no(f"The request is closed: {review_request.get_state_display().lower()}.")
-    if _asked(user, review_request) or can_manage(user, review_request.model):
-        return YES
-    return no("Only the person who asked, or who manages the model, may withdraw it.")
+    return _asked_or_manages(user, review_request, "withdraw it")
 
 
 def can_reschedule(user: User, review_request: TransitionRequest) -> Answer:
-    if not review_request.is_pending:
-        return no(f"The request is closed: {review_request.get_state_display().lower()}.")
-    if _asked(user, review_request) or can_manage(user, review_request.model):
-        return YES
-    return no("Only the person who asked, or who manages the model, may say when it is carried out.")
+    return _asked_or_manages(user, review_request, "say when it is carried out")
 
 
 def can_bypass(user: User, review_request: TransitionRequest, standing: Standing) -> Answer:
     """Whom every policy that blocks names, by their teams of now; one that cannot be read names nobody."""
-    if not (answer := can_read(user, review_request.model)):
+    if not (answer := can_read(user, review_request.model) and _is_open(review_request)):
         return answer
-    if not review_request.is_pending:
-        return no(f"The request is closed: {review_request.get_state_display().lower()}.")
     if user.is_service:
         return no("A bypass is the act of a person, not of a service account.")
     blocking = [rule for rule in standing.rules if rule.blocks]
@@ -133,8 +121,8 @@ def can_bypass(user: User, review_request: TransitionRequest, standing: Standing
 
 
 def can_mark_ready(user: User, review_request: TransitionRequest) -> Answer:
-    if not review_request.is_pending:
-        return no(f"The request is closed: {review_request.get_state_display().lower()}.")
+    if not (answer := _is_open(review_request)):
+        return answer
     if review_request.state != TransitionRequest.State.NEEDS_CHANGES:
         return no("Nobody has asked for changes.")
     if _asked(user, review_request):
@@ -144,6 +132,20 @@ def can_mark_ready(user: User, review_request: TransitionRequest) -> Answer:
 
 def can_publish_policies(user: User) -> Answer:
     return is_administrator(user, "Only an administrator publishes policies.")
+
+
+def _is_open(review_request: TransitionRequest) -> Answer:
+    if review_request.is_pending:
+        return YES
+    return no(f"The request is closed: {review_request.get_state_display().lower()}.")
+
+
+def _asked_or_manages(user: User, review_request: TransitionRequest, act: str) -> Answer:
+    if not (answer := _is_open(review_request)):
+        return answer
+    if _asked(user, review_request) or can_manage(user, review_request.model):
+        return YES
+    return no(f"Only the person who asked, or who manages the model, may {act}.")
 
 
 def _asked(user: User, review_request: TransitionRequest) -> bool:

@@ -269,7 +269,7 @@ class Standing:
         if any(not asked.teams for asked in rule.approvals):
             return self._may_move(user)
         return no(
-            f"The policy {rule.name} counts approvals from {_listed(rule.teams, 'and')} only; you are in no such team."
+            f"The policy {rule.name} counts approvals from {policy.listed(rule.teams)} only; you are in no such team."
         )
 
     def _may_move(self, user: User) -> Answer:
@@ -278,11 +278,6 @@ class Standing:
         return no(
             "Your approval would not count: you may not move this version yourself. Who manages the model can grant it."
         )
-
-    @property
-    def who_may_object(self) -> str:
-        """Why somebody may not even object, as a sentence."""
-        return "To ask for changes or to reject needs one whose approval would count, or who may move this version."
 
     @property
     def _needs_a_mover(self) -> bool:
@@ -387,7 +382,7 @@ class Standing:
         if rule and any(review.person_id in self.known.members.get(team, {}) for team in rule.teams):
             return ""
         if rule and rule.teams and all(asked.teams for asked in rule.approvals):
-            return f"{review.reviewer.username} is in none of the teams {_listed(rule.teams, 'and')}"
+            return f"{review.reviewer.username} is in none of the teams {policy.listed(rule.teams)}"
         if can_move(review.reviewer, self.known.question.version, self.known.question.target):
             return ""
         return f"{review.reviewer.username} may not move this version"
@@ -454,7 +449,3 @@ def _run(version: ModelVersion, status: str) -> RunFact | None:
 
 def _datasets(known: EvidenceData) -> tuple[Dataset, ...]:
     return tuple(Dataset(d["name"], d["digest"], d.get("context", "")) for d in known["datasets"])
-
-
-def _listed(words: Sequence[str], conjunction: str) -> str:
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} {conjunction} {words[-1]}"
