@@ -100,4 +100,5 @@ def reaches(grant: Grant, *, model_id: int | None, model_name: str) -> bool:
 
 
 def fits(name: str, pattern: str) -> bool:
+    """As ``__glob`` finds it in the database. Policies have a matcher of their own, to which é is é however spelt."""
     return fnmatchcase(name, pattern.replace("[", "[[]"))  # only * and ? are special

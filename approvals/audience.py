@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from accounts.models import Level, User
-from accounts.permissions import default_level, read_grants
+from accounts.permissions import administrators, default_level, read_grants
 from approvals.models import Comment, Review, TransitionRequest
 from registry.models import ModelVersion, RegisteredModel
 from registry.permissions import can_read
@@ -27,8 +27,7 @@ def participants(version: ModelVersion, review_request: TransitionRequest | None
 
 def who_may_hear_of_bypass(review_request: TransitionRequest, could_clear: Iterable[int]) -> set[int]:
     """Everybody whose say was passed over: participants, who could have cleared what was unmet, administrators."""
-    administrators = User.objects.filter(is_superuser=True, is_active=True).values_list("pk", flat=True)
-    concerned = {*_took_part(review_request.version, review_request), *could_clear, *administrators}
+    concerned = {*_took_part(review_request.version, review_request), *could_clear, *administrators()}
     return who_may_read(review_request.model, concerned)
 
 

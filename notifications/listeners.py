@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 
+from accounts.permissions import fits
 from notifications.models import Channel, Event
 
 REMEMBERED = 5.0  # seconds
@@ -51,7 +51,7 @@ def told_personally(event: Event) -> list[int]:
 def hears_of_model(channel: Channel, event: Event) -> bool:
     if channel.model_id is not None:
         return event.model_id == channel.model_id
-    return fnmatchcase(event.model_name, channel.models_glob.replace("[", "[[]"))
+    return fits(event.model_name, channel.models_glob)
 
 
 def is_awaited(event: Event) -> bool:
