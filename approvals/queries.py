@@ -5,6 +5,7 @@ from __future__ import annotations
 from accounts.models import User
 from approvals.models import Comment, TransitionRequest
 from core.errors import NotFound
+from core.keyset import key_in
 
 NO_REQUEST = "There is no such request, or it is not for you to see."
 NO_COMMENT = "There is no such comment or version, or it is not for you to see."
@@ -19,9 +20,8 @@ def get_request(user: User, pk: int) -> TransitionRequest:
 
 def get_comment(user: User, number: int | str) -> Comment:
     """By its number, or by what a client sent in the place of one."""
-    sent = str(number)
-    pk = int(sent) if sent.isascii() and sent.isdecimal() and len(sent) < 19 else 0
-    found = Comment.objects.visible_to(user).with_rows().filter(pk=pk).first()
+    pk = key_in(str(number))
+    found = Comment.objects.visible_to(user).with_rows().filter(pk=pk).first() if pk is not None else None
     if found is None:
         raise NotFound(NO_COMMENT)
     return found

@@ -15,6 +15,11 @@ from core.search import decode_page_token, encode_page_token
 INT64 = 2**63
 
 
+def key_in(text: str) -> int | None:
+    """The key of a row as a client writes it; None where it can be none."""
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 19 else None
+
+
 @dataclass(frozen=True, slots=True)
 class Key:
     """One column of an order; ``kind`` is the type of its values: int, float, bool or str."""

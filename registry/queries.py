@@ -9,6 +9,7 @@ from django.db.models import Exists, OuterRef, Q, QuerySet, Subquery
 from accounts.models import User
 from accounts.permissions import reads_everything
 from core.errors import Invalid, NotFound
+from core.keyset import key_in
 from core.prepared import Prepared, together
 from notifications.models import Event
 from registry.evidence import lies_elsewhere
@@ -76,8 +77,8 @@ def names_of(ids: Iterable[int]) -> dict[int, str]:
 
 def get_model_of_id(user: User, text: str) -> RegisteredModel:
     """The live model that the Databricks protocol knows by this id."""
-    key = int(text) if text.isascii() and text.isdecimal() and len(text) < 19 else None
-    model = RegisteredModel.objects.live().filter(pk=key).first() if key else None
+    key = key_in(text)
+    model = RegisteredModel.objects.live().filter(pk=key).first() if key is not None else None
     if model is None or not can_read(user, model):
         raise NotFound(f"Registered Model with id={text[:300]} not found")
     return model
@@ -152,6 +153,13 @@ def canonical_stage(text: str) -> Stage:
         f"Invalid Model Version stage: {text[:60]}. Value must be one of None, Staging, Production, Archived.",
         field="stage",
     )
+
+
+def target_named(text: str) -> Target:
+    """``Production`` is a stage, in any letter case, and ``@champion`` an alias."""
+    if text.startswith("@"):
+        return Target(TargetKind.ALIAS, text[1:])
+    return Target(TargetKind.STAGE, canonical_stage(text))
 
 
 def holders(model: RegisteredModel, target: Target) -> list[ModelVersion]:

@@ -15,7 +15,7 @@ from approvals.returning import holdings_before
 from registry import services
 from registry.models import RegisteredModel, StageHolding
 from registry.permissions import level_of
-from registry.queries import get_model, get_version
+from registry.queries import get_model, get_version, target_named
 from registry.search import search_models
 from web.api import requests
 from web.api.endpoint import MAX_PAGE, Endpoint, Input, page_response, paged, read, user_of
@@ -176,7 +176,7 @@ class ModelRollback(Endpoint):
         opened = approvals.request_rollback(
             actor=user_of(request),
             model=get_model(user_of(request), name),
-            target=requests.target_of(asked["target"]),
+            target=target_named(asked["target"]),
             to=asked["version"],
             comment=asked["comment"],
         )

@@ -23,9 +23,9 @@ from approvals.services.policies import UnreadablePolicy, checked_policy
 from approvals.simulation import MOST_REPLAYED, SOON, edits, effects, replay, simulate, target_of_draft
 from core.answers import require
 from core.errors import NotFound
-from registry.queries import get_version
+from registry.queries import get_version, target_named
 from web.api.endpoint import Endpoint, Input, PageInput, page_of, page_response, paged, read, user_of
-from web.api.requests import VerdictOutput, target_of
+from web.api.requests import VerdictOutput
 
 MAX_REVISIONS = 200
 SCHEMA_TYPE = "application/schema+json"
@@ -229,7 +229,7 @@ class PolicySimulate(Endpoint):
         policy = checked_policy(asked["text"])
         if "model" in asked:
             version = get_version(user, asked["model"], asked["version"])
-            target = target_of(asked["target"]) if "target" in asked else target_of_draft(policy)
+            target = target_named(asked["target"]) if "target" in asked else target_of_draft(policy)
             standing = simulate(policy, asked["text"], asker=user, version=version, target=target)
             verdict = standing.verdict.to_json()
             return Response({"verdict": verdict, "requests": [], "looked_at": 0, "is_cut": False})

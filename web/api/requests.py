@@ -19,9 +19,7 @@ from approvals.permissions import can_bypass, can_mark_ready, can_reschedule, ca
 from approvals.queries import get_request
 from approvals.standing import standing_of, standings_of
 from core.answers import Answer
-from registry.gate import Target
-from registry.models import TargetKind
-from registry.queries import canonical_stage, get_version
+from registry.queries import get_version, target_named
 from web.api.comments import CommentInput, CommentOutput, add, conversation
 from web.api.endpoint import Endpoint, Input, PageInput, page_of, page_response, paged, read, user_of
 
@@ -185,13 +183,6 @@ class RequestDetailOutput(RequestOutput):
     comments = CommentOutput(many=True)
 
 
-def target_of(text: str) -> Target:
-    """``Production`` is a stage, ``@champion`` an alias."""
-    if text.startswith("@"):
-        return Target(TargetKind.ALIAS, text[1:])
-    return Target(TargetKind.STAGE, canonical_stage(text))
-
-
 def detail(request: Request, pk: int, *, status: int = 200) -> Response:
     user = user_of(request)
     item = get_request(user, pk)
@@ -266,7 +257,7 @@ class Requests(Endpoint):
         opened = services.open_request(
             actor=user_of(request),
             version=get_version(user_of(request), asked["model"], asked["version"]),
-            target=target_of(asked["target"]),
+            target=target_named(asked["target"]),
             comment=asked["comment"],
             archive_existing=asked["archive_existing"],
             not_before=asked["not_before"],

@@ -9,6 +9,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from accounts.permissions import reads_everything
 from core.errors import CountersignError, NotFound
+from core.keyset import key_in
 from notifications import services
 from notifications.models import Delivery
 from notifications.queries import deliveries_visible_to
@@ -23,8 +24,8 @@ def index(request: SignedInRequest) -> HttpResponse:
     rows = deliveries_visible_to(request.user)
     if state in Delivery.State.values:
         rows = rows.filter(state=state)
-    if before.isdecimal() and len(before) < 19:
-        rows = rows.filter(pk__lt=int(before))
+    if (key := key_in(before)) is not None:
+        rows = rows.filter(pk__lt=key)
     found = list(rows.order_by("-pk")[: PAGE_SIZE + 1])
     shown = found[:PAGE_SIZE]
     context = {

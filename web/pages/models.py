@@ -22,10 +22,9 @@ from core.errors import CountersignError, Invalid
 from core.search import decode_page_token, encode_page_token
 from registry import services
 from registry.evidence import known_of
-from registry.gate import Target
-from registry.models import LatestVersion, ModelVersion, RegisteredModel, Stage, StageHolding, TargetKind
+from registry.models import LatestVersion, ModelVersion, RegisteredModel, Stage, StageHolding
 from registry.permissions import can_edit, can_manage, can_read, level_of
-from registry.queries import canonical_stage, events_of, get_model
+from registry.queries import events_of, get_model, target_named
 from web.signed_in import SignedInRequest
 
 PAGE_SIZE = 25
@@ -239,8 +238,7 @@ def rollback(request: SignedInRequest, name: str) -> HttpResponse:
     try:
         if not to.isascii() or not to.isdecimal():
             raise Invalid("Say which version to return to.", field="version")
-        alias = wanted.startswith("@")
-        target = Target(TargetKind.ALIAS, wanted[1:]) if alias else Target(TargetKind.STAGE, canonical_stage(wanted))
+        target = target_named(wanted)
         asked = approvals.request_rollback(actor=request.user, model=model, target=target, to=int(to))
     except CountersignError as error:
         return render(request, "models/detail.html", {**_context(request, model), "error": error.message}, status=422)

@@ -11,6 +11,7 @@ from django.views.decorators.http import require_safe
 from approvals.models import TransitionRequest
 from approvals.policy import MetricRule
 from approvals.standing import Standing, standings_of
+from core.keyset import key_in
 from registry.comparison import Changed, compare
 from web.signed_in import SignedInRequest
 
@@ -24,8 +25,8 @@ def index(request: SignedInRequest) -> HttpResponse:
     tab = tab if tab in dict(TABS) else "waiting"
     rows = _requests(request, tab)
     before = request.GET.get("before", "")
-    if before.isdecimal() and len(before) < 19:
-        rows = rows.filter(pk__lt=int(before))
+    if (key := key_in(before)) is not None:
+        rows = rows.filter(pk__lt=key)
     found = list(rows.with_rows().order_by("-pk")[: PAGE_SIZE + 1])
     shown = found[:PAGE_SIZE]
     tabs = [{"label": label, "url": f"?tab={key}", "active": key == tab, "count": None} for key, label in TABS]
