@@ -67,14 +67,10 @@ def holding_before(model: RegisteredModel, target: Target) -> StageHolding | Non
     return (rows.exclude(version=now.version_id) if now else rows).first()
 
 
-def holdings_before(holdings: Sequence[StageHolding]) -> dict[int, StageHolding]:
-    """By the key of a present holding, the one that one would return to."""
+def number_before() -> Subquery:
+    """For a query of present holdings: the number of the version that each would return to; null for none."""
     same = {name: OuterRef(name) for name in ("model", "target_kind", "target")}
-    earlier = _earlier(**same).exclude(version=OuterRef("version")).values("pk")[:1]
-    rows = StageHolding.objects.filter(pk__in=[holding.pk for holding in holdings]).annotate(before=Subquery(earlier))
-    pairs = {holding: before for holding, before in rows.values_list("pk", "before") if before}
-    found = StageHolding.objects.select_related("version").in_bulk(set(pairs.values()))
-    return {holding: found[before] for holding, before in pairs.items()}
+    return Subquery(_earlier(**same).exclude(version=OuterRef("version")).values("version__version")[:1])
 
 
 def _earlier(**where: Any) -> QuerySet[StageHolding]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import messages
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_POST, require_safe
@@ -16,7 +16,7 @@ from accounts.queries import grants_reaching
 from accounts.services import find_team, find_user
 from approvals import services as approvals
 from approvals.models import TransitionRequest
-from approvals.returning import holdings_before
+from approvals.returning import number_before
 from approvals.rulebook import Rulebook
 from core.errors import CountersignError, Invalid
 from core.search import decode_page_token, encode_page_token
@@ -107,14 +107,12 @@ def _context(request: SignedInRequest, model: RegisteredModel) -> dict[str, Any]
     for row in versions:
         row["cells"] = [row["metrics"].get(name) for name in names]
     pending = TransitionRequest.objects.pending().filter(model=model).with_rows().order_by("-id")[:20]
-    holdings = _holdings(model)
     return {
         "model": model,
         "level": level_of(request.user, model).label,
         "can_edit": can_edit(request.user, model),
         "can_manage": can_manage(request.user, model),
-        "holdings": _with_return(holdings),
-        "bypassed": _bypassed(holdings),
+        "holdings": _holdings(model),
         "versions": versions,
         "metric_names": names,
         "register_code": f'mlflow.register_model("runs:/<run id>/model", "{model.name}")',
@@ -128,22 +126,13 @@ def _context(request: SignedInRequest, model: RegisteredModel) -> dict[str, Any]
 
 
 def _holdings(model: RegisteredModel) -> list[StageHolding]:
-    """Who holds each stage and alias now, since when and by whom; Production first."""
+    """Who holds each stage and alias now, since when, by whom and whether by a bypass, and the number of the version
+    that one would return to; Production first."""
     order: dict[str, int] = {Stage.PRODUCTION: 0, Stage.STAGING: 1}
-    rows = StageHolding.objects.filter(model=model, until=None).select_related("version", "set_by")[:200]
-    return sorted(rows, key=lambda row: (order.get(row.target, 2), row.target, -row.version.version))
-
-
-def _with_return(holdings: list[StageHolding]) -> list[tuple[StageHolding, StageHolding | None]]:
-    """Each with the holding of the version that one would return to."""
-    before = holdings_before(holdings)
-    return [(holding, before.get(holding.pk)) for holding in holdings]
-
-
-def _bypassed(holdings: list[StageHolding]) -> set[int]:
-    """The requests among theirs that were carried out although not all was met."""
-    requests = {holding.request_id for holding in holdings if holding.request_id}
-    return set(TransitionRequest.objects.filter(pk__in=requests, is_bypassed=True).values_list("pk", flat=True))
+    bypassed = Exists(TransitionRequest.objects.filter(pk=OuterRef("request_id"), is_bypassed=True))
+    rows = StageHolding.objects.filter(model=model, until=None).select_related("version", "set_by")
+    found = rows.annotate(is_bypassed=bypassed, returns_to=number_before())[:200]
+    return sorted(found, key=lambda row: (order.get(row.target, 2), row.target, -row.version.version))
 
 
 def _versions(model: RegisteredModel, before: str) -> tuple[list[dict[str, Any]], int | None]:

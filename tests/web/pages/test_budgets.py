@@ -1,5 +1,6 @@
 """What a page may ask of the database, whatever the number of rows: 8 statements, 9 on that of a version (what its
-files hold is known by content), 15 on the review page, and the two that say who is asking (session and user)."""
+files hold is known by content), 11 on that of a model (who may do what is grants on it, grants on patterns and
+administrators), 15 on the review page, and the two that say who is asking (session and user)."""
 
 from __future__ import annotations
 
@@ -28,7 +29,7 @@ BUDGETS = {
     "/reviews/?tab=open": PAGE,
     "/reviews/?tab=decided": PAGE,
     "/models/": PAGE,
-    MODEL: PAGE,
+    MODEL: PAGE + 3,
     f"{MODEL}versions/2/": PAGE + 1,
     f"{MODEL}versions/2/request/": PAGE,
     "/requests/1/": REVIEW_PAGE,
