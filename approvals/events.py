@@ -12,15 +12,14 @@ from approvals.models import Comment, TransitionRequest
 from approvals.policy import listed, moment
 from core.announcements import Announcement
 from core.clock import now
+from registry.events import about_version
 from registry.models import TargetKind
 
 
 def about(review_request: TransitionRequest) -> dict[str, Any]:
     """The fields that every announcement about this request starts from."""
     return {
-        "model_name": review_request.model.name,
-        "model_id": review_request.model_id,
-        "version": review_request.version.version,
+        **about_version(review_request.version),
         "request_id": review_request.pk,
         "target_kind": review_request.target_kind,
         "target": review_request.target,
@@ -32,9 +31,7 @@ def about(review_request: TransitionRequest) -> dict[str, Any]:
 def about_comment(comment: Comment) -> dict[str, Any]:
     """The fields that every announcement about this comment starts from."""
     return {
-        "model_name": comment.version.model.name,
-        "model_id": comment.version.model_id,
-        "version": comment.version.version,
+        **about_version(comment.version),
         "request_id": comment.request_id,
         "comment_id": comment.pk,
         "thread_id": comment.parent_id or comment.pk,

@@ -8,6 +8,12 @@ from typing import Any, ClassVar
 from django.urls import reverse
 
 from core.announcements import Announcement
+from registry.models import ModelVersion
+
+
+def about_version(version: ModelVersion) -> dict[str, Any]:
+    """The fields that every announcement about this version starts from."""
+    return {"model_name": version.model.name, "model_id": version.model_id, "version": version.version}
 
 
 @dataclass(frozen=True, kw_only=True)

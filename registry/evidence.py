@@ -11,7 +11,7 @@ from core.blobs import blobs
 from core.digests import sha256_json, tree_digest
 from core.prepared import Prepared, insert_or_leave, save
 from notifications.events import record
-from registry.events import ArtifactDrifted
+from registry.events import ArtifactDrifted, about_version
 from registry.models import ArtifactFile, Evidence, ModelVersion
 from tracking.models import LoggedModel, Run, RunDataset
 
@@ -88,9 +88,7 @@ def _notice_drift(version: ModelVersion) -> None:
     save(version, "digest", "file_count", "total_size")
     record(
         ArtifactDrifted(
-            model_name=version.model.name,
-            model_id=version.model_id,
-            version=version.version,
+            **about_version(version),
             before=before,
             digest=digest,
         ),

@@ -20,7 +20,7 @@ from core.clock import now
 from notifications.events import record
 from registry import elsewhere
 from registry.elsewhere import OutsideModel, Unread
-from registry.events import EvidenceFailed, EvidenceRead
+from registry.events import EvidenceFailed, EvidenceRead, about_version
 from registry.evidence import COMMIT_TAG, MAX_MLMODEL, NOTHING, VOLATILE_TAGS, of_mlmodel, refresh
 from registry.models import ModelVersion, RegisteredModel, RunReading
 from registry.sources import lies_within
@@ -159,9 +159,7 @@ def _locked(version: ModelVersion) -> ModelVersion | None:
 
 def _about(version: ModelVersion) -> dict[str, Any]:
     return {
-        "model_name": version.model.name,
-        "model_id": version.model_id,
-        "version": version.version,
+        **about_version(version),
         "run_id": version.run_id,
         "server": settings.EXTERNAL_TRACKING_URI,
     }

@@ -17,6 +17,7 @@ from core import jobs
 from core.answers import require
 from core.errors import Invalid
 from notifications.events import record
+from registry.events import about_version
 from registry.models import ModelVersion, RegisteredModel
 
 Status = Check.Status
@@ -69,9 +70,7 @@ def report_check(
     audience = () if announcement is CheckReported else who_may_read(version.model, concerned)
     record(
         announcement(
-            model_name=version.model.name,
-            model_id=version.model_id,
-            version=version.version,
+            **about_version(version),
             check=name,
             status=check.status,
             figure=figure,

@@ -13,7 +13,7 @@ from core.errors import Invalid
 from core.prepared import Prepared, put, save
 from notifications.events import record
 from registry import gate
-from registry.events import AliasDeleted, AliasMoved
+from registry.events import AliasDeleted, AliasMoved, about_version
 from registry.gate import Change, ChangeKind, Permit
 from registry.models import Alias, ModelVersion, RegisteredModel
 from registry.permissions import can_edit, can_move
@@ -76,9 +76,7 @@ def set_alias(*, actor: User, version: ModelVersion, alias: str, permit: Permit 
     begin_holding(version, target, actor, permit)
     number = previous.version if previous else None
     moved = AliasMoved(
-        model_name=model.name,
-        model_id=model.pk,
-        version=version.version,
+        **about_version(version),
         alias=alias,
         previous_version=number,
         is_prompt=model.is_prompt,

@@ -13,7 +13,7 @@ from core.clock import now
 from core.errors import Conflict
 from notifications.events import record
 from registry import elsewhere, gate
-from registry.events import EvidenceRequested
+from registry.events import EvidenceRequested, about_version
 from registry.evidence import lies_elsewhere
 from registry.gate import Change, ChangeKind
 from registry.models import ModelVersion, RunReading
@@ -48,9 +48,7 @@ def read_run_again(*, actor: User, version: ModelVersion) -> RunReading:
     RunReading.objects.filter(pk=reading.pk).update(**fields, reason="")
     record(
         EvidenceRequested(
-            model_name=version.model.name,
-            model_id=version.model_id,
-            version=version.version,
+            **about_version(version),
             run_id=version.run_id,
             server=server,
         ),

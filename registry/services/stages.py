@@ -11,7 +11,7 @@ from core.errors import Invalid
 from core.prepared import Prepared, save
 from notifications.events import record
 from registry import gate
-from registry.events import StageMoved
+from registry.events import StageMoved, about_version
 from registry.gate import Change, ChangeKind, Permit
 from registry.models import ModelVersion, Stage
 from registry.permissions import can_move
@@ -89,9 +89,7 @@ def move_to_stage(
 
 def _moved(version: ModelVersion, origin: str, replaced: list[ModelVersion], comment: str) -> StageMoved:
     return StageMoved(
-        model_name=version.model.name,
-        model_id=version.model_id,
-        version=version.version,
+        **about_version(version),
         from_stage=origin,
         to_stage=version.current_stage,
         digest=version.digest,

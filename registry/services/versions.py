@@ -13,7 +13,7 @@ from core.errors import Invalid
 from core.prepared import PreparedUpdate, insert, save
 from notifications.events import record
 from registry import gate
-from registry.events import VersionCreated, VersionDeleted, VersionUpdated
+from registry.events import VersionCreated, VersionDeleted, VersionUpdated, about_version
 from registry.evidence import folder_files, relative, take_first
 from registry.gate import Change, ChangeKind
 from registry.models import Alias, ModelVersion, RegisteredModel, Stage, says_prompt
@@ -109,9 +109,7 @@ def _create(
     expect_run(version)
     record(
         VersionCreated(
-            model_name=model.name,
-            model_id=model.pk,
-            version=version.version,
+            **about_version(version),
             source=version.source,
             run_id=version.run_id,
             digest=version.digest,
@@ -150,9 +148,7 @@ def update_version(*, actor: User, version: ModelVersion, description: str) -> M
     gate.enforce(Change(kind, actor, version.model, version, answers=tuple(answers)))
     version.description, version.last_updated_timestamp = check_description(description), now_ms()
     save(version, "description", "last_updated_timestamp")
-    model = version.model
-    updated = VersionUpdated(model_name=model.name, model_id=model.pk, version=version.version, description=description)
-    record(updated, actor=actor)
+    record(VersionUpdated(**about_version(version), description=description), actor=actor)
     return version
 
 
@@ -172,4 +168,4 @@ def delete_version(*, actor: User, version: ModelVersion) -> None:
     model.aliases = {alias: number for alias, number in model.aliases.items() if number != version.version}
     model.last_updated_timestamp = now_ms()
     save(model, "aliases", "last_updated_timestamp")
-    record(VersionDeleted(model_name=model.name, model_id=model.pk, version=version.version), actor=actor)
+    record(VersionDeleted(**about_version(version)), actor=actor)
