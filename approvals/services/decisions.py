@@ -192,60 +192,12 @@ def apply(review_request: TransitionRequest, *, actor: User, standing: Standing,
 
     The gate reads everything again with this very permit, so this function cannot be the hole.
     """
-    version = review_request.version
-    permit = Permit(review_request.pk, bypass)
-    archived: list[int] = []
-    if review_request.target_kind == TargetKind.STAGE:
-        stage = Stage(review_request.target)
-        wanted = review_request.archive_existing or standing.archives_replaced
-        archive = wanted and stage in (Stage.STAGING, Stage.PRODUCTION)
-        if archive:
-            holders = version.model.versions.filter(current_stage=stage, deleted_at=None)
-            archived = list(holders.exclude(pk=version.pk).order_by("version").values_list("version", flat=True))
-        registry.move_to_stage(actor=actor, version=version, stage=stage, archive_existing=archive, permit=permit)
-    else:
-        registry.set_alias(actor=actor, version=version, alias=review_request.target, permit=permit)
-
+    archived = _move(review_request, actor=actor, standing=standing, permit=Permit(review_request.pk, bypass))
     if bypass:
         review_request.is_bypassed = True
         review_request.save(update_fields=["is_bypassed"])
     close(review_request, State.APPLIED, actor=actor, reason=bypass, standing=standing)
-    if bypass:
-        record(
-            TransitionBypassed(
-                **about(review_request), comment=bypass, unmet=standing.unmet, policies=_blocking(standing)
-            ),
-            actor=actor,
-            audience=who_may_hear_of_bypass(review_request, standing.verdict.people),
-        )
-    baseline = review_request.baseline
-    record(
-        TransitionApplied(
-            **about(review_request),
-            comment=review_request.comment,
-            digest=version.digest,
-            source=version.source,
-            run_id=version.run_id,
-            previous_version=baseline.version if baseline else None,
-            archived_versions=tuple(archived),
-            approved_by=tuple(review.reviewer.display_name for review in standing.approvals),
-            policies=tuple(rule.name for rule in standing.rules),
-            bypassed=bool(bypass),
-        ),
-        actor=actor,
-        audience=participants(version, review_request),
-    )
-    if review_request.returns_to_id:
-        record(
-            TransitionRolledBack(
-                **about(review_request),
-                comment=review_request.comment,
-                previous_version=baseline.version if baseline else None,
-                returns_to=review_request.returns_to_id,
-            ),
-            actor=actor,
-            audience=participants(version, TransitionRequest.objects.get(pk=review_request.returns_to_id)),
-        )
+    _tell_applied(review_request, actor=actor, standing=standing, bypass=bypass, archived=archived)
     # The target has a new holder: approvals of other versions for it were given against the old one.
     rivals = TransitionRequest.objects.pending().for_target(review_request.asks_for)
     others = rivals.filter(model_id=review_request.model_id).with_rows()
@@ -253,8 +205,58 @@ def apply(review_request: TransitionRequest, *, actor: User, standing: Standing,
         take_stock(other)
 
 
-def _blocking(standing: Standing) -> tuple[str, ...]:
-    return tuple(rule.name for rule in standing.rules if rule.blocks)
+def _move(review_request: TransitionRequest, *, actor: User, standing: Standing, permit: Permit) -> tuple[int, ...]:
+    """Through the gate; the numbers of the versions that are archived for it."""
+    version = review_request.version
+    if review_request.target_kind != TargetKind.STAGE:
+        registry.set_alias(actor=actor, version=version, alias=review_request.target, permit=permit)
+        return ()
+    stage = Stage(review_request.target)
+    wanted = review_request.archive_existing or standing.archives_replaced
+    archive = wanted and stage in (Stage.STAGING, Stage.PRODUCTION)
+    holders = version.model.versions.filter(current_stage=stage, deleted_at=None).exclude(pk=version.pk)
+    archived = tuple(holders.order_by("version").values_list("version", flat=True)) if archive else ()
+    registry.move_to_stage(actor=actor, version=version, stage=stage, archive_existing=archive, permit=permit)
+    return archived
+
+
+def _tell_applied(
+    review_request: TransitionRequest, *, actor: User, standing: Standing, bypass: str, archived: tuple[int, ...]
+) -> None:
+    """First of the bypass, if it was one, then of the move, then of the return that it was."""
+    said, version, baseline = about(review_request), review_request.version, review_request.baseline
+    previous = baseline.version if baseline else None
+    if bypass:
+        blocking = tuple(rule.name for rule in standing.rules if rule.blocks)
+        record(
+            TransitionBypassed(**said, comment=bypass, unmet=standing.unmet, policies=blocking),
+            actor=actor,
+            audience=who_may_hear_of_bypass(review_request, standing.verdict.people),
+        )
+    record(
+        TransitionApplied(
+            **said,
+            comment=review_request.comment,
+            digest=version.digest,
+            source=version.source,
+            run_id=version.run_id,
+            previous_version=previous,
+            archived_versions=archived,
+            approved_by=tuple(review.reviewer.display_name for review in standing.approvals),
+            policies=tuple(rule.name for rule in standing.rules),
+            bypassed=bool(bypass),
+        ),
+        actor=actor,
+        audience=participants(version, review_request),
+    )
+    if returns_to := review_request.returns_to_id:
+        record(
+            TransitionRolledBack(
+                **said, comment=review_request.comment, previous_version=previous, returns_to=returns_to
+            ),
+            actor=actor,
+            audience=participants(version, TransitionRequest.objects.get(pk=returns_to)),
+        )
 
 
 def supersede(requests: Iterable[TransitionRequest], *, actor: User | None, reason: str) -> None:
