@@ -1,15 +1,18 @@
-"""What goes back over Databricks' part of the protocol: requests, activities, comments, and levels as it names them."""
+"""What goes back over Databricks' part of the protocol: requests, activities, comments, webhooks,
+and levels as it names them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from accounts.models import User
+from accounts.models import Level, User
 from approvals.models import Comment, Review, TransitionRequest
 from approvals.permissions import can_review, can_rewrite, can_withdraw
 from approvals.standing import Standing, standings_of
 from core.clock import to_ms
-from notifications.models import Event
+from notifications.delivery import Outcome
+from notifications.models import Channel, Event
+from notifications.queries import address_of
 from registry.models import ModelVersion, RegisteredModel, TargetKind
 from registry.permissions import level_of
 from web.mlflow.messages import Message, model_version, registered_model
@@ -41,7 +44,11 @@ def databricks_version(version: ModelVersion, user: User) -> Message:
 
 
 def permission_level(user: User, model: RegisteredModel) -> str:
-    return f"CAN_{level_of(user, model).name}"
+    return level_name(level_of(user, model))
+
+
+def level_name(level: Level) -> str:
+    return f"CAN_{level.name}"
 
 
 def open_requests(user: User, version: ModelVersion) -> list[Message]:
@@ -101,3 +108,30 @@ def comment_message(comment: Comment, user: User) -> Message:
         "last_updated_timestamp": to_ms(comment.edited_at or comment.created_at),
         "available_actions": ["EDIT_COMMENT", "DELETE_COMMENT"] if can_rewrite(user, comment) else [],
     }
+
+
+def registry_webhook(channel: Channel, model_name: str) -> Message:
+    """The address is shown, what signs and what authorises never."""
+    assert channel.key is not None
+    switched_off = "TEST_MODE" if channel.is_in_test_mode else "DISABLED"
+    message: Message = {
+        "id": channel.key.hex,
+        "events": channel.kinds,
+        "status": "ACTIVE" if channel.is_active else switched_off,
+        "creation_timestamp": to_ms(channel.created_at),
+        "last_updated_timestamp": to_ms(channel.updated_at),
+    }
+    if channel.job_id:
+        message["job_spec"] = {"job_id": str(channel.job_id), "workspace_url": address_of(channel)}
+    else:
+        message["http_url_spec"] = {"url": address_of(channel), "enable_ssl_verification": True}
+    if model_name:
+        message["model_name"] = model_name
+    if channel.description:
+        message["description"] = channel.description
+    return message
+
+
+def registry_webhook_test(outcome: Outcome) -> Message:
+    status: Message = {} if outcome.status_code is None else {"status_code": outcome.status_code}
+    return {**status, "body": outcome.answer}

@@ -135,33 +135,6 @@ def webhook_test(outcome: Outcome) -> Message:
     return {"success": is_fine, "response_status": outcome.status_code, "response_body": outcome.answer}
 
 
-def registry_webhook(channel: Channel, model_name: str) -> Message:
-    """Of Databricks' form. The address is shown, what signs and what authorises never."""
-    assert channel.key is not None
-    switched_off = "TEST_MODE" if channel.is_in_test_mode else "DISABLED"
-    message: Message = {
-        "id": channel.key.hex,
-        "events": channel.kinds,
-        "status": "ACTIVE" if channel.is_active else switched_off,
-        "creation_timestamp": to_ms(channel.created_at),
-        "last_updated_timestamp": to_ms(channel.updated_at),
-    }
-    if channel.job_id:
-        message["job_spec"] = {"job_id": str(channel.job_id), "workspace_url": address_of(channel)}
-    else:
-        message["http_url_spec"] = {"url": address_of(channel), "enable_ssl_verification": True}
-    if model_name:
-        message["model_name"] = model_name
-    if channel.description:
-        message["description"] = channel.description
-    return message
-
-
-def registry_webhook_test(outcome: Outcome) -> Message:
-    status: Message = {} if outcome.status_code is None else {"status_code": outcome.status_code}
-    return {**status, "body": outcome.answer}
-
-
 # -- Tracking ----------------------------------------------------------------------------------------------------------
 
 

@@ -18,6 +18,7 @@ from registry import services
 from registry.models import RegisteredModel
 from registry.permissions import can_manage
 from registry.queries import get_model_of_id
+from web.mlflow.databricks_messages import level_name
 from web.mlflow.endpoint import by_method, endpoint
 from web.mlflow.messages import Message
 from web.mlflow.params import Params, missing
@@ -25,7 +26,7 @@ from web.signed_in import SignedInRequest
 
 ROOT, ADMINS = "root", "admins"
 USER, SERVICE, GROUP = "user_name", "service_principal_name", "group_name"
-LEVELS = {f"CAN_{level.name}": level for level in Level if level}
+LEVELS = {level_name(level): level for level in Level if level}
 DESCRIPTIONS = {
     Level.READ: "See the model and use its versions.",
     Level.EDIT: "Also write descriptions and tags, and add versions.",
@@ -154,5 +155,5 @@ def _entry(entries: dict[tuple[str, str], Message], holder: User | Team) -> Mess
 
 def _permission(level: Level, *, inherited: bool) -> dict[str, Any]:
     """What a pattern gives, and what administrators have, comes from the whole registry."""
-    permission: dict[str, Any] = {"permission_level": f"CAN_{level.name}", "inherited": inherited}
+    permission: dict[str, Any] = {"permission_level": level_name(level), "inherited": inherited}
     return permission | ({"inherited_from_object": ["/registered-models/"]} if inherited else {})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Any
 
 from registry import services
@@ -25,7 +24,6 @@ from web.mlflow.params import Params
 from web.signed_in import SignedInRequest
 
 MAX_SEARCH = 1000
-EMPTY: Mapping[int, str] = MappingProxyType({})
 
 
 def _answer(model: RegisteredModel) -> Message:
@@ -79,7 +77,7 @@ def search(request: SignedInRequest, params: Params) -> dict[str, Any]:
         limit=params.page_size(most=MAX_SEARCH, default=100),
         page_token=params.string("page_token"),
     )
-    return _found(page)
+    return _found(page, owners={})
 
 
 @endpoint("GET", only_reads=True, looks_up=True)
@@ -87,10 +85,10 @@ def list_all(request: SignedInRequest, params: Params) -> dict[str, Any]:
     """By name. MLflow had it until 2.0, Databricks still has."""
     limit = params.page_size(most=MAX_SEARCH, default=100)
     page = search_models(request.user, limit=limit, page_token=params.string("page_token"))
-    return _found(page, owners_of(model.id for model in page.rows))
+    return _found(page, owners=owners_of(model.id for model in page.rows))
 
 
-def _found(page: Page[FoundModel], owners: Mapping[int, str] = EMPTY) -> dict[str, Any]:
+def _found(page: Page[FoundModel], *, owners: Mapping[int, str]) -> dict[str, Any]:
     latest = latest_of(page.rows)
     answer: dict[str, Any] = {}
     if page.rows:

@@ -13,8 +13,9 @@ from registry import webhooks
 from registry.models import RegisteredModel
 from registry.permissions import can_manage_webhooks
 from registry.queries import get_model, names_of
+from web.mlflow.databricks_messages import registry_webhook, registry_webhook_test
 from web.mlflow.endpoint import endpoint
-from web.mlflow.messages import Message, registry_webhook, registry_webhook_test
+from web.mlflow.messages import Message
 from web.mlflow.params import Params
 from web.signed_in import SignedInRequest
 
