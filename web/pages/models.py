@@ -13,18 +13,18 @@ from django.views.decorators.http import require_POST, require_safe
 from accounts.models import Level, User
 from accounts.permissions import default_level
 from accounts.queries import grants_reaching
-from accounts.services import find_team, find_user
 from approvals import services as approvals
 from approvals.models import TransitionRequest
 from approvals.returning import number_before
 from approvals.rulebook import Rulebook
-from core.errors import CountersignError, Invalid
+from core.errors import CountersignError
 from core.search import decode_page_token, encode_page_token
 from registry import services
 from registry.evidence import known_of
 from registry.models import LatestVersion, ModelVersion, RegisteredModel, Stage, StageHolding
 from registry.permissions import can_edit, can_manage, can_read, level_of
 from registry.queries import events_of, get_model, target_named
+from web.pages.grants import holder_named, level_named
 from web.signed_in import SignedInRequest
 
 PAGE_SIZE = 25
@@ -189,20 +189,14 @@ def _people(model: RegisteredModel) -> dict[str, Any]:
 def change_grant(request: SignedInRequest, name: str) -> HttpResponse:
     """Give a person or a team a level on this model, or take it back."""
     model = get_model(request.user, name)
-    kind, _, holder = request.POST.get("to", "").strip().partition(":")
-    level = Level.__members__.get(request.POST.get("level", ""))
-    goes = "take_back" in request.POST
     try:
-        if kind not in ("user", "team"):
-            raise Invalid("Write user:mira or team:risk.", field="to")
-        if level is None and not goes:
-            raise Invalid(f"A level is one of {', '.join(Level.__members__)}.", field="level")
-        found = find_user(holder) if kind == "user" else find_team(holder)
-        services.change_grants(actor=request.user, model=model, levels={found: None if goes else level})
+        level = None if "take_back" in request.POST else level_named(request.POST.get("level", ""))
+        holder = holder_named(request.POST.get("to", "").strip())
+        services.change_grants(actor=request.user, model=model, levels={holder: level})
     except CountersignError as error:
         context = {**_context(request, model), "grant_error": error.message, "granted": request.POST}
         return render(request, "models/detail.html", context, status=422)
-    has = "no level of their own" if goes or level is None else level.label
+    has = level.label if level else "no level of their own"
     messages.success(request, f"{holder} has {has} on {name} now.")
     return redirect(model) if can_read(request.user, model) else redirect("models")
 

@@ -20,6 +20,7 @@ from accounts.permissions import can_administer
 from core.answers import require
 from core.errors import CountersignError, Invalid, NotFound
 from registry.queries import name_of, names_of
+from web.pages.grants import holder_named, level_named
 from web.signed_in import SignedInRequest
 
 PAGE_SIZE = 50
@@ -158,18 +159,8 @@ def grant(request: SignedInRequest) -> HttpResponse:
     level, to, pattern = (_typed(request, field) for field in ("level", "to", "pattern"))
 
     def act() -> None:
-        if level not in Level.__members__:
-            raise Invalid(f"A level is one of {', '.join(Level.__members__)}.", field="level")
-        kind, _, name = to.partition(":")
-        if kind not in ("user", "team"):
-            raise Invalid("Write user:mira or team:risk.", field="to")
-        services.grant(
-            actor=request.user,
-            level=Level[level],
-            user=services.find_user(name) if kind == "user" else None,
-            team=services.find_team(name) if kind == "team" else None,
-            pattern=pattern,
-        )
+        given = level_named(level)
+        services.change_grants(actor=request.user, levels={holder_named(to): given}, pattern=pattern)
 
     return _do(request, "grant", act, f"{to.partition(':')[2]} has {level} on {pattern}.")
 
