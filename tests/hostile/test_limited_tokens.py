@@ -18,12 +18,12 @@ from accounts.models import Level, Token, User
 from approvals import services
 from core import prepared
 from core.errors import Invalid, NotPermitted
-from registry.gate import Target
-from registry.models import ModelVersion, RegisteredModel, TargetKind
+from registry.models import ModelVersion, RegisteredModel
 from registry.search import search_models, search_versions
 from registry.services import create_model, rename_model, update_model
 from tests.cast import Api, person, token_of
 from tests.factories import make_model, make_version
+from tests.scenes import PRODUCTION
 from tests.web.sweep import ROUTES, UNSAFE, World, changed, send, state, world
 from web import authentication
 
@@ -158,7 +158,7 @@ def test_a_limited_token_administers_nothing_and_makes_no_token(admin: User, mir
 
 def test_its_review_counts_for_its_person_within_its_models(admin: User, mira: User) -> None:
     version = make_version("fraud-score", user=mira)
-    asked = services.open_request(actor=mira, version=version, target=Target(TargetKind.STAGE, "Production"))
+    asked = services.open_request(actor=mira, version=version, target=PRODUCTION)
 
     status = Api(admin, models=INSIDE).post(
         f"requests/{asked.pk}/reviews/", {"decision": "approve", "comment": "", "seen": seen(admin, asked.pk)}

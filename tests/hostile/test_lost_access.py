@@ -9,13 +9,10 @@ from accounts import services as accounts
 from accounts.models import Grant, Level, User
 from approvals import services
 from notifications.models import Event
-from registry.gate import Target
-from registry.models import TargetKind
 from tests.factories import make_version
+from tests.scenes import PRODUCTION
 
 pytestmark = pytest.mark.django_db
-
-PRODUCTION = Target(TargetKind.STAGE, "Production")
 
 
 @pytest.fixture(autouse=True)

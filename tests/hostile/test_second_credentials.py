@@ -12,11 +12,11 @@ from approvals import services
 from approvals.models import Review, TransitionRequest
 from approvals.services.decisions import reconsider
 from core.errors import NotPermitted
-from registry.gate import Target
-from registry.models import ModelVersion, TargetKind
+from registry.models import ModelVersion
 from tests.approvals.conftest import approve
 from tests.cast import named_by, person, token_of
 from tests.factories import make_version
+from tests.scenes import PRODUCTION
 
 pytestmark = pytest.mark.django_db
 
@@ -30,7 +30,7 @@ PASSWORD = {"password1": "a long enough passphrase", "password2": "a long enough
 def asked(mira: User) -> TransitionRequest:
     services.publish_policy(actor=None, text=ONE_APPROVAL)
     version = make_version("churn", user=mira)
-    return services.open_request(actor=mira, version=version, target=Target(TargetKind.STAGE, "Production"))
+    return services.open_request(actor=mira, version=version, target=PRODUCTION)
 
 
 @pytest.mark.parametrize("owned", [True, False])

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from pytest_django import Settings
 
-from accounts.models import Grant, Level, User
+from accounts.models import Level, User
 from core.prepared import LookUp
 from registry import gate
 from registry.gate import Change, ChangeKind, GateRefused
 from registry.models import ModelVersion
-from tests.factories import make_user
+from tests.cast import person
 
 
 @dataclass
@@ -44,13 +44,6 @@ def the_gate(settings: Settings) -> Iterator[Gate]:
     gate._answerer.cache_clear()
 
 
-def person(name: str, level: Level | None = None) -> User:
-    user = make_user(name)
-    if level is not None:
-        Grant.objects.create(level=level, user=user, pattern="*")
-    return user
-
-
 @pytest.fixture
 def reader(db: None) -> User:
     return person("reader")
@@ -58,19 +51,19 @@ def reader(db: None) -> User:
 
 @pytest.fixture
 def editor(db: None) -> User:
-    return person("editor", Level.EDIT)
+    return person("editor", level=Level.EDIT)
 
 
 @pytest.fixture
 def stager(db: None) -> User:
-    return person("stager", Level.MANAGE_STAGING_VERSIONS)
+    return person("stager", level=Level.MANAGE_STAGING_VERSIONS)
 
 
 @pytest.fixture
 def mover(db: None) -> User:
-    return person("mover", Level.MANAGE_PRODUCTION_VERSIONS)
+    return person("mover", level=Level.MANAGE_PRODUCTION_VERSIONS)
 
 
 @pytest.fixture
 def manager(db: None) -> User:
-    return person("manager", Level.MANAGE)
+    return person("manager", level=Level.MANAGE)

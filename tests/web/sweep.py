@@ -26,10 +26,10 @@ from core.clock import now
 from notifications import services as notifications
 from notifications.models import Channel, Delivery, Event
 from registry import webhooks
-from registry.gate import Target
-from registry.models import StageHolding, TargetKind
+from registry.models import StageHolding
 from tests.cast import token_of
 from tests.factories import make_experiment, make_files, make_logged_model, make_model, make_run, make_version
+from tests.scenes import PRODUCTION
 from tracking.models import Experiment, Lifecycle
 
 SAFE, UNSAFE = ("GET", "HEAD"), ("POST", "PUT", "PATCH", "DELETE")
@@ -148,9 +148,8 @@ def world(db: None, mira: User, sam: User, admin: User, risk: Team, settings: Se
     version = make_version(model, user=mira, run=run, files=files, tags={"evil": EVIL}, description=EVIL)
     outside = make_version(model, user=mira, files={}, run_id="f" * 32)
     policy = approvals.publish_policy(actor=admin, text=POLICY).policy
-    production = Target(TargetKind.STAGE, "Production")
-    request = approvals.open_request(actor=mira, version=version, target=production, comment=EVIL)
-    urgent = approvals.open_request(actor=mira, version=make_version("guarded-model", user=mira), target=production)
+    request = approvals.open_request(actor=mira, version=version, target=PRODUCTION, comment=EVIL)
+    urgent = approvals.open_request(actor=mira, version=make_version("guarded-model", user=mira), target=PRODUCTION)
     approvals.add_comment(actor=mira, version=version, text=EVIL, review_request=request)
     approvals.add_comment(actor=mira, version=version, text=EVIL)
     remark = approvals.add_comment(actor=admin, version=version, text=EVIL, review_request=request)

@@ -21,11 +21,11 @@ from approvals.services import open_request
 from core import prepared
 from core.errors import NotPermitted
 from notifications.models import Event
-from registry.gate import Target
-from registry.models import Alias, ModelVersion, RegisteredModel, TargetKind
+from registry.models import Alias, ModelVersion, RegisteredModel
 from registry.services import set_alias, set_model_tag, set_version_tag
 from tests.cast import person, token_of
 from tests.factories import make_version
+from tests.scenes import STAGING
 from web.authentication import Caller
 from web.mlflow import endpoint, params
 
@@ -178,7 +178,7 @@ def test_a_write_is_its_bearers_and_nobody_elses(method: str, path: str, fields:
     set_version_tag(actor=admin, version=version, key="known", value="v")
     set_model_tag(actor=admin, model=version.model, key="known", value="v")
     set_alias(actor=admin, version=version, alias="known")
-    open_request(actor=admin, version=version, target=Target(TargetKind.STAGE, "Staging"))
+    open_request(actor=admin, version=version, target=STAGING)
     before = everything()
 
     def status(authorization: str, body: dict[str, str] = fields) -> int:

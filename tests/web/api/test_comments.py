@@ -10,10 +10,10 @@ from pytest_django import Settings
 from accounts.models import User
 from approvals import services
 from approvals.models import Comment, TransitionRequest
-from registry.gate import Target
-from registry.models import ModelVersion, TargetKind
+from registry.models import ModelVersion
 from tests.cast import Api
 from tests.factories import make_version
+from tests.scenes import PRODUCTION
 
 ON_VERSION = "models/churn/versions/1/comments/"
 
@@ -25,7 +25,7 @@ def version(mira: User) -> ModelVersion:
 
 @pytest.fixture
 def asked(version: ModelVersion, mira: User) -> TransitionRequest:
-    return services.open_request(actor=mira, version=version, target=Target(TargetKind.STAGE, "Production"))
+    return services.open_request(actor=mira, version=version, target=PRODUCTION)
 
 
 @pytest.fixture(params=["request", "version"])

@@ -10,10 +10,9 @@ import pytest
 from accounts.models import User
 from approvals.models import Policy
 from approvals.services import open_request, publish_policy
-from registry.gate import Target
-from registry.models import TargetKind
 from tests.cast import Api
 from tests.factories import make_version
+from tests.scenes import PRODUCTION
 
 POLICY = """\
 name: production-gate
@@ -68,7 +67,7 @@ def test_a_draft_is_tried_on_a_version_and_on_what_is_open(
 ) -> None:
     publish_policy(actor=admin, text=POLICY)
     version = make_version("churn-predictor", user=mira, metrics={"accuracy": 0.85})
-    asked = open_request(actor=mira, version=version, target=Target(TargetKind.STAGE, "Production"))
+    asked = open_request(actor=mira, version=version, target=PRODUCTION)
     draft = {"text": POLICY.replace("0.90", "0.80")}
     client = api(admin, read_only=True)
 

@@ -17,13 +17,12 @@ from accounts.models import User
 from approvals import services
 from approvals.models import TransitionRequest
 from core.clock import now
-from registry.gate import Target
-from registry.models import ModelVersion, TargetKind
+from registry.models import ModelVersion
 from tests.cast import Api
 from tests.factories import make_model, make_version
+from tests.scenes import PRODUCTION, STAGING
 from web.api import requests
 
-PRODUCTION = Target(TargetKind.STAGE, "Production")
 POLICY = """\
 name: production-gate
 match:
@@ -196,7 +195,7 @@ def test_the_list_knows_whose_turn_it_is(
 def test_the_list_comes_in_pages(
     asked: TransitionRequest, api: Callable[..., Api], mira: User, version: ModelVersion
 ) -> None:
-    later = services.open_request(actor=mira, version=version, target=Target(TargetKind.STAGE, "Staging"))
+    later = services.open_request(actor=mira, version=version, target=STAGING)
 
     first = api(mira).get("requests/", limit="1").json()
     second = api(mira).get("requests/", limit="1", cursor=first["next_cursor"]).json()

@@ -13,6 +13,7 @@ from approvals.models import Review, TransitionRequest
 from registry.gate import Target
 from registry.models import ModelVersion, TargetKind
 from tests.factories import make_model, make_user, make_version
+from tests.scenes import ARCHIVED, PRODUCTION, STAGING
 from tests.web.mlflow.conftest import Door
 
 CHURN = {"name": "churn", "version": "2"}
@@ -140,9 +141,9 @@ def test_a_policy_that_asks_machines_only_is_carried_out_at_once(asker: Door, ve
 
 def test_a_list_has_open_requests_for_stages_of_one_version(asker: Door, version: ModelVersion) -> None:
     other = make_version(version.model)
-    approvals.open_request(actor=asker.user, version=other, target=Target(TargetKind.STAGE, "Staging"))
+    approvals.open_request(actor=asker.user, version=other, target=STAGING)
     approvals.open_request(actor=asker.user, version=version, target=Target(TargetKind.ALIAS, "champion"))
-    closed = approvals.open_request(actor=asker.user, version=version, target=Target(TargetKind.STAGE, "Archived"))
+    closed = approvals.open_request(actor=asker.user, version=version, target=ARCHIVED)
     approvals.withdraw_request(actor=asker.user, review_request=closed)
 
     assert open_for(asker) == []
@@ -154,7 +155,7 @@ def test_a_long_list_takes_as_many_statements_as_a_short_one(
     door: Door, version: ModelVersion, django_assert_num_queries: Any, django_assert_max_num_queries: Any
 ) -> None:
     def ask(number: int) -> None:
-        target = Target(TargetKind.STAGE, "Production")
+        target = PRODUCTION
         approvals.open_request(actor=make_user(f"asker-{number}"), version=version, target=target)
 
     ask(0)
