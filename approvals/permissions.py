@@ -17,7 +17,7 @@ from registry.permissions import can_edit, can_manage, can_move, can_read
 Decision = Review.Decision
 
 
-def can_request(user: User, version: ModelVersion, target: Target) -> Answer:
+def can_request(user: User, version: ModelVersion) -> Answer:
     """Who can see a version may ask for anything."""
     return can_read(user, version.model)
 

@@ -34,7 +34,6 @@ _TOKEN = re.compile(
     )""",
     re.VERBOSE,
 )
-COMPARATORS = ("=", "!=", "<", "<=", ">", ">=", "LIKE", "ILIKE", "IN", "NOT IN", "IS NULL", "IS NOT NULL")
 
 
 @dataclass(frozen=True, slots=True)

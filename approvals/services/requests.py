@@ -98,7 +98,7 @@ def _open(
     not_before: datetime | None = None,
     returns_to: TransitionRequest | None = None,
 ) -> TransitionRequest:
-    require(can_request(actor, version, target))
+    require(can_request(actor, version))
     comment = checked_comment(comment)
     not_before = _checked_moment(not_before)
     model = RegisteredModel.objects.select_for_update().get(pk=version.model_id)

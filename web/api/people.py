@@ -16,6 +16,7 @@ from core.answers import require
 from core.errors import NotFound
 from registry.queries import name_of, names_of
 from web.api.endpoint import Endpoint, Input, PageInput, page_of, page_response, paged, read, user_of
+from web.api.grants import LEVELS
 
 
 class UserInput(Input):
@@ -40,7 +41,7 @@ class GrantsInput(PageInput):
 
 
 class GrantInput(Input):
-    level = serializers.ChoiceField(choices=[level.name for level in Level if level])
+    level = serializers.ChoiceField(choices=LEVELS)
     pattern = serializers.CharField(max_length=256, help_text="A model's name; * and ? stand for other characters.")
     user = serializers.CharField(max_length=150, required=False)
     team = serializers.CharField(max_length=100, required=False)
