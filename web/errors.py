@@ -110,6 +110,11 @@ def page(request: HttpRequest, status: int, message: str) -> HttpResponse:
     return render(request if status < 500 else None, template, {"status": status, "message": message}, status=status)
 
 
+def refused_status(error: CountersignError) -> int:
+    """Of a page that comes back with what was typed: the state has moved meanwhile, or it cannot be taken."""
+    return 409 if isinstance(error, Conflict) else 422
+
+
 # -- What Django itself raises -----------------------------------------------------------------------------------------
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from accounts.models import User
 from approvals.models import Comment, CommentRevision, TransitionRequest
@@ -62,3 +63,8 @@ def thread_named(request: SignedInRequest) -> Comment | None:
     """The thread that a form replies to, if it does."""
     named = request.POST.get("thread", "")
     return get_comment(request.user, named) if named else None
+
+
+def kept(thread: Comment | None, text: str) -> dict[str, Any]:
+    """What a refused form held: a reply to the thread, or a new comment."""
+    return {"reply": thread.pk, "text": text} if thread else {"comment": text}

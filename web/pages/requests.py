@@ -20,11 +20,12 @@ from approvals.policy import SCAN, MetricRule, Node, Status, Verdict
 from approvals.policy.wording import amount
 from approvals.queries import get_request
 from approvals.standing import Standing, standing_of
-from core.errors import Conflict, CountersignError, Invalid
+from core.errors import CountersignError, Invalid
 from notifications.models import Delivery, Event
 from registry.comparison import compare
 from registry.evidence import known_of
-from web.pages.conversation import thread_named, threads_of
+from web.errors import refused_status
+from web.pages.conversation import kept, thread_named, threads_of
 from web.pages.lineage import lineage_of
 from web.pages.moments import moment_of
 from web.pages.run_reading import outside_of
@@ -307,7 +308,7 @@ def answer(
     if error is not None:
         context["error"] = error.message
     template = "requests/detail.html#request-body" if htmx else "requests/detail.html"
-    status = 200 if error is None else 409 if isinstance(error, Conflict) else 422
+    status = refused_status(error) if error else 200
     return render(request, template, context, status=status)
 
 
@@ -353,8 +354,7 @@ def _comment(request: SignedInRequest, found: TransitionRequest, text: str) -> H
             actor=request.user, version=found.version, text=text, review_request=found, parent=thread
         )
     except CountersignError as error:
-        typed = {"reply": thread.pk, "text": text} if thread else {"comment": text}
-        return answer(request, found.pk, error, **typed)
+        return answer(request, found.pk, error, **kept(thread, text))
     return answer(request, found.pk, at=said)
 
 

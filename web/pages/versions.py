@@ -12,7 +12,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from approvals import services as approvals
 from approvals.models import Comment, TransitionRequest
 from approvals.rulebook import Rulebook
-from core.errors import Conflict, CountersignError, Invalid
+from core.errors import CountersignError, Invalid
 from registry import services
 from registry.artifacts import file_of_version
 from registry.comparison import read_columns
@@ -22,9 +22,10 @@ from registry.models import FileScan, ModelVersion, Stage, StageHolding, TargetK
 from registry.permissions import can_edit, can_manage, can_move
 from registry.queries import canonical_stage, events_of, get_version, holder
 from registry.scanning import Scan, scan_of
+from web.errors import refused_status
 from web.files import serve
 from web.gated import gated
-from web.pages.conversation import TALK, thread_named, threads_of
+from web.pages.conversation import TALK, kept, thread_named, threads_of
 from web.pages.lineage import lineage_of
 from web.pages.moments import moment_of
 from web.pages.run_reading import outside_of
@@ -124,7 +125,7 @@ def answer(
     if not request.htmx:
         return _refused(request, version, error, **typed) if error else redirect(at or version)
     context = {**_context(request, version), "error": error.message if error else "", "typed": typed}
-    status = 200 if error is None else 409 if isinstance(error, Conflict) else 422
+    status = refused_status(error) if error else 200
     return render(request, "versions/detail.html#conversation", context, status=status)
 
 
@@ -170,7 +171,7 @@ def comment(request: SignedInRequest, name: str, number: int) -> HttpResponse:
     try:
         said = approvals.add_comment(actor=request.user, version=version, text=text, parent=thread)
     except CountersignError as error:
-        return answer(request, version, error, **({"reply": thread.pk, "text": text} if thread else {"comment": text}))
+        return answer(request, version, error, **kept(thread, text))
     return answer(request, version, at=said)
 
 
