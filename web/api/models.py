@@ -11,7 +11,7 @@ from rest_framework.response import Response
 
 from accounts.models import Level
 from approvals import services as approvals
-from approvals.returning import holdings_before
+from approvals.returning import number_before
 from registry import services
 from registry.models import RegisteredModel, StageHolding
 from registry.permissions import level_of
@@ -87,14 +87,10 @@ class HoldingOutput(serializers.Serializer):
     since = serializers.DateTimeField()
     set_by = serializers.CharField(source="set_by.username", default=None, allow_null=True)
     request = serializers.IntegerField(source="request_id", allow_null=True, help_text="The request that put it there.")
-    before = serializers.SerializerMethodField(help_text="The version that a rollback returns to, if there is one.")
+    before = serializers.IntegerField(allow_null=True, help_text="The version that a rollback returns to.")
 
     def get_target(self, holding: StageHolding) -> str:
         return f"@{holding.target}" if holding.target_kind == "alias" else holding.target
-
-    def get_before(self, holding: StageHolding) -> int | None:
-        before = self.context["before"].get(holding.pk)
-        return before.version.version if before else None
 
 
 class ModelDetailOutput(ModelOutput):
@@ -104,11 +100,11 @@ class ModelDetailOutput(ModelOutput):
 
 def detail(request: Request, model: RegisteredModel, *, status: int = 200) -> Response:
     held = StageHolding.objects.filter(model=model, until=None).select_related("version", "set_by")
-    holders = list(held.order_by("-target_kind", "target", "-version__version")[:1000])
+    holders = held.annotate(before=number_before()).order_by("-target_kind", "target", "-version__version")[:1000]
     shown: dict[str, Any] = {
         **ModelOutput(model).data,
         "level": level_of(user_of(request), model).name,
-        "holders": HoldingOutput(holders, many=True, context={"before": holdings_before(holders)}).data,
+        "holders": HoldingOutput(holders, many=True).data,
     }
     return Response(shown, status=status)
 

@@ -17,7 +17,7 @@ from approvals import services as approvals
 from approvals.models import TransitionRequest
 from approvals.returning import number_before
 from approvals.rulebook import Rulebook
-from core.errors import CountersignError
+from core.errors import CountersignError, Invalid
 from core.search import decode_page_token, encode_page_token
 from registry import services
 from registry.evidence import known_of
