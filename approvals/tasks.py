@@ -64,9 +64,16 @@ def carry_out_due() -> None:
 
 
 def _reconsider(requests: Iterable[TransitionRequest]) -> None:
-    """Each in its own transaction: one that cannot be applied keeps no other waiting."""
+    """Each in its own transaction: one that cannot be applied keeps no other waiting, nor does one that fails by a
+    fault of ours. That fault is raised once all have been looked at."""
+    faults: list[Exception] = []
     for review_request in requests:
         try:
             reconsider(review_request)
         except CountersignError as error:
             log.warning("request_not_applied", request=review_request.pk, reason=error.message)
+        except Exception as error:
+            log.exception("request_not_looked_at", request=review_request.pk)
+            faults.append(error)
+    if faults:
+        raise faults[0]

@@ -39,7 +39,7 @@ def report_check(
     digest: str | None = None,
 ) -> Check:
     """Say how a check of a version stands. ``digest`` names the bytes that were looked at, by default those that the
-    version has; a report on other bytes is kept, and counts for nothing."""
+    version has, but whoever vouches for files names them; a report on other bytes is kept, and counts for nothing."""
     require(can_report_check(actor, version, name))
     _refuse_what_nobody_can_read(name=name, figure=figure, link=link, summary=summary)
     if digest is not None and not _SHA256.fullmatch(digest):
@@ -47,9 +47,9 @@ def report_check(
     # In the order of their commits: the last report is the one with the highest id.
     version.model = RegisteredModel.objects.select_for_update().get(pk=version.model_id)
     version.refresh_from_db(fields=["digest"])
-    digest = version.digest if digest is None else digest
     if name == SCAN:
-        _check_vouch(status=status, digest=digest, summary=summary)
+        _check_vouch(version, status=status, digest=digest, summary=summary)
+    digest = version.digest if digest is None else digest
     reports = Check.objects.filter(version=version, name=name, reporter=actor)
     ended = reports.exclude(status__in=(Status.QUEUED, Status.RUNNING)).order_by("-id")
     told_before = ended.values_list("status", flat=True).first()
@@ -85,11 +85,13 @@ def report_check(
     return check
 
 
-def _check_vouch(*, status: str, digest: str, summary: str) -> None:
+def _check_vouch(version: ModelVersion, *, status: str, digest: str | None, summary: str) -> None:
     if status not in (Status.PASSED, Status.FAILED):
         raise Invalid("Whoever looked at files says passed or failed.", field="status")
-    if not digest:
+    if not version.digest:
         raise Invalid("The files of this version lie elsewhere: nobody can vouch for their bytes.", field="digest")
+    if not digest:
+        raise Invalid("Say which files you looked at: send the digest that the version shows.", field="digest")
     if not summary.strip():
         raise Invalid("Say what you looked at.", field="summary")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -68,8 +69,9 @@ def read_files(review_request: TransitionRequest) -> None:
     reconsider_model(review_request.model_id)  # what its task does after the commit
 
 
-def vouch(user: User, version: ModelVersion, status: str = "passed", **more: str) -> Check:
-    given = {"name": "scan", "status": status, "summary": "I read the code that it loads.", **more}
+def vouch(user: User, version: ModelVersion, status: str = "passed", **more: Any) -> Check:
+    looked_at = {"digest": version.digest, "summary": "I read the code that it loads."}
+    given = {"name": "scan", "status": status, **looked_at, **more}
     return services.report_check(actor=user, version=version, **given)
 
 
@@ -138,8 +140,8 @@ def test_who_may_not_vouch_is_told_why(
     assert requirement(request).status == "waiting"
 
 
-@pytest.mark.parametrize("wrong", [{"summary": ""}, {"summary": "  "}, {"status": "running"}])
-def test_whoever_vouches_says_what_they_looked_at(asked: Asked, alice: User, wrong: dict[str, str]) -> None:
+@pytest.mark.parametrize("wrong", [{"summary": ""}, {"summary": "  "}, {"status": "running"}, {"digest": None}])
+def test_whoever_vouches_says_what_they_looked_at(asked: Asked, alice: User, wrong: dict[str, Any]) -> None:
     request = asked(UNKNOWN)
 
     with pytest.raises(Invalid):

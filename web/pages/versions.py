@@ -9,9 +9,11 @@ from django.http import HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
+from accounts.models import User
 from approvals import services as approvals
+from approvals.facts import given_up
 from approvals.models import Comment, TransitionRequest
-from approvals.rulebook import Rulebook
+from approvals.rulebook import Rule, Rulebook
 from core.errors import CountersignError, Invalid
 from registry import services
 from registry.artifacts import file_of_version
@@ -49,11 +51,7 @@ def _context(request: SignedInRequest, version: ModelVersion) -> dict[str, Any]:
     evidence = known_of(version)
     files = evidence.get("files", [])
     scan = scan_of(version)
-    moves: list[dict[str, Any]] = [
-        {"stage": stage, "answer": can_move(request.user, version, Target(TargetKind.STAGE, stage))}
-        for stage in STAGES_IN_ORDER
-        if stage != version.current_stage
-    ]
+    moves = _moves(request.user, version)
     return {
         "version": version,
         "model": version.model,
@@ -85,6 +83,24 @@ def _context(request: SignedInRequest, version: ModelVersion) -> dict[str, Any]:
         "lineage": lineage_of(version, evidence),
         **outside_of(request, version),
     }
+
+
+def _moves(user: User, version: ModelVersion) -> list[dict[str, Any]]:
+    """For each stage whether ``user`` may move it there, and which policies would have it asked for."""
+    rulebook = Rulebook.load()
+    targets = [Target(TargetKind.STAGE, stage) for stage in STAGES_IN_ORDER if stage != version.current_stage]
+    return [
+        {
+            "stage": Stage(target.name),
+            "answer": can_move(user, version, target),
+            "guarded_by": [rule.name for rule in _with_a_say(rulebook, version, target) if rule.blocks],
+        }
+        for target in targets
+    ]
+
+
+def _with_a_say(rulebook: Rulebook, version: ModelVersion, target: Target) -> tuple[Rule, ...]:
+    return rulebook.about(version.model, entering=target, leaving=given_up(version, target))
 
 
 def _scanned(files: list[list[Any]], scan: Scan | None) -> list[tuple[str, int, str, str]]:
@@ -259,12 +275,11 @@ def _asking(version: ModelVersion, typed: dict[str, str]) -> dict[str, Any]:
         if stage == version.current_stage:
             continue
         held = stage in (Stage.STAGING, Stage.PRODUCTION)
-        leaving = () if version.current_stage == Stage.NONE else (Target(TargetKind.STAGE, version.current_stage),)
         choices.append(
             {
                 "stage": stage,
                 "holder": holder(version.model, target) if held else None,
-                "rules": rulebook.about(version.model, entering=target, leaving=leaving),
+                "rules": _with_a_say(rulebook, version, target),
             }
         )
     alias = typed.get("alias", "") or (typed["target"][1:] if typed.get("target", "").startswith("@") else "")
