@@ -52,6 +52,9 @@ class User(AbstractUser):
         return self.get_full_name() or self.username
 
 
+ADMINS = "admins"  # what doors call the administrators as a group; no team has that name
+
+
 class Team(models.Model):
     name = models.SlugField(max_length=100, unique=True)
     members = models.ManyToManyField(User, through="Membership", related_name="teams")

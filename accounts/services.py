@@ -27,7 +27,7 @@ from accounts.events import (
     UserSwitchedOn,
     record,
 )
-from accounts.models import EVERY_MODEL, Grant, Level, Membership, SignInLink, Team, Token, User
+from accounts.models import ADMINS, EVERY_MODEL, Grant, Level, Membership, SignInLink, Team, Token, User
 from accounts.permissions import can_administer, forget_grants, is_unlimited
 from core.answers import require
 from core.clock import now
@@ -270,6 +270,8 @@ def create_team(*, actor: User | None, name: str) -> Team:
         Team(name=name).clean_fields()
     except ValidationError as error:
         raise Invalid("A team name has 1 to 100 letters, digits, - and _.", field="name") from error
+    if name.lower() == ADMINS:
+        raise Invalid(f"{ADMINS} is what the administrators are called as a group: choose another name.", field="name")
     team, is_new = Team.objects.get_or_create(name=name)
     if not is_new:
         raise AlreadyExists(f"There is a team {name} already.")

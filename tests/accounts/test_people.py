@@ -92,6 +92,12 @@ def test_an_administrator_who_is_switched_off_administers_nothing(admin: User) -
 # -- Teams and grants --------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("name", ["admins", "Admins"])
+def test_no_team_is_called_as_doors_call_the_administrators(name: str, admin: User) -> None:
+    with pytest.raises(Invalid, match="choose another name"):
+        services.create_team(actor=admin, name=name)
+
+
 def test_a_service_account_joins_no_team(risk: Team, ci_bot: User) -> None:
     with pytest.raises(Conflict):
         services.add_to_team(actor=None, team=risk, users=[ci_bot])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from accounts.models import ADMINS
 from registry import services
 from registry.models import Stage
 from registry.queries import canonical_stage, get_model_and_latest, get_version
@@ -42,7 +43,7 @@ def transition_stage(request: SignedInRequest, params: Params) -> dict[str, Any]
 def me(request: SignedInRequest, params: Params) -> dict[str, Any]:
     """The caller as SCIM describes a user; the administrators are Databricks' group admins."""
     user = request.user
-    groups = [*user.teams.values_list("name", flat=True), *(["admins"] if user.is_superuser else [])]
+    groups = [*user.teams.values_list("name", flat=True), *([ADMINS] if user.is_superuser else [])]
     answer: dict[str, Any] = {
         "schemas": ["urn:ietf:params:scim:schemas:core:2.0:User"],
         "id": str(user.pk),

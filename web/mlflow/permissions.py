@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from accounts.models import EVERY_MODEL, Grant, Level, Team, User
+from accounts.models import ADMINS, EVERY_MODEL, Grant, Level, Team, User
 from accounts.permissions import can_administer
 from accounts.queries import find_holders, grants_reaching
 from accounts.services import change_grants
@@ -24,7 +24,7 @@ from web.mlflow.messages import Message
 from web.mlflow.params import Params, missing
 from web.signed_in import SignedInRequest
 
-ROOT, ADMINS = "root", "admins"
+ROOT = "root"
 USER, SERVICE, GROUP = "user_name", "service_principal_name", "group_name"
 LEVELS = {level_name(level): level for level in Level if level}
 DESCRIPTIONS = {

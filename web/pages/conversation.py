@@ -13,6 +13,7 @@ from registry.models import ModelVersion
 from web.signed_in import SignedInRequest
 
 MAX_COMMENTS = 500
+MOST_MARKDOWN = 150_000  # characters of a page that are formatted, the newest first: hostile ones cost seconds
 # Events that say of a conversation what it shows itself.
 TALK = (
     "comment.created", "comment.mentioned", "comment.edited", "comment.deleted", "thread.resolved", "thread.reopened",
@@ -21,11 +22,13 @@ TALK = (
 
 @dataclass(frozen=True, slots=True)
 class Remark:
-    """A comment with what it said before; ``mine``: of the person who looks at it."""
+    """A comment with what it said before; ``mine``: of the person who looks at it; ``is_plain``: shown as it was typed,
+    because the page has enough to format."""
 
     comment: Comment
     before: list[CommentRevision]
     mine: bool
+    is_plain: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,15 +51,27 @@ def threads_of(user: User, version: ModelVersion, review_request: TransitionRequ
     before: dict[int, list[CommentRevision]] = {}
     for revision in CommentRevision.objects.filter(comment__in=edited) if edited else ():
         before.setdefault(revision.comment_id, []).append(revision)
+    plain = _beyond_budget(comments, before)
     threads: dict[int, Thread] = {}
     for comment in comments:
         comment.version, comment.request = version, review_request
-        remark = Remark(comment, before.get(comment.pk, []), bool(can_rewrite(user, comment)))
+        remark = Remark(
+            comment, before.get(comment.pk, []), bool(can_rewrite(user, comment)), is_plain=comment.pk in plain
+        )
         if comment.parent_id is None:
             threads[comment.pk] = Thread(remark, [], bool(can_resolve(user, comment)))
         elif comment.parent_id in threads:
             threads[comment.parent_id].replies.append(remark)
     return list(threads.values())
+
+
+def _beyond_budget(comments: list[Comment], before: dict[int, list[CommentRevision]]) -> set[int]:
+    left, found = MOST_MARKDOWN, set()
+    for comment in reversed(comments):
+        left -= len(comment.text) + sum(len(revision.text) for revision in before.get(comment.pk, ()))
+        if left < 0:
+            found.add(comment.pk)
+    return found
 
 
 def thread_named(request: SignedInRequest) -> Comment | None:

@@ -195,3 +195,18 @@ def test_a_thread_that_is_gone_leaves_a_line(place: str, comment: Comment, sam: 
     page = session(sam).get(place).content.decode()
     gone = page.split(f'<li id="comment-{comment.pk}">')[1].split("</li>")[0]
     assert "sam deleted this comment" in gone and "<form" not in gone
+
+
+def test_heaps_of_text_are_shown_as_they_were_typed_but_for_the_newest(
+    asked: TransitionRequest, sam: User, session: Session
+) -> None:
+    """Formatting is slow where somebody means it to be, and one page shows five hundred remarks."""
+    for number in range(4):
+        services.add_comment(
+            actor=sam, version=asked.version, text=f"**{number}** " + "[" * 60_000, review_request=asked
+        )
+
+    page = session(sam).get(asked.get_absolute_url()).content.decode()
+
+    assert [f"<strong>{number}</strong>" in page for number in range(4)] == [False, False, True, True]
+    assert "**0** [[" in page
