@@ -31,7 +31,7 @@ TITLES = {
 @require_safe
 def compare(request: SignedInRequest, name: str) -> HttpResponse:
     model = get_model(request.user, name)
-    numbers = _asked(request) or _offered(model)
+    numbers = _two_at_least(model, _asked(request))
     versions = _versions(model, numbers)
     only = request.GET.get("only") == "differences"
     parts = side_by_side([known_of(version) for version in versions], only_differences=only) if versions else []
@@ -58,11 +58,14 @@ def _asked(request: SignedInRequest) -> list[int]:
     return numbers
 
 
-def _offered(model: RegisteredModel) -> list[int]:
-    """Where the address names none: who is in Production, and the newest."""
+def _two_at_least(model: RegisteredModel, asked: list[int]) -> list[int]:
+    """Where the address names fewer: who is in Production before them, or the newest."""
+    if len(asked) >= 2:
+        return asked
     held = LatestVersion.objects.filter(model=model, stage=Stage.PRODUCTION).values_list("version__version", flat=True)
     newest = ModelVersion.objects.live().filter(model=model).order_by("-version").values_list("version", flat=True)
-    return list(dict.fromkeys([*held, *newest[:2]]))[:2]
+    others = [number for number in dict.fromkeys([*held, *newest[:2]]) if number not in asked]
+    return [*others[: 2 - len(asked)], *asked]
 
 
 def _versions(model: RegisteredModel, numbers: list[int]) -> list[ModelVersion]:

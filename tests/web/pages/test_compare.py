@@ -49,6 +49,12 @@ def test_without_an_address_production_and_the_newest_are_offered(show: Callable
     assert ">v1<" in shown and ">v3<" in shown and ">v2<" not in shown
 
 
+def test_one_version_is_set_beside_production(show: Callable[[str], str]) -> None:
+    shown = show("?b=2")
+
+    assert shown.index(">v1<") < shown.index(">v2<")
+
+
 def test_only_differences_leaves_the_rest_out(show: Callable[[str], str]) -> None:
     assert "f1_score" in show("?a=1&b=2") and "f1_score" not in show("?a=1&b=2&only=differences")
 
