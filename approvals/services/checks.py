@@ -42,13 +42,13 @@ def report_check(
     version has, but whoever vouches for files names them; a report on other bytes is kept, and counts for nothing."""
     require(can_report_check(actor, version, name))
     _refuse_what_nobody_can_read(name=name, figure=figure, link=link, summary=summary)
-    if digest is not None and not _SHA256.fullmatch(digest):
-        raise Invalid("A digest is 64 hexadecimal digits, as the version shows it.", field="digest")
     # In the order of their commits: the last report is the one with the highest id.
     version.model = RegisteredModel.objects.select_for_update().get(pk=version.model_id)
     version.refresh_from_db(fields=["digest"])
     if name == SCAN:
         _check_vouch(version, status=status, digest=digest, summary=summary)
+    if digest is not None and not _SHA256.fullmatch(digest):
+        raise Invalid("A digest is 64 hexadecimal digits, as the version shows it.", field="digest")
     digest = version.digest if digest is None else digest
     reports = Check.objects.filter(version=version, name=name, reporter=actor)
     ended = reports.exclude(status__in=(Status.QUEUED, Status.RUNNING)).order_by("-id")

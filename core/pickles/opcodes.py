@@ -218,9 +218,11 @@ class Walker:
         if not is_text:
             return int.from_bytes(data, "little", signed=True)
         try:
-            return data.decode("ascii" if "BINSTRING" in op.name else "utf-8")
-        except UnicodeDecodeError:
-            return _Some.UNKNOWN
+            return data.decode("ascii") if "BINSTRING" in op.name else data.decode("utf-8", "surrogatepass")
+        except UnicodeDecodeError as error:
+            if "BINSTRING" in op.name:
+                return _Some.UNKNOWN
+            raise Broken("it holds a text that is none") from error
 
     # -- The stack -----------------------------------------------------------------------------------------------------
 

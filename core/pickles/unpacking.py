@@ -205,6 +205,8 @@ def members_of(file: BinaryIO, room: Room) -> tuple[list[Member], list[str]]:
         members.append(Member(entry.filename, _opener(file, archive, entry, start, room)))
     if not 0 <= archive.start_dir - end <= _DESCRIPTOR:
         odd[_BETWEEN] = None
+    if archive.comment:
+        odd["it ends with a comment, where anything may lie"] = None
     return members, list(odd)
 
 

@@ -87,15 +87,16 @@ def _context(request: SignedInRequest, version: ModelVersion) -> dict[str, Any]:
 
 def _moves(user: User, version: ModelVersion) -> list[dict[str, Any]]:
     """For each stage whether ``user`` may move it there, and which policies would have it asked for."""
-    rulebook = Rulebook.load()
     targets = [Target(TargetKind.STAGE, stage) for stage in STAGES_IN_ORDER if stage != version.current_stage]
+    answers = [can_move(user, version, target) for target in targets]
+    rulebook = Rulebook.load() if any(answers) else Rulebook(())
     return [
         {
             "stage": Stage(target.name),
-            "answer": can_move(user, version, target),
+            "answer": answer,
             "guarded_by": [rule.name for rule in _with_a_say(rulebook, version, target) if rule.blocks],
         }
-        for target in targets
+        for target, answer in zip(targets, answers, strict=True)
     ]
 
 
