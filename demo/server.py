@@ -20,7 +20,12 @@ BASE_URL = os.environ.get("MLFLOW_TRACKING_URI") or f"http://127.0.0.1:{os.envir
 def manage(*arguments: str) -> str:
     """Run a management command against the server's DATA_DIR or DATABASE_URL; its output."""
     done = subprocess.run(
-        [sys.executable, "manage.py", *arguments], cwd=ROOT, capture_output=True, text=True, check=False
+        [sys.executable, "manage.py", *arguments],
+        cwd=ROOT,
+        env={"BASE_URL": os.environ["MLFLOW_TRACKING_URI"], **os.environ},
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if done.returncode:
         raise SystemExit(f"manage.py {' '.join(arguments)}: {done.stderr.strip().splitlines()[-1]}")
