@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 import zlib
-from datetime import datetime
+from datetime import datetime, timedelta
 
 MINUS = "\u2212"
 NOTHING = "\u2013"
@@ -74,6 +74,16 @@ def relative_time(moment: datetime, *, now: datetime) -> str:
     count = max(1, int(distance // length))
     text = f"{count} {word}" + ("" if count == 1 else "s")
     return f"{text} ago" if seconds > 0 else f"in {text}"
+
+
+def duration(length: timedelta) -> str:
+    """How long something went on, in its largest unit and the next: 3 days 4 hours, 45 seconds."""
+    rest, parts = int(length.total_seconds()), []
+    for name, step in reversed((("second", 1), *_STEPS)):
+        count, rest = divmod(rest, step)
+        parts.append(f"{count} {name}" + ("" if count == 1 else "s") if count else "")
+    first = next((at for at, part in enumerate(parts) if part), len(parts))
+    return " ".join(part for part in parts[first : first + 2] if part) or "less than a second"
 
 
 def initials(name: str) -> str:

@@ -70,6 +70,21 @@ def test_moments_are_told_by_their_distance(ago: timedelta, text: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("length", "text"),
+    [
+        (timedelta(milliseconds=80), "less than a second"),
+        (timedelta(seconds=1), "1 second"),
+        (timedelta(minutes=1, seconds=30), "1 minute 30 seconds"),
+        (timedelta(days=3, minutes=5), "3 days"),
+        (timedelta(days=1, hours=4, minutes=59), "1 day 4 hours"),
+        (timedelta(days=800), "2 years 2 months"),
+    ],
+)
+def test_a_duration_is_told_in_its_two_largest_units(length: timedelta, text: str) -> None:
+    assert formatting.duration(length) == text
+
+
+@pytest.mark.parametrize(
     ("name", "letters"),
     [("dkim", "DK"), ("Mira Chen", "MC"), ("ci-bot", "CB"), ("ana.b@example.com", "AB"), ("é", "É"), ("", "?")],
 )

@@ -9,14 +9,14 @@ from django.utils.dateparse import parse_datetime
 from core.errors import Invalid
 
 
-def moment_of(text: str) -> datetime | None:
+def moment_of(text: str, *, field: str = "not_before") -> datetime | None:
     """None where nothing was typed."""
     if not text.strip():
         return None
     try:
         typed = parse_datetime(text.strip())
-    except ValueError:
-        typed = None
-    if typed is None:
-        raise Invalid("Write date and time as in 2026-05-03T14:00.", field="not_before")
-    return typed if typed.tzinfo else typed.replace(tzinfo=UTC)
+        if typed is not None:
+            return typed.astimezone(UTC) if typed.tzinfo else typed.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
+        pass
+    raise Invalid("Write date and time as in 2026-05-03T14:00.", field=field)

@@ -30,6 +30,7 @@ BUDGETS = {
     "/reviews/?tab=decided": PAGE,
     "/models/": PAGE,
     MODEL: PAGE + 3,
+    f"{MODEL}history/": PAGE,
     f"{MODEL}versions/2/": PAGE + 1,
     f"{MODEL}versions/2/request/": PAGE,
     "/requests/1/": REVIEW_PAGE,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import zip_longest
 
 from django import template
@@ -79,6 +79,11 @@ def ms_to_datetime(milliseconds: int | None) -> datetime | None:
 @register.filter
 def relative_time(moment: datetime | None) -> str:
     return "" if moment is None else formatting.relative_time(moment, now=now())
+
+
+@register.filter
+def duration(length: timedelta) -> str:
+    return formatting.duration(length)
 
 
 @register.filter
