@@ -24,7 +24,7 @@ from registry.models import ModelVersion
 from tests.cast import token_of
 from tests.core.pickles.hostile import by_stack_global
 from tests.factories import make_model, make_version
-from tests.scenes import POLICY, STAGING, ask, churn_predictor, say, ugly
+from tests.scenes import POLICY, STAGING, ask, churn_predictor, say, seen, ugly
 from web.pages.urls import urlpatterns
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
@@ -61,11 +61,8 @@ def open_request(mira: User, alice: User, dkim: User, admin: User, risk: Team) -
         pickled = make_version(other, user=mira, files=files)
         tasks.scan_version(pickled.pk)
         waiting = ask(pickled, mira)
-    services.bypass_request(
-        actor=admin,
-        review_request=TransitionRequest.objects.get(version__model=other, version__version=1),
-        reason="Customers wait.",
-    )
+    urgent = TransitionRequest.objects.get(version__model=other, version__version=1)
+    services.bypass_request(actor=admin, review_request=urgent, reason="Customers wait.", seen=seen(urgent))
     thread = services.add_comment(actor=admin, version=pickled, text="Well?", review_request=waiting)
     for _ in range(8):
         services.add_comment(actor=mira, version=pickled, text="Soon.", review_request=waiting, parent=thread)
