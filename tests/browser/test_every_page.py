@@ -158,7 +158,7 @@ def test_ugly_names_and_heaps_of_everything_leave_pages_whole(
     faults = []
     for path in (
         "/models/", version.model.get_absolute_url(), version.get_absolute_url(), review_request.get_absolute_url(),
-        reverse("new_request", args=[name, 1]), "/reviews/?tab=mine", "/deliveries/",
+        reverse("history", args=[name]), reverse("new_request", args=[name, 1]), "/reviews/?tab=mine", "/deliveries/",
     ):  # fmt: skip
         page.goto(path)
         if (needs := page.evaluate("document.documentElement.scrollWidth")) > width:
