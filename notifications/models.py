@@ -4,15 +4,71 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable
+from datetime import UTC, date, datetime, time, timedelta
 from functools import reduce
 from operator import or_
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Q
-from django.db.models.functions import Cast
+from django.db.models import Q, Subquery
+from django.db.models.functions import Cast, Coalesce
 
+from accounts.models import User
 from core.clock import now
+from core.errors import Invalid
+
+# Numbers of events follow time, but for the clocks of several servers.
+CLOCKS_DIFFER = timedelta(hours=1)
+
+
+class EventQuerySet(models.QuerySet["Event"]):
+    def fitting(
+        self,
+        *,
+        kind: str = "",
+        actor: str = "",
+        model: str = "",
+        version: int | None = None,
+        request: int | None = None,
+        since: date | None = None,
+        until: date | None = None,
+    ) -> EventQuerySet:
+        """Those that fit all that is given: ``actor`` is the name of an account, ``model`` what the model was called
+        then, ``since`` and ``until`` are days in UTC, both included.
+
+        Raises Invalid for a version without its model, and for a day that no calendar of ours has.
+        """
+        if version is not None and not model:
+            raise Invalid("Name the model too: each counts its versions from 1.", field="version")
+        columns = {"kind": kind, "model_name": model, "version": version, "request_id": request}
+        rows = self.filter(**{column: value for column, value in columns.items() if value not in ("", None)})
+        if actor:
+            rows = rows.filter(actor=User.objects.filter(username=actor).values("pk")[:1])
+        if since:
+            start = _midnight(since, "since")
+            rows = rows.filter(created_at__gte=start, pk__gt=_number_before(start))
+        if until:
+            end = _midnight(until, "until") + timedelta(days=1)
+            rows = rows.filter(created_at__lt=end, pk__lt=_number_after(end))
+        return rows
+
+
+def _midnight(day: date, field: str) -> datetime:
+    if not 2000 <= day.year < 3000:
+        raise Invalid("Give a day between the years 2000 and 2999.", field=field)
+    return datetime.combine(day, time(), UTC)
+
+
+def _number_before(moment: datetime) -> Coalesce:
+    """All that happened since has a higher number: where a walk through the newest, which cannot see times, ends."""
+    earlier = Event.objects.filter(created_at__lt=moment - CLOCKS_DIFFER).order_by("-created_at")
+    return Coalesce(Subquery(earlier.values("pk")[:1]), 0)
+
+
+def _number_after(moment: datetime) -> Coalesce:
+    """All that happened before has a lower number: where such a walk begins."""
+    later = Event.objects.filter(created_at__gte=moment + CLOCKS_DIFFER).order_by("created_at")
+    return Coalesce(Subquery(later.values("pk")[:1]), models.Value(2**63 - 1))
 
 
 class Event(models.Model):
@@ -26,7 +82,9 @@ class Event(models.Model):
     id = models.BigAutoField(primary_key=True)
     key = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     kind = models.CharField(max_length=64)
-    actor = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+")
+    actor = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+", db_index=False
+    )
     model_name = models.CharField(max_length=256, blank=True)
     model_id = models.BigIntegerField(null=True)
     version = models.PositiveIntegerField(null=True)
@@ -37,6 +95,8 @@ class Event(models.Model):
     audience = models.JSONField(default=list)
     created_at = models.DateTimeField(default=now)
     fanned_out_at = models.DateTimeField(null=True)
+
+    objects = EventQuerySet.as_manager()
 
     class Meta:
         indexes = [
@@ -50,7 +110,16 @@ class Event(models.Model):
                 condition=Q(kind__in=["registered_model.created", "registered_model.renamed"]),
             ),
             models.Index(fields=["request_id", "id"], name="event_request_idx"),  # the timeline of a request
-            models.Index(fields=["kind", "-id"], name="event_kind_idx"),  # the activity page's filter
+            # The filters of the activity page: by kind, by actor (also whether somebody ever acted), by version (also
+            # the activity of a version), and which numbers a day has.
+            models.Index(fields=["kind", "-id"], name="event_kind_idx"),
+            models.Index(fields=["actor", "-id"], name="event_actor_idx"),
+            models.Index(
+                fields=["model_name", "version", "-id"],
+                name="event_version_idx",
+                condition=Q(version__isnull=False),
+            ),
+            models.Index(fields=["created_at"], name="event_moment_idx"),
         ]
 
     def __str__(self) -> str:
