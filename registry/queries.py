@@ -4,17 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from django.db.models import Exists, OuterRef, Q, QuerySet, Subquery
+from django.db.models import Exists, OuterRef, Q, Subquery
+from django.db.models.expressions import RawSQL
 
 from accounts.models import User
 from accounts.permissions import reads_everything
 from core.errors import Invalid, NotFound
 from core.keyset import key_in
 from core.prepared import Prepared, together
-from notifications.models import Event
+from notifications.models import Event, EventQuerySet
 from registry.evidence import lies_elsewhere
 from registry.gate import Target
-from registry.models import Alias, LatestVersion, ModelVersion, RegisteredModel, RunReading, Stage, TargetKind
+from registry.models import (
+    Alias,
+    LatestVersion,
+    ModelVersion,
+    RegisteredModel,
+    RunReading,
+    Stage,
+    TargetKind,
+    sees_every_model,
+)
 from registry.permissions import can_read
 
 _MODEL = Prepared(
@@ -180,10 +190,11 @@ def holder(model: RegisteredModel, target: Target) -> ModelVersion | None:
     return next(iter(holders(model, target)), None)
 
 
-_TAKES_NAME = ("registered_model.created", "registered_model.renamed")
+# Written out in the statement: SQLite uses an index with a condition only where it can read there that it holds.
+_TAKES_NAME = (RawSQL("'registered_model.created'", ()), RawSQL("'registered_model.renamed'", ()))
 
 
-def events_visible_to(user: User) -> QuerySet[Event]:
+def events_visible_to(user: User) -> EventQuerySet:
     """What happened to models that ``user`` may read; administrators and auditors also see what belongs to no model,
     though not by a token for some models.
 
@@ -194,21 +205,25 @@ def events_visible_to(user: User) -> QuerySet[Event]:
         return Event.objects.all()
     since = _taking_of(OuterRef("model_name")).values("created_at")[:1]
     readable = RegisteredModel.objects.visible_to(user).filter(name=OuterRef("model_name"))
-    events = Event.objects.filter(model_name__in=RegisteredModel.objects.visible_to(user).values("name"))
+    events = Event.objects.all()
+    if not sees_every_model(
+        user
+    ):  # says nothing new, but where to look: of a few models, not through all that happened
+        events = events.filter(model_name__in=RegisteredModel.objects.visible_to(user).values("name"))
     return _since_name_was_taken(events.annotate(name_taken_at=Subquery(since))).filter(
         Exists(readable.filter(Q(deleted_at=None) | Q(deleted_at__gt=OuterRef("name_taken_at"))))
     )
 
 
-def events_of(model: RegisteredModel) -> QuerySet[Event]:
+def events_of(model: RegisteredModel) -> EventQuerySet:
     """What happened to a live model under its present name."""
     return _since_name_was_taken(Event.objects.filter(model_name=model.name))
 
 
-def _since_name_was_taken(events: QuerySet[Event]) -> QuerySet[Event]:
+def _since_name_was_taken(events: EventQuerySet) -> EventQuerySet:
     return events.exclude(Exists(_taking_of(OuterRef("model_name")).filter(id__gt=OuterRef("id"))))
 
 
-def _taking_of(name: OuterRef) -> QuerySet[Event]:
+def _taking_of(name: OuterRef) -> EventQuerySet:
     """When a model got this name, the last time first."""
     return Event.objects.filter(model_name=name, kind__in=_TAKES_NAME).order_by("-id")
