@@ -71,6 +71,7 @@ urlpatterns = [
     path("grants/", people.Grants.as_view()),
     path("grants/<int:pk>/", people.GrantDetail.as_view()),
     path("events/", events.Events.as_view()),
+    path("events/export/", events.EventsExport.as_view()),
     path("deliveries/", deliveries.Deliveries.as_view()),
     path("deliveries/<int:pk>/again/", deliveries.DeliveryAgain.as_view()),
     path("channels/", channels.Channels.as_view()),

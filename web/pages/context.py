@@ -27,6 +27,7 @@ def _nav(request: SignedInRequest) -> list[dict[str, Any]]:
         ("Reviews", "reviews", "/requests/"),
         ("Models", "models", "/models/"),
         ("Policies", "policies", "/policies/"),
+        ("Activity", "activity", "/activity/"),
         ("Deliveries", "deliveries", "/deliveries/"),
     ]
     nav = []

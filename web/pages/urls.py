@@ -7,6 +7,7 @@ from django.views.generic import RedirectView
 
 from web.pages import (
     account,
+    activity,
     channels,
     comments,
     compare,
@@ -60,6 +61,8 @@ urlpatterns = [
     path("policies/<slug:name>/", policies.detail, name="policy"),
     path("policies/<slug:name>/edit/", policies.edit, name="policy_edit"),
     path("policies/<slug:name>/archive/", policies.archive, name="policy_archive"),
+    path("activity/", activity.index, name="activity"),
+    path("activity/export/", activity.export_events, name="activity_export"),
     path("channels/", channels.index, name="channels"),
     path("channels/new/", channels.create, name="channel_create"),
     path("channels/<int:pk>/", channels.detail, name="channel"),

@@ -40,6 +40,8 @@ BUDGETS = {
     "/channels/": PAGE,
     "/people/": PAGE,
     "/deliveries/": PAGE,
+    "/activity/": PAGE,
+    "/activity/?kind=request.updated&actor=mira&model=churn-predictor&version=2&since=2020-01-01": PAGE,
     "/account/": PAGE,
 }
 

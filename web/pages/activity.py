@@ -1,0 +1,102 @@
+"""/activity/: everything that happened, filtered, and as a file."""
+
+from __future__ import annotations
+
+from itertools import groupby
+from typing import Any
+from urllib.parse import urlencode
+
+from django.http import HttpResponse, HttpResponseBase
+from django.shortcuts import render
+from django.urls import reverse
+from django.utils.cache import patch_vary_headers
+from django.utils.dateparse import parse_date
+from django.views.decorators.http import require_safe
+from django_htmx.http import replace_url
+
+from accounts.permissions import reads_everything
+from core.errors import Invalid
+from core.keyset import key_in
+from notifications.events import known_kinds
+from notifications.models import EventQuerySet
+from registry.queries import events_visible_to
+from web.exports import FORMS, export
+from web.signed_in import SignedInRequest
+
+PAGE_SIZE = 50
+TEXTS = ("kind", "actor", "model")
+NUMBERS = ("version", "request")
+DAYS = ("since", "until")
+
+
+@require_safe
+def index(request: SignedInRequest) -> HttpResponse:
+    given = _given(request)
+    try:
+        found, error = _page(_fitting(request, given), request.GET.get("before", "")), ""
+    except Invalid as refused:
+        found, error = [], refused.message
+    shown = found[:PAGE_SIZE]
+    context = {
+        "given": given,
+        "query": urlencode(given),
+        "kinds": [
+            (noun, list(kinds)) for noun, kinds in groupby(sorted(known_kinds()), lambda kind: kind.split(".")[0])
+        ],
+        "events": shown,
+        "before": shown[-1].pk if len(found) > PAGE_SIZE else None,
+        "is_first_page": not request.GET.get("before"),
+        "sees_all": reads_everything(request.user),
+        "error": error,
+    }
+    template = "activity/index.html#results" if request.htmx else "activity/index.html"
+    response = render(request, template, context, status=422 if error else 200)
+    patch_vary_headers(response, ["HX-Request"])  # going back, a browser must not show the part for the whole
+    if request.htmx:
+        replace_url(response, f"{reverse('activity')}?{urlencode(given)}" if given else reverse("activity"))
+    return response
+
+
+@require_safe
+def export_events(request: SignedInRequest) -> HttpResponseBase:
+    form = request.GET.get("format", "")
+    if form not in FORMS:
+        raise Invalid("Name the format: csv or jsonl.", field="format")
+    return export(request, _fitting(request, _given(request)), form)
+
+
+def _given(request: SignedInRequest) -> dict[str, str]:
+    """The filters that are filled in, as they were typed."""
+    typed = {name: request.GET.get(name, "").strip() for name in (*TEXTS, *NUMBERS, *DAYS)}
+    return {name: text for name, text in typed.items() if text}
+
+
+def _fitting(request: SignedInRequest, given: dict[str, str]) -> EventQuerySet:
+    """What this person may see of what fits. Raises Invalid for what is no number or no day."""
+    asked: dict[str, Any] = {name: given[name] for name in TEXTS if name in given}
+    for name in NUMBERS:
+        if name in given and (number := key_in(given[name])) is not None:
+            asked[name] = number
+        elif name in given:
+            raise Invalid(f"The {name} is a number.", field=name)
+    for name in DAYS:
+        if name in given:
+            asked[name] = _day(given[name], name)
+    return events_visible_to(request.user).fitting(**asked)
+
+
+def _day(text: str, name: str) -> Any:
+    try:
+        day = parse_date(text)
+    except ValueError:
+        day = None
+    if day is None:
+        raise Invalid("Write a day as in 2026-05-03.", field=name)
+    return day
+
+
+def _page(events: EventQuerySet, before: str) -> list[Any]:
+    """One event more than a page has: then there are older ones."""
+    if (key := key_in(before)) is not None:
+        events = events.filter(pk__lt=key)
+    return list(events.select_related("actor").order_by("-pk")[: PAGE_SIZE + 1])
