@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable
+from urllib.parse import urlsplit
 
 from django.db import transaction
 
@@ -145,8 +146,8 @@ def update_channel(
         changes["kinds"] = _checked_kinds(channel.form, kinds, channel.model_id)
     with transaction.atomic():
         locked = _shared(channel)
-        if authorization is None:
-            _check_same_goal(locked, target=target, job_id=job_id)
+        if target is not None and authorization is None:
+            _check_same_server(locked, target)
         changed = tuple(field for field, value in changes.items() if getattr(locked, field) != value)
         if changed:
             for field in changed:
@@ -298,15 +299,18 @@ def _checked_authorization(form: str, authorization: str) -> str:
     return encrypt(authorization) if authorization else ""
 
 
-def _check_same_goal(channel: Channel, *, target: str | None, job_id: int | None) -> None:
-    """Whoever may change the address or the job is not thereby lent the header that somebody else has entered."""
-    is_moved = target is not None and target.strip() != address_of(channel)
-    if channel.authorization and (is_moved or job_id not in (None, channel.job_id)):
+def _check_same_server(channel: Channel, target: str) -> None:
+    """Whoever may change the address is not thereby told the header that somebody else has entered."""
+    if channel.authorization and _server(target) != _server(address_of(channel)):
         raise Invalid(
-            "The Authorization header or access token was entered for another address or job: give it anew along with "
-            "this one.",
+            "The Authorization header or access token was entered for another server: give it anew along with this "
+            "address.",
             field="authorization",
         )
+
+
+def _server(address: str) -> tuple[str, ...]:
+    return tuple(urlsplit(address.strip().lower())[:2])
 
 
 def _checked_glob(models_glob: str) -> str:

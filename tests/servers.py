@@ -24,6 +24,7 @@ class Server:
     def __init__(self, data_dir: Path, *arguments: str, port: int | None = None, **environment: str) -> None:
         self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
+        self.data_dir = data_dir
         self.lines: list[str] = []
         self._news: queue.Queue[str | None] = queue.Queue()
         inherited = {name: value for name, value in os.environ.items() if name not in _NOT_INHERITED}
@@ -76,6 +77,16 @@ class Server:
     @property
     def token(self) -> str:
         return self.said(r"^export MLFLOW_TRACKING_TOKEN=(\S+)$")
+
+    def manage(self, *arguments: str) -> str:
+        """What the command line of the server's own machine says."""
+        inherited = {name: value for name, value in os.environ.items() if name not in _NOT_INHERITED}
+        done = subprocess.run(
+            [sys.executable, "manage.py", *arguments], cwd=settings.BASE_DIR,
+            env={**inherited, "DATA_DIR": str(self.data_dir), "PORT": str(self.port)},
+            capture_output=True, text=True, timeout=60, check=True,
+        )  # fmt: skip
+        return done.stdout.strip()
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         if self.process.poll() is None:

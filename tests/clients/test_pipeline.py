@@ -90,29 +90,19 @@ def place(tmp_path: Path) -> Iterator[Place]:
     try:
         server.wait_ready()
         here = Place(server, {"admin": server.token})
-        manage(server, tmp_path, "create_user", "mira")
-        manage(server, tmp_path, "create_user", "dana")
-        manage(server, tmp_path, "create_user", "alice")
-        manage(server, tmp_path, "create_user", "release-bot", "--service", "--owner", "mira")
-        manage(server, tmp_path, "create_user", "ci-bot", "--service", "--owner", "dana")
-        manage(server, tmp_path, "grant", "EDIT", "churn-*", "--user", "release-bot")
-        manage(server, tmp_path, "team", "risk", "--add", "alice")
+        server.manage("create_user", "mira")
+        server.manage("create_user", "dana")
+        server.manage("create_user", "alice")
+        server.manage("create_user", "release-bot", "--service", "--owner", "mira")
+        server.manage("create_user", "ci-bot", "--service", "--owner", "dana")
+        server.manage("grant", "EDIT", "churn-*", "--user", "release-bot")
+        server.manage("team", "risk", "--add", "alice")
         for name in ("alice", "release-bot", "ci-bot"):
-            here.tokens[name] = manage(server, tmp_path, "create_token", name)
+            here.tokens[name] = server.manage("create_token", name)
         here.call("admin", "POST", "policies/", text=gate())
         yield here
     finally:
         server.stop()
-
-
-def manage(server: Server, folder: Path, *arguments: str) -> str:
-    """What the command line of the server's own machine says."""
-    embedded = {"DATA_DIR": str(folder / "data"), "PORT": str(server.port), "DATABASE_URL": "", "REDIS_URL": ""}
-    done = subprocess.run(
-        [sys.executable, "manage.py", *arguments], cwd=settings.BASE_DIR, env={**os.environ, **embedded},
-        capture_output=True, text=True, timeout=60, check=True,
-    )  # fmt: skip
-    return done.stdout.strip()
 
 
 def test_what_is_approved_is_deployed_and_the_pipeline_ends_well(place: Place) -> None:

@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from django.conf import settings
 
 from tests.clients.test_tutorial import OLDER
 from tests.servers import Server
@@ -16,27 +15,18 @@ from tests.servers import Server
 pytestmark = [pytest.mark.clients, pytest.mark.slow, pytest.mark.embedded, pytest.mark.timeout(300)]
 
 
-def manage(data_dir: Path, *arguments: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "manage.py", *arguments], cwd=settings.BASE_DIR,
-        env={**os.environ, "DATA_DIR": str(data_dir)}, capture_output=True, text=True, timeout=60, check=True,
-    )  # fmt: skip
-    return done.stdout.strip()
-
-
 @pytest.mark.parametrize(("python", "version"), [(Path(sys.executable), "0.162.0"), (OLDER, "0.60.0")])
 def test_the_workspace_client_runs_unchanged(tmp_path: Path, python: Path, version: str) -> None:
     if not python.exists():
         pytest.skip("the older clients are not installed: make test does it")
-    data = tmp_path / "data"
-    server = Server(data)
+    server = Server(tmp_path / "data")
     try:
         server.wait_ready()
         tokens = {"MANAGER": server.token}
         for who, name in (("REQUESTER", "ann"), ("APPROVER", "bea"), ("READER", "rex")):
-            manage(data, "create_user", name)
-            tokens[who] = manage(data, "create_token", name)
-        manage(data, "grant", "MANAGE_PRODUCTION_VERSIONS", "*", "--user", "bea")
+            server.manage("create_user", name)
+            tokens[who] = server.manage("create_token", name)
+        server.manage("grant", "MANAGE_PRODUCTION_VERSIONS", "*", "--user", "bea")
         done = subprocess.run(
             [python, Path(__file__).with_name("workspace.py")], cwd=tmp_path,
             env={**os.environ, **tokens, "DATABRICKS_HOST": server.url, "MLFLOW_DISABLE_TELEMETRY": "true"},
