@@ -10,7 +10,10 @@ from django.db import connection
 from accounts.models import User
 from registry.queries import events_visible_to
 
-pytestmark = pytest.mark.skipif(connection.vendor != "sqlite", reason="PostgreSQL reads small tables without an index")
+pytestmark = [
+    pytest.mark.embedded,
+    pytest.mark.skipif(connection.vendor != "sqlite", reason="PostgreSQL reads small tables without an index"),
+]
 
 
 def test_since_when_a_name_is_its_own_is_read_from_the_index_for_it(sam: User) -> None:
