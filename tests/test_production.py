@@ -78,7 +78,7 @@ def test_a_killed_supervisor_leaves_no_process(start: Callable[..., Server]) -> 
 
     server.stop(signal.SIGKILL)
 
-    assert not wait_until_gone(server, within=30)  # the pool of jobs hears of it by the end of its pipe
+    assert not wait_until_gone(server)
 
 
 def test_two_machines_that_start_at_once_migrate_once_and_make_one_administrator(start: Callable[..., Server]) -> None:
