@@ -7,7 +7,9 @@ it is there to stop a loop that has gone wild, not to sell quotas.
 from __future__ import annotations
 
 import math
+import threading
 import time
+from collections import OrderedDict
 from hashlib import sha256
 
 from django.conf import settings
@@ -16,7 +18,8 @@ from core.errors import TooMany
 
 BURST = 10  # seconds of the steady rate that may be used at once
 MOST_BUCKETS = 10_000
-_buckets: dict[bytes, tuple[float, float]] = {}  # digest of the credential -> what is left, and when that was
+_buckets: OrderedDict[bytes, tuple[float, float]] = OrderedDict()  # digest -> what is left, and when that was
+_lock = threading.Lock()
 
 
 def take_one(credential: str) -> None:
@@ -24,12 +27,15 @@ def take_one(credential: str) -> None:
     rate = settings.REQUESTS_PER_SECOND
     if not rate:
         return
-    key, moment, full = sha256(credential.encode()).digest(), time.monotonic(), float(rate * BURST)
-    left, then = _buckets.get(key, (full, moment))
-    left = min(full, left + (moment - then) * rate)
+    key, full = sha256(credential.encode()).digest(), float(rate * BURST)
+    with _lock:
+        moment = time.monotonic()
+        left, then = _buckets.get(key, (full, moment))
+        left = min(full, left + (moment - then) * rate)
+        _buckets[key] = (left - 1 if left >= 1 else left, moment)
+        _buckets.move_to_end(key)
+        if len(_buckets) > MOST_BUCKETS:  # whoever has not asked for the longest time
+            _buckets.popitem(last=False)
     if left < 1:
         wait = math.ceil((1 - left) / rate)
         raise TooMany(f"This credential makes more than {rate} requests in a second. Wait {wait} s.", wait=wait)
-    if len(_buckets) >= MOST_BUCKETS:
-        _buckets.clear()
-    _buckets[key] = (left - 1, moment)

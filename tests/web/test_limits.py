@@ -51,6 +51,17 @@ def test_nothing_is_counted_where_the_limit_is_off(settings: Settings) -> None:
     assert limits._buckets == {}
 
 
+def test_others_do_not_make_a_busy_credential_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "MOST_BUCKETS", 5)
+    monkeypatch.setattr(limits.time, "monotonic", lambda: 1000.0)
+    assert spend("Bearer a") == 20
+
+    for number in range(20):
+        limits.take_one(f"Bearer {number}")
+        with pytest.raises(TooMany):
+            limits.take_one("Bearer a")
+
+
 def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "MOST_BUCKETS", 5)
 
