@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import uuid
 from collections.abc import Generator, Iterator
+from datetime import timedelta
 from typing import TypeVar
 
 import pytest
 from django.conf import settings
 from django.core.cache import caches
+from django.utils import timezone
 from pytest_django import Settings
 
 from config.celery import app as celery_app
@@ -64,6 +67,13 @@ def _own_cache() -> None:
     settings.CACHES["default"]["KEY_PREFIX"] = prefix  # for the threads of a live server
     caches["default"].key_prefix = prefix
     listeners.forget()
+
+
+@pytest.fixture
+def ticking(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A clock that moves on by a second at every look: what must be one moment is read once."""
+    start, looks = timezone.now(), itertools.count()
+    monkeypatch.setattr(timezone, "now", lambda: start + timedelta(seconds=next(looks)))
 
 
 @pytest.fixture

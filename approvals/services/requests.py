@@ -130,6 +130,7 @@ def _open(
     _check_lives_until(not_before, standing)
     review_request.policy_revisions = list(standing.pins.policy_revisions)
     review_request.baseline_id = standing.pins.baseline_id
+    review_request.updated_at = review_request.created_at
     review_request.save()
     remember_awaited(review_request, standing)
     record(

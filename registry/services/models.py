@@ -45,6 +45,7 @@ def create_model(
     model = RegisteredModel(
         name=name, description=description, user=actor, tags=tags or {}, is_prompt=says_prompt(tags or {})
     )
+    model.last_updated_timestamp = model.creation_timestamp
     gate.enforce(Change(ChangeKind.CREATE_MODEL, actor, model))
     if RegisteredModel.objects.live().filter(name=name).exists():
         raise AlreadyExists(EXISTS.format(name))

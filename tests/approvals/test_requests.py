@@ -36,6 +36,13 @@ def test_opening_pins_what_the_request_is_judged_on(
     assert asked.from_stage == "None"
 
 
+@pytest.mark.usefixtures("ticking")
+def test_a_new_request_was_last_updated_when_it_was_created(guarded: ModelVersion, mira: User) -> None:
+    request = services.open_request(actor=mira, version=guarded, target=PRODUCTION)
+
+    assert request.updated_at == request.created_at
+
+
 def test_who_can_see_a_version_may_ask(guarded: ModelVersion, sam: User) -> None:
     request = services.open_request(actor=sam, version=guarded, target=PRODUCTION)
 

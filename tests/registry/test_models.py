@@ -25,6 +25,13 @@ def test_creator_manages_the_new_model(reader: User) -> None:
     assert (model.description, model.tags, model.user) == ("Who leaves", {"tier": "critical"}, reader)
 
 
+@pytest.mark.usefixtures("ticking")
+def test_a_new_model_was_last_updated_when_it_was_created(reader: User) -> None:
+    model = services.create_model(actor=reader, name="churn")
+
+    assert model.last_updated_timestamp == model.creation_timestamp
+
+
 def test_creating_records_one_event_with_its_actor(reader: User) -> None:
     services.create_model(actor=reader, name="churn")
 

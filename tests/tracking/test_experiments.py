@@ -32,6 +32,13 @@ def test_a_new_experiment_has_a_place_of_its_own(mira: User) -> None:
     assert experiment.tags == {"team": "risk"}
 
 
+@pytest.mark.usefixtures("ticking")
+def test_a_new_experiment_was_last_updated_when_it_was_created(mira: User) -> None:
+    experiment = services.create_experiment(actor=mira, name="churn")
+
+    assert experiment.last_update_time == experiment.creation_time
+
+
 @pytest.mark.parametrize("name", ["", "  ", "n" * 501])
 def test_a_bad_name_is_refused(mira: User, name: str) -> None:
     with pytest.raises(Invalid):

@@ -38,6 +38,13 @@ def test_a_logged_model_waits_for_its_files(mira: User) -> None:
     assert (model.params, model.tags) == ({"lr": "1"}, {"a": "b"})
 
 
+@pytest.mark.usefixtures("ticking")
+def test_a_new_logged_model_was_last_updated_when_it_was_created(mira: User) -> None:
+    model = services.create_logged_model(actor=mira, experiment_id="0")
+
+    assert model.last_updated_timestamp == model.creation_timestamp
+
+
 @pytest.mark.parametrize("name", ["a/b", "a:b", "a.b", "a%b", 'a"b', "a'b", "n" * 501])
 def test_a_bad_name_is_refused(mira: User, name: str) -> None:
     with pytest.raises(Invalid):

@@ -79,9 +79,11 @@ def create_experiment(
     _require_no_location(artifact_location)
     for key, value in (tags or {}).items():
         _check_tag(key, value)
+    experiment = Experiment(name=name, user=actor, tags=tags or {})
+    experiment.last_update_time = experiment.creation_time
     try:
         with transaction.atomic():
-            experiment = Experiment.objects.create(name=name, user=actor, tags=tags or {})
+            experiment.save(force_insert=True)
     except IntegrityError as error:
         raise _taken(name) from error
     experiment.artifact_location = f"mlflow-artifacts:/{experiment.pk}"

@@ -65,7 +65,7 @@ def create_logged_model(
     run = Run.objects.select_related("user").filter(run_id=source_run_id).first() if source_run_id else None
     if run is not None:
         require(can_write(actor, run))  # its metrics become the evidence of versions made from this model
-    return LoggedModel.objects.create(
+    model = LoggedModel(
         model_id=f"m-{uuid.uuid4().hex}",
         experiment=active_experiment(experiment_id),
         name=name or random_name(),
@@ -75,6 +75,9 @@ def create_logged_model(
         params=_checked(params or {}, "parameter"),
         tags=_checked(tags or {}, "tag"),
     )
+    model.last_updated_timestamp = model.creation_timestamp
+    model.save(force_insert=True)
+    return model
 
 
 @transaction.atomic
