@@ -237,6 +237,42 @@ class Awaited(models.Model):
         return f"{self.request} waits for {self.team or self.get_level_display()}"
 
 
+class Reviewer(models.Model):
+    """Somebody with a part in a request by name: asked to look at it, or stepped back from it. Neither counts as a
+    verdict: whose approval is needed is the policy's to say."""
+
+    request = models.ForeignKey(TransitionRequest, on_delete=models.CASCADE, related_name="reviewers")
+    person = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    asked_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+")
+    asked_at = models.DateTimeField(null=True)
+    recused_at = models.DateTimeField(null=True)
+    recused_reason = models.CharField(max_length=300, blank=True)
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [models.UniqueConstraint(fields=["request", "person"], name="one_part_per_person")]
+
+    def __str__(self) -> str:
+        return f"{self.person} in {self.request}"
+
+
+class Look(models.Model):
+    """When somebody last looked at a request, and what was on the table then: what is new since is marked."""
+
+    request = models.ForeignKey(TransitionRequest, on_delete=models.CASCADE, related_name="looks")
+    person = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
+    at = models.DateTimeField(default=now)
+    evidence = models.CharField(max_length=64, blank=True)
+    policy_revisions = models.JSONField(default=list)
+    baseline = models.ForeignKey(ModelVersion, null=True, on_delete=models.SET_NULL, related_name="+")
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["request", "person"], name="one_look_per_person")]
+
+    def __str__(self) -> str:
+        return f"{self.person} looked at {self.request}"
+
+
 class ReviewQuerySet(models.QuerySet["Review"]):
     def current(self) -> ReviewQuerySet:
         """Each person's newest verdict, unless something moved under it since."""

@@ -353,6 +353,52 @@ class Evidence(models.Model):
         return f"evidence {self.digest[:12]} of {self.version}"
 
 
+class VersionMetric(models.Model):
+    """The last value of a metric, as the current evidence of the version says: what the versions of a model are sorted
+    and drawn by. Written with the evidence; what is no number (NaN, infinity) has no row."""
+
+    model = models.ForeignKey(RegisteredModel, on_delete=models.CASCADE, related_name="+", db_index=False)
+    version = models.ForeignKey(ModelVersion, on_delete=models.CASCADE, related_name="metrics", db_index=False)
+    number = models.PositiveIntegerField()  # of the version
+    name = models.CharField(max_length=250)
+    value = models.FloatField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["version", "name"], name="one_value_per_metric")]
+        indexes = [
+            models.Index(fields=["model", "name", "number"], name="metric_over_versions_idx"),  # the chart
+            models.Index(fields=["model", "name", "value", "number"], name="metric_order_idx"),  # the sorted table
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.name} = {self.value} of {self.version}"
+
+
+class Deployment(models.Model):
+    """A place where a model runs, with the version that runs there, as last reported by what deploys it."""
+
+    class Status(models.TextChoices):
+        DEPLOYING = "deploying", "Deploying"
+        RUNNING = "running", "Running"
+        FAILED = "failed", "Failed"
+        STOPPED = "stopped", "Stopped"
+
+    model = models.ForeignKey(RegisteredModel, on_delete=models.CASCADE, related_name="deployments", db_index=False)
+    version = models.ForeignKey(ModelVersion, on_delete=models.CASCADE, related_name="deployments")
+    name = models.CharField(max_length=250)
+    status = models.CharField(max_length=10, choices=Status.choices, default=Status.RUNNING)
+    link = models.CharField(max_length=1000, blank=True)
+    reporter = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+", db_index=False)
+    reported_at = models.DateTimeField(default=now)
+
+    class Meta:
+        ordering = ["name"]
+        constraints = [models.UniqueConstraint(fields=["model", "name"], name="one_version_per_deployment")]
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.version}, {self.get_status_display()}"
+
+
 class RunReading(models.Model):
     """The run of a version that lies on another tracking server: to be read from there, read, or given up.
 
