@@ -12,6 +12,7 @@ from core.digests import sha256_json, tree_digest
 from core.prepared import Prepared, insert_or_leave, save
 from notifications.events import record
 from registry.events import ArtifactDrifted, about_version
+from registry.metric_rows import write_metric_rows
 from registry.models import ArtifactFile, Evidence, ModelVersion
 from tracking.models import LoggedModel, Run, RunDataset
 
@@ -71,8 +72,9 @@ def _kept(version: ModelVersion, data: dict[str, Any]) -> Evidence:
     evidence = Evidence(version=version, digest=digest, data=data)
     if not insert_or_leave(evidence, unique=["version", "digest"]):
         [evidence] = _EVIDENCE.all(version.pk, digest)
-    version.evidence = evidence
+    before, version.evidence = known_of(version), evidence
     save(version, "evidence")
+    write_metric_rows(version, before=before, after=data)
     _notice_drift(version)
     return evidence
 

@@ -20,6 +20,7 @@ from core.errors import Invalid
 from notifications.events import record
 from registry.events import ModelCreated, ModelImported
 from registry.evidence import snapshot
+from registry.metric_rows import figures_of
 from registry.models import (
     Alias,
     Evidence,
@@ -29,6 +30,7 @@ from registry.models import (
     Stage,
     StageHolding,
     TargetKind,
+    VersionMetric,
     says_prompt,
 )
 from registry.services._rows import HELD_STAGES, check_description, check_name, check_tag
@@ -54,11 +56,14 @@ COLUMNS: dict[type[models.Model], tuple[str, ...]] = {
         "evidence_id", "deleted_at",
     ),
     Evidence: ("id", "version_id", "digest", "data", "taken_at"),
+    VersionMetric: ("model_id", "version_id", "number", "name", "value"),
     LatestVersion: ("model_id", "stage", "version_id"),
     Alias: ("model_id", "name", "version_id", "set_by_id", "set_at"),
     StageHolding: ("model_id", "version_id", "target_kind", "target", "since", "until", "set_by_id", "request_id"),
 }  # fmt: skip
-_RUN_ID, _EVIDENCE = (COLUMNS[ModelVersion].index(name) for name in ("run_id", "evidence_id"))
+_MODEL, _NUMBER, _RUN_ID, _EVIDENCE = (
+    COLUMNS[ModelVersion].index(name) for name in ("model_id", "version", "run_id", "evidence_id")
+)
 _MODEL_FIELDS = {
     "model": str, "description": str, "tags": dict, "aliases": dict, "creation_timestamp": int,
     "last_updated_timestamp": int,
@@ -236,6 +241,8 @@ class Loading:
             if row[_RUN_ID] in here:
                 known, row[_EVIDENCE] = snapshot(ModelVersion(run_id=row[_RUN_ID])), self._next_id(Evidence)
                 self._waiting[Evidence].append([row[_EVIDENCE], row[0], sha256_json(known), _json(known), self._moment])
+                about = [row[_MODEL], row[0], row[_NUMBER]]
+                self._waiting[VersionMetric] += [[*about, *figure] for figure in figures_of(known).items()]
 
 
 @contextmanager

@@ -22,6 +22,8 @@ from registry.evidence import NOTHING, folder_files, refresh, relative, snapshot
 from registry.importing.report import Report
 from registry.importing.runs import pairs, text
 from registry.importing.source import DELETED, Source, TheirModel, TheirVersion
+from registry.metric_rows import AT_ONCE as METRICS_AT_ONCE
+from registry.metric_rows import figures_of, metric_rows
 from registry.models import (
     Alias,
     Evidence,
@@ -31,6 +33,7 @@ from registry.models import (
     Stage,
     StageHolding,
     TargetKind,
+    VersionMetric,
     says_prompt,
 )
 from registry.services._rows import HELD_STAGES, MAX_DESCRIPTION, MAX_TAG_VALUE, check_name
@@ -150,6 +153,8 @@ class Registry:
         for evidence in taken:
             evidence.version.evidence = evidence
         ModelVersion.objects.bulk_update([evidence.version for evidence in taken], ["evidence"], batch_size=100)
+        metrics = [metric for row in taken for metric in metric_rows(row.version, figures_of(row.data))]
+        VersionMetric.objects.bulk_create(metrics, batch_size=METRICS_AT_ONCE)
         Run.objects.filter(run_id__in={row.run_id for row in rows}, has_versions=False).update(has_versions=True)
         return rows
 

@@ -29,6 +29,7 @@ from notifications.models import Event
 from registry.models import ModelVersion, RegisteredModel
 from tests.factories import make_model
 from tests.importing.conftest import Origin
+from tests.registry.test_metric_rows import rebuilt, written
 from tests.servers import Server
 from tracking.models import Run
 
@@ -214,6 +215,7 @@ def test_a_second_import_changes_nothing(admin: User, origin: Origin) -> None:
     second = import_it(origin, "--artifacts")
 
     assert every_row() == before
+    assert written() == rebuilt() != {}
     assert "versions                10        10             0" in first
     assert "versions                10         0            10" in second
     assert "files                   26         0            26" in second

@@ -23,6 +23,7 @@ from registry.models import (
     RegisteredModel,
     Stage,
     StageHolding,
+    VersionMetric,
 )
 from tests.factories import make_model, make_run
 from tracking.models import Run
@@ -71,7 +72,7 @@ def contents() -> dict[str, list[dict[str, Any]]]:
     digests = dict(Evidence.objects.values_list("pk", "digest"))
     spoken = {"model_id": names, "version_id": versions, "evidence_id": digests | {None: "nothing is known"}}
     found = {}
-    for table in (RegisteredModel, ModelVersion, Evidence, LatestVersion, Alias, StageHolding):
+    for table in (RegisteredModel, ModelVersion, Evidence, LatestVersion, Alias, StageHolding, VersionMetric):
         rows = [
             {key: spoken[key][value] if key in spoken else value for key, value in row.items() if key not in left_out}
             for row in table.objects.values()
@@ -128,6 +129,8 @@ class TestOnPostgreSQL:
             actor=manager, model=make_model(), source="s3://models/churn/4", run_id=run.run_id
         )
         assert made.evidence and made.evidence.digest == version.evidence.digest
+        metrics = VersionMetric.objects.order_by("pk").values_list("number", "name", "value")
+        assert list(metrics) == [(4, "auc", 0.9), (1, "auc", 0.9)]
 
     def test_a_model_goes_on_where_the_file_ended(self, tmp_path: Path, manager: User) -> None:
         load(tmp_path, CHURN)
