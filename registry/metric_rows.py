@@ -42,8 +42,8 @@ def write_metric_rows(version: ModelVersion, *, before: EvidenceData, after: Evi
 def metric_history(
     model: RegisteredModel, names: Collection[str], *, last: int, until: int | None = None
 ) -> dict[str, list[tuple[int, float]]]:
-    """By metric, (number, value) of the live versions among the ``last`` numbers up to ``until``, by default the newest;
-    the oldest first. One statement, whatever the number of metrics; every name has an entry."""
+    """By metric, (number, value) of the live versions among the ``last`` numbers up to ``until``, by default all, the
+    oldest first. One statement, whatever the number of metrics; every name has an entry."""
     found: dict[str, list[tuple[int, float]]] = {name: [] for name in names}
     newest = model.last_version if until is None else until
     rows = VersionMetric.objects.filter(
