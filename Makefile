@@ -7,7 +7,7 @@
 # make conformance            MLflow's own tests against a running Countersign (MLFLOW_SOURCE_TREE; SUITES to choose)
 # make bench                 measure beside `mlflow server` on one PostgreSQL (VERSIONS=100000, QUICK=1): docs/performance.md
 # make demo                   fill a running server with a story (MLFLOW_TRACKING_URI and MLFLOW_TRACKING_TOKEN set)
-# make screenshots            a picture of every page of that server, in screenshots/ (BASE_URL, DATA_DIR, FOLDER)
+# make screenshots            a picture of every page, in screenshots/, told with the story (BASE_URL of a running server, FOLDER)
 
 .DEFAULT_GOAL := run
 .PHONY: run run-production test gate-audit conformance bench format check demo screenshots lock

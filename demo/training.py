@@ -107,7 +107,7 @@ def _table(recipe: Recipe, attempt: Attempt, *, seed: int) -> tuple[pd.DataFrame
             n_samples=attempt.rows, n_features=width, n_informative=width, noise=noise * 100, random_state=7
         )
     columns = [attempt.rename.get(column, column) for column in recipe.columns]
-    return pd.DataFrame(data, columns=columns), target
+    return pd.DataFrame(data, columns=columns), target.astype(float)  # a signature of whole numbers is warned of
 
 
 def _learning_curve(recipe: Recipe, estimator: object, x: pd.DataFrame, y: np.ndarray) -> Iterator[float]:
