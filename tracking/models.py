@@ -5,16 +5,27 @@ Times are milliseconds since the epoch, as on MLflow's wire. Ids of runs and log
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
+from typing import Any
+
 from django.conf import settings
 from django.db import models
-from django.db.models import Q
+from django.db.models import CharField, F, Func, Q
+from django.urls import reverse
 
-from core.clock import now_ms
+from accounts.models import User
+from core.clock import from_ms, now_ms
 
 
 class Lifecycle(models.TextChoices):
     ACTIVE = "active", "Active"
     DELETED = "deleted", "Deleted"
+
+
+class ExperimentQuerySet(models.QuerySet["Experiment"]):
+    def visible_to(self, user: User) -> ExperimentQuerySet:
+        """Everybody signed in reads all of them: see tracking/permissions.py."""
+        return self if user.is_active else self.none()
 
 
 class Experiment(models.Model):
@@ -29,11 +40,41 @@ class Experiment(models.Model):
     last_update_time = models.BigIntegerField(default=now_ms)
     tags = models.JSONField(default=dict, blank=True)
 
+    objects = ExperimentQuerySet.as_manager()
+
     class Meta:
         indexes = [models.Index(fields=["-creation_time", "id"], name="experiment_newest_idx")]  # search, default order
 
     def __str__(self) -> str:
         return self.name
+
+    def get_absolute_url(self) -> str:
+        return reverse("experiment", args=[self.pk])
+
+    @property
+    def created_at(self) -> datetime:
+        return from_ms(self.creation_time)
+
+
+class ParentRunId(Func):
+    """The id of the run that a run says it is part of; null when it says none. Written out, as an index needs it."""
+
+    output_field = CharField()
+
+    def __init__(self, column: str = "tags") -> None:
+        super().__init__(F(column))
+
+    def as_sqlite(self, compiler: Any, connection: Any, **_context: Any) -> Any:
+        return self.as_sql(compiler, connection, template="json_extract(%(expressions)s, '$.\"mlflow.parentRunId\"')")
+
+    def as_postgresql(self, compiler: Any, connection: Any, **_context: Any) -> Any:
+        return self.as_sql(compiler, connection, template="(%(expressions)s ->> 'mlflow.parentRunId')")
+
+
+class RunQuerySet(models.QuerySet["Run"]):
+    def visible_to(self, user: User) -> RunQuerySet:
+        """Everybody signed in reads all of them: see tracking/permissions.py."""
+        return self if user.is_active else self.none()
 
 
 class Run(models.Model):
@@ -50,7 +91,9 @@ class Run(models.Model):
     run_id = models.CharField(max_length=32, primary_key=True)
     experiment = models.ForeignKey(Experiment, on_delete=models.PROTECT, related_name="runs")
     run_name = models.CharField(max_length=250)
-    user = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="runs")
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="runs", db_index=False
+    )
     user_id_sent = models.CharField(max_length=256, blank=True)  # what the client calls its user; shown, never trusted
     status = models.CharField(max_length=10, choices=Status.choices, default=Status.RUNNING)
     start_time = models.BigIntegerField(default=now_ms)
@@ -65,15 +108,44 @@ class Run(models.Model):
     # Set when a version is registered from this run: from then on its changes are announced (RUN_CHANGED_TASK).
     has_versions = models.BooleanField(default=False)
 
+    objects = RunQuerySet.as_manager()
+
     class Meta:
         indexes = [
             models.Index(
                 fields=["experiment", "-start_time", "run_id"], name="run_newest_idx"
             ),  # search, default order
+            # The list of runs: of all experiments, of one status, of one person.
+            models.Index(fields=["-start_time", "run_id"], name="run_newest_of_all_idx"),
+            models.Index(fields=["status", "-start_time", "run_id"], name="run_status_idx"),
+            models.Index(fields=["user", "-start_time", "run_id"], name="run_user_idx"),
+            models.Index(ParentRunId(), name="run_parent_idx"),  # the runs that are parts of one
         ]
 
     def __str__(self) -> str:
         return f"{self.run_name} ({self.run_id})"
+
+    def get_absolute_url(self) -> str:
+        return reverse("run", args=[self.run_id])
+
+    @property
+    def started_at(self) -> datetime:
+        return from_ms(self.start_time)
+
+    @property
+    def ended_at(self) -> datetime | None:
+        return None if self.end_time is None else from_ms(self.end_time)
+
+    @property
+    def took(self) -> timedelta | None:
+        """None while it goes on, and where its end is said to lie before its start."""
+        if self.end_time is None or self.end_time < self.start_time:
+            return None
+        return from_ms(self.end_time) - self.started_at
+
+    @property
+    def is_deleted(self) -> bool:
+        return self.lifecycle_stage == Lifecycle.DELETED
 
 
 class MetricPoint(models.Model):

@@ -138,11 +138,20 @@ def search_runs(
     page_token: str,
 ) -> Page[Run]:
     rows = Run.objects.filter(experiment__in=_ids(experiment_ids))
-    rows = _filtered(_of_view(rows, view_type), parse_filter(filter_text), RUNS)
+    rows = fitting(_of_view(rows, view_type), filter_text)
     orders = _orderings(order_by, RUNS)
     if all(_is_newest_first(parse_order(text)) for text in order_by):
-        return _page_by_key(rows, _NEWEST_FIRST, limit, page_token)
+        return newest_first(rows, limit=limit, page_token=page_token)
     return _page(rows.order_by(*orders, "-start_time", "run_id"), limit, page_token)
+
+
+def fitting(rows: QuerySet[Run], filter_text: str) -> QuerySet[Run]:
+    """Those of ``rows`` that a filter in MLflow's language finds. Raises Invalid, naming the clause."""
+    return _filtered(rows, parse_filter(filter_text), RUNS)
+
+
+def newest_first(rows: QuerySet[Run], *, limit: int, page_token: str) -> Page[Run]:
+    return _page_by_key(rows, _NEWEST_FIRST, limit, page_token)
 
 
 def _is_newest_first(order: Order) -> bool:

@@ -86,9 +86,11 @@ def pages(user: User, review_request: TransitionRequest) -> dict[str, str]:
     found = {"no such page": "/models/nothing-of-this-name/"}
     for route in urlpatterns:
         names = route.pattern.converters
-        given = {**ARGUMENTS, "pk": review_request.pk}
+        given = {**ARGUMENTS, "pk": review_request.pk, "run_id": review_request.version.run_id}
         if route.name.startswith("policy"):
             given["name"] = "production-gate"
+        if route.name == "experiment":
+            given["pk"] = 0
         if route.name.startswith("channel"):
             given["pk"] = Channel.objects.get(name="deploy").pk
         path = reverse(route.name, kwargs={name: given[name] for name in names})

@@ -26,6 +26,7 @@ def _nav(request: SignedInRequest) -> list[dict[str, Any]]:
     entries = [
         ("Reviews", "reviews", "/requests/"),
         ("Models", "models", "/models/"),
+        ("Runs", "runs", "/experiments/"),
         ("Policies", "policies", "/policies/"),
         ("Activity", "activity", "/activity/"),
         ("Deliveries", "deliveries", "/deliveries/"),

@@ -1,0 +1,87 @@
+"""What the pages ask of runs and experiments: what one may not see is not there."""
+
+from __future__ import annotations
+
+from django.db.models import Q, QuerySet
+
+from accounts.models import User
+from core.errors import Invalid, NotFound
+from tracking.models import Experiment, Lifecycle, ParentRunId, Run
+from tracking.search import fitting
+
+PARENT_TAG = "mlflow.parentRunId"
+DESCRIPTION_TAG = "mlflow.note.content"
+DELETED = "DELETED"  # stands beside the statuses where runs are chosen by them
+
+
+def get_run(user: User, run_id: str) -> Run:
+    """With its experiment and its user; deleted runs are found too."""
+    [run] = get_runs(user, [run_id])
+    return run
+
+
+def get_runs(user: User, run_ids: list[str]) -> list[Run]:
+    """In this order, each once. Raises NotFound, naming the first that there is not."""
+    asked = list(dict.fromkeys(run_ids))
+    for run_id in asked:
+        if "\x00" in run_id or len(run_id) > 32:
+            raise _no_run(run_id)
+    rows = Run.objects.visible_to(user).filter(run_id__in=asked).select_related("experiment", "user")
+    found = {run.run_id: run for run in rows}
+    for run_id in asked:
+        if run_id not in found:
+            raise _no_run(run_id)
+    return [found[run_id] for run_id in asked]
+
+
+def _no_run(run_id: str) -> NotFound:
+    return NotFound(f"There is no run {run_id[:60]} on this server.")
+
+
+def get_experiment(user: User, key: int) -> Experiment:
+    """By its id; deleted experiments are found too."""
+    rows = Experiment.objects.visible_to(user).select_related("user")
+    experiment = rows.filter(pk=key).first() if key < 2**63 else None
+    if experiment is None:
+        raise NotFound(f"There is no experiment {str(key)[:60]} on this server.")
+    return experiment
+
+
+def runs_like(
+    user: User,
+    *,
+    experiment: int | None = None,
+    status: str = "",
+    username: str = "",
+    text: str = "",
+    filter_text: str = "",
+) -> QuerySet[Run]:
+    """Those that fit everything that is given; deleted ones only when ``status`` asks for them.
+
+    ``text`` is a part of the name, ``filter_text`` is in MLflow's language. Raises Invalid, saying what is wrong.
+    """
+    rows = Run.objects.visible_to(user)
+    if status and status not in (*Run.Status.values, DELETED):
+        raise Invalid(f"There is no status {status[:60]!r}. Choose one of the list.", field="status")
+    if status == DELETED:
+        rows = rows.filter(lifecycle_stage=Lifecycle.DELETED)
+    else:
+        rows = rows.filter(lifecycle_stage=Lifecycle.ACTIVE, **({"status": status} if status else {}))
+    if experiment is not None:
+        rows = rows.filter(experiment=experiment)
+    if username:
+        rows = rows.filter(user__username=username)
+    if text:
+        rows = rows.filter(run_name__icontains=text)
+    return fitting(rows, filter_text)
+
+
+def relatives(user: User, run: Run, *, limit: int) -> tuple[Run | None, list[Run], bool]:
+    """The run that this one is a part of, the first ``limit`` of its own parts, and whether there are more."""
+    parent_id = str(run.tags.get(PARENT_TAG, ""))
+    rows = Run.objects.visible_to(user).alias(parent_id=ParentRunId())
+    rows = rows.filter(Q(parent_id=run.run_id) | Q(run_id=parent_id)).exclude(pk=run.pk)
+    found = list(rows.defer("params", "metrics").order_by("start_time", "run_id")[: limit + 2])
+    parent = next((row for row in found if row.run_id == parent_id), None)
+    children = [row for row in found if row.tags.get(PARENT_TAG) == run.run_id and not row.is_deleted]
+    return parent, children[:limit], len(children) > limit
