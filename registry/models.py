@@ -188,6 +188,7 @@ class ModelVersion(models.Model):
             models.Index(fields=["-creation_timestamp"], name="version_created_idx", condition=Q(deleted_at=None)),
             models.Index(fields=["version"], name="version_number_idx", condition=Q(deleted_at=None)),
             models.Index(fields=["run_id"], name="version_run_idx", condition=~Q(run_id="")),  # search by run
+            models.Index(fields=["digest"], name="version_digest_idx", condition=~Q(digest="")),  # found by its bytes
             models.Index(fields=["model", "current_stage", "-version"], name="version_stage_idx"),  # holders of a stage
             # Is this file frozen?
             models.Index(fields=["artifact_owner"], name="version_artifact_idx", condition=~Q(artifact_owner="")),

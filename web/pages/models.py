@@ -47,7 +47,6 @@ def index(request: SignedInRequest) -> HttpResponse:
         "query": query,
         "stage": stage,
         "stages": (Stage.PRODUCTION, Stage.STAGING),
-        "search": query,
         "models": _rows(page),
         "next_token": next_token,
         "is_first_page": not request.GET.get("page"),

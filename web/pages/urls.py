@@ -20,6 +20,7 @@ from web.pages import (
     requests,
     reviews,
     runs,
+    search,
     sign_in,
     versions,
 )
@@ -29,6 +30,7 @@ urlpatterns = [
     path("sign-in/", sign_in.SignIn.as_view(), name="sign_in"),
     path("sign-in/link/<str:secret>/", sign_in.sign_in_link, name="sign_in_link"),
     path("sign-out/", sign_in.SignOut.as_view(), name="sign_out"),
+    path("search/", search.index, name="search"),
     path("reviews/", reviews.index, name="reviews"),
     path("models/", models.index, name="models"),
     path("models/<str:name>/", models.detail, name="model"),

@@ -43,6 +43,8 @@ BUDGETS = {
     "/activity/": PAGE,
     "/activity/?kind=request.updated&actor=mira&model=churn-predictor&version=2&since=2020-01-01": PAGE,
     "/account/": PAGE,
+    "/search/?q=churn": PAGE,
+    "/search/?q=churn 2": PAGE,
 }
 
 
