@@ -94,9 +94,26 @@ function setAppearance(choice) {
 }
 
 function showAppearance() {
-  for (const group of document.querySelectorAll("[data-appearances]")) group.hidden = false;
   for (const button of document.querySelectorAll("[data-appearance]"))
     button.setAttribute("aria-pressed", String(button.dataset.appearance === chosenAppearance()));
+}
+
+// -- What works with JavaScript only is hidden until then: data-scripted ----------------------------------------------
+
+function showScripted() {
+  for (const part of document.querySelectorAll("[data-scripted]")) part.hidden = false;
+}
+
+// -- Markdown: write or preview (templates/components/markdown_field.html) ----------------------------------------------
+
+function turnMarkdown(button) {
+  const part = button.closest("[data-markdown]");
+  const isPreview = button.dataset.preview !== undefined;
+  for (const other of part.querySelectorAll("[data-write], [data-preview]"))
+    other.setAttribute("aria-pressed", String(other === button));
+  part.querySelector("textarea").hidden = isPreview;
+  part.querySelector(".preview").hidden = !isPreview;
+  if (!isPreview) part.querySelector("textarea").focus();
 }
 
 // -- Dialogs: <button data-opens="#id"> opens, data-closes closes, a click beside it too --------------------------------
@@ -117,6 +134,10 @@ document.addEventListener("click", (event) => {
   if (copier) copy(copier);
   const appearance = target.closest("[data-appearance]");
   if (appearance) setAppearance(appearance.dataset.appearance);
+  const turn = target.closest("[data-write], [data-preview]");
+  if (turn) turnMarkdown(turn);
+  const prepares = target.closest("[data-prepares]");
+  if (prepares) toast(prepares.dataset.prepares);
   const opener = target.closest("[data-opens]");
   if (opener) {
     const dialog = document.querySelector(opener.dataset.opens);
@@ -139,17 +160,9 @@ document.addEventListener("keydown", (event) => {
       menu.querySelector("summary").focus();
     }
   }
-  const typing = event.target instanceof Element && event.target.closest("input, textarea, select, [contenteditable]");
-  if (event.key === "/" && !typing && !event.ctrlKey && !event.metaKey && !event.altKey) {
-    const search = document.getElementById("search");
-    if (search) {
-      event.preventDefault();
-      search.focus();
-    }
-  }
   if (event.key === "Enter" && (event.ctrlKey || event.metaKey) && event.target instanceof HTMLTextAreaElement) {
     const submit = event.target.form?.querySelector("[data-submit-key]");
-    if (submit && !submit.disabled) event.target.form.requestSubmit(submit);
+    if (submit && !submit.matches(':disabled, [aria-disabled="true"]')) event.target.form.requestSubmit(submit);
   }
 });
 
@@ -191,11 +204,29 @@ document.addEventListener("htmx:confirm", (event) => {
   ask(ctx.confirm, issueRequest, dropRequest);
 });
 document.addEventListener("htmx:error", (event) => {
-  if (event.detail.error?.name !== "AbortError") toast("The server did not answer. Reload the page to see what happened, then try again.", "error");
+  if (event.detail.error?.name !== "AbortError") toast("The server did not answer. What you wrote is kept. Reload the page to see what happened, then try again.", "error");
 });
+// A bar at the top while an answer takes longer than a moment; the region that waits for it says so.
+const SLOW = 300;
+const waiting = new Map();
+document.addEventListener("htmx:before:request", ({ detail: { ctx } }) => {
+  const target = ctx.target instanceof Element ? ctx.target : null;
+  waiting.set(ctx, setTimeout(() => {
+    root.dataset.busy = "";
+    target?.setAttribute("aria-busy", "true");
+  }, SLOW));
+});
+document.addEventListener("htmx:finally:request", ({ detail: { ctx } }) => {
+  clearTimeout(waiting.get(ctx));
+  waiting.delete(ctx);
+  if (ctx.target instanceof Element) ctx.target.removeAttribute("aria-busy");
+  if (!waiting.size) delete root.dataset.busy;
+});
+
 document.addEventListener("htmx:after:swap", () => {
   refreshTimes();
   showAppearance();
+  showScripted();
   // A swapped region may carry a sentence for screen readers: <p data-announce>…</p>
   const note = document.querySelector("[data-announce]");
   if (!note) return;
@@ -204,5 +235,6 @@ document.addEventListener("htmx:after:swap", () => {
 });
 
 showAppearance();
+showScripted();
 refreshTimes();
 setInterval(refreshTimes, 30000);

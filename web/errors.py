@@ -8,6 +8,7 @@ import structlog
 from django.core.exceptions import PermissionDenied, RequestDataTooBig
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
+from django_htmx.http import reswap, retarget
 from rest_framework import exceptions as drf
 from rest_framework.response import Response
 from rest_framework.views import exception_handler as drf_exception_handler
@@ -103,11 +104,29 @@ def own_body(error: CountersignError) -> dict[str, Any]:
     return {"error": body}
 
 
+# What to do next, where the message itself does not say it.
+NEXT = {
+    403: "If you should be able to, ask whoever manages the model, or an administrator.",
+    404: "Look for it by its name or number, or ask an administrator for the right to see it.",
+    413: "Nothing was changed. Shorten it, or send it in parts, then try again.",
+    429: "Nothing was changed. Wait a moment, then try again.",
+    500: "Go back and try again. If it happens again, tell your administrator when it did: the log has the rest.",
+    503: "Nothing was changed. Try again in a minute.",
+    507: "Nothing was changed. Your administrator has to make room first.",
+}
+
+
 def page(request: HttpRequest, status: int, message: str) -> HttpResponse:
-    """A whole error page, or for HTMX the fragment of one. A fault of ours is shown without context processors, so
-    without queries."""
-    template = "errors/fragment.html" if request.headers.get("HX-Request") else "errors/page.html"
-    return render(request if status < 500 else None, template, {"status": status, "message": message}, status=status)
+    """A whole error page, or for HTMX a notice in the corner: what is on the page stays, with all that was typed. A
+    fault of ours is shown without context processors, so without queries."""
+    is_part = bool(request.headers.get("HX-Request"))
+    template = "errors/fragment.html" if is_part else "errors/page.html"
+    context = {"status": status, "message": message, "next": NEXT.get(status, "")}
+    answer = render(request if status < 500 else None, template, context, status=status)
+    if is_part:
+        retarget(answer, "#toasts")
+        reswap(answer, "beforeend")
+    return answer
 
 
 def refused_status(error: CountersignError) -> int:
@@ -157,7 +176,7 @@ def server_error(request: HttpRequest) -> HttpResponse:
 
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
-    message = "This form has expired. Go back, reload the page and try again; nothing was changed."
+    message = "This form has expired; nothing was changed. Your browser keeps what you wrote: reload and try again."
     return _plain(request, 403, "PERMISSION_DENIED", "not_permitted", message)
 
 

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from ipaddress import ip_address
+from urllib.parse import urlencode, urlsplit
 from uuid import uuid4
 
 import structlog
@@ -18,8 +19,10 @@ from django.conf import settings
 from django.contrib.auth.models import AnonymousUser
 from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils.functional import SimpleLazyObject
+from django.utils.http import url_has_allowed_host_and_scheme
 from django_htmx.http import HttpResponseClientRedirect
 from structlog.contextvars import bind_contextvars, clear_contextvars
 
@@ -150,11 +153,25 @@ def _is_sent_by_browser(request: HttpRequest, header: str) -> bool:
 
 
 def _to_sign_in(request: HttpRequest) -> HttpResponse:
-    """And back from there; after a form, to the page that the form was on."""
-    back = request.get_full_path() if request.method in SAFE_METHODS else "/"
+    """And back from there; after a form, to the page that the form was on, where the browser keeps what was typed."""
+    was_on = request.headers.get("HX-Current-URL") or request.headers.get("Referer", "")
     if request.headers.get("HX-Request"):
-        return HttpResponseClientRedirect(reverse("sign_in"))
-    return redirect_to_login(back, reverse("sign_in"))
+        answer = HttpResponseClientRedirect(_sign_in_again(request, was_on) or reverse("sign_in"))
+        answer.status_code = 401  # a script must not take it for success
+        return answer
+    if request.method in SAFE_METHODS:
+        return redirect_to_login(request.get_full_path(), reverse("sign_in"))
+    again = _sign_in_again(request, was_on)
+    return redirect(again) if again else redirect_to_login("/", reverse("sign_in"))
+
+
+def _sign_in_again(request: HttpRequest, page: str) -> str:
+    """The page of signing in that leads back to this one of ours and says what happened; empty when it is none."""
+    if not page or not url_has_allowed_host_and_scheme(page, {request.get_host()}):
+        return ""
+    was_on = urlsplit(page)
+    back = f"{was_on.path}?{was_on.query}" if was_on.query else was_on.path
+    return f"{reverse('sign_in')}?{urlencode({'next': back, 'expired': 1})}"
 
 
 def _only_reads(view: Callable[..., HttpResponse]) -> bool:

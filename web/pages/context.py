@@ -24,17 +24,17 @@ def site(request: SignedInRequest) -> dict[str, Any]:
 
 def _nav(request: SignedInRequest) -> list[dict[str, Any]]:
     entries = [
-        ("Reviews", "reviews", "/requests/"),
-        ("Models", "models", "/models/"),
-        ("Runs", "runs", "/experiments/"),
-        ("Policies", "policies", "/policies/"),
-        ("Activity", "activity", "/activity/"),
-        ("Deliveries", "deliveries", "/deliveries/"),
+        ("Reviews", "reviews", "/requests/", "r"),
+        ("Models", "models", "/models/", "m"),
+        ("Runs", "runs", "/experiments/", "u"),
+        ("Policies", "policies", "/policies/", "p"),
+        ("Activity", "activity", "/activity/", "a"),
+        ("Deliveries", "deliveries", "/deliveries/", "d"),
     ]
     nav = []
-    for label, name, prefix in entries:
+    for label, name, prefix, key in entries:
         url = reverse(name)
         active = request.path.startswith((url, prefix))
-        nav.append({"label": label, "url": url, "active": active, "count": 0})
+        nav.append({"label": label, "url": url, "active": active, "count": 0, "key": key})
     nav[0]["count"] = TransitionRequest.objects.waiting_on(request.user).count()
     return nav

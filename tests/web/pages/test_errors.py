@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from django.test import Client
+import pytest
+from django.contrib.auth.models import AnonymousUser
+from django.test import Client, RequestFactory
 
 from accounts.models import User
+from approvals.models import TransitionRequest
+from core.errors import NotPermitted, TooLarge, TooMany
+from web import errors
 
 Session = Callable[[User], Client]
 
@@ -49,3 +54,44 @@ def test_htmx_is_sent_to_sign_in_when_the_session_has_ended(db: None) -> None:
     answer = Client().post("/requests/1/review/", headers={"HX-Request": "true"})
 
     assert answer["HX-Redirect"] == "/sign-in/"
+
+
+def test_what_htmx_asked_for_in_vain_leaves_the_page_and_what_was_typed(mira: User, asked: TransitionRequest) -> None:
+    page = Client(enforce_csrf_checks=True)
+    page.force_login(mira, backend="django.contrib.auth.backends.ModelBackend")
+
+    answer = page.post(f"{asked.get_absolute_url()}comment/", {"comment": "x"}, headers={"HX-Request": "true"})
+
+    assert answer.status_code == 403
+    assert (answer["HX-Retarget"], answer["HX-Reswap"]) == ("#toasts", "beforeend")
+    assert "keeps what you wrote" in answer.content.decode()
+
+
+def test_after_an_expired_session_one_comes_back_to_where_one_wrote(db: None) -> None:
+    htmx = {"HX-Request": "true", "HX-Current-URL": "http://testserver/requests/1/?tab=files"}
+
+    scripted = Client().post("/requests/1/review/", headers=htmx)
+    plain = Client().post("/requests/1/review/", headers={"Referer": "http://testserver/requests/1/"})
+
+    assert scripted.status_code == 401
+    assert scripted["HX-Redirect"] == "/sign-in/?next=%2Frequests%2F1%2F%3Ftab%3Dfiles&expired=1"
+    assert plain["Location"] == "/sign-in/?next=%2Frequests%2F1%2F&expired=1"
+    assert "what you were writing is kept" in Client().get(plain["Location"]).content.decode()
+
+
+@pytest.mark.parametrize("elsewhere", ["https://evil.example/", "//evil.example/", "javascript:alert(1)", ""])
+def test_nobody_comes_back_to_another_site(db: None, elsewhere: str) -> None:
+    for headers in ({"HX-Request": "true", "HX-Current-URL": elsewhere}, {"Referer": elsewhere}):
+        answer = Client().post("/requests/1/review/", headers=headers)
+
+        assert (answer.get("HX-Redirect") or answer["Location"]) in ("/sign-in/", "/sign-in/?next=/")
+
+
+def test_each_error_says_what_to_do_next() -> None:
+    for error in (TooMany("Too many requests.", wait=3), TooLarge("Too large."), NotPermitted("Not yours.")):
+        asked = RequestFactory().get("/models/")
+        asked.user = AnonymousUser()
+
+        said = errors.response(asked, error).content.decode()
+
+        assert errors.NEXT[errors._shape(error)[2]].split(".")[0] in said
