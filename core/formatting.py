@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 MINUS = "\u2212"
 NOTHING = "\u2013"
 HUES = 8
+_TOO_LONG = 1e15  # from here on a figure is written with its power of ten
 _STEPS = (("minute", 60), ("hour", 3600), ("day", 86_400), ("month", 2_629_800), ("year", 31_557_600))
 
 
@@ -27,7 +28,7 @@ def metric(value: float | None, *, beside: float | None = None) -> str:
     if beside is not None and math.isfinite(beside) and value != beside:
         while decimals < 12 and round(value, decimals) == round(beside, decimals):
             decimals += 1
-    if value and abs(value) < 0.5 * 10**-decimals:
+    if value and not 0.5 * 10**-decimals <= abs(value) < _TOO_LONG:
         return f"{value:.2e}".replace("-", MINUS)
     return f"{value:,.{decimals}f}".replace("-", MINUS)
 

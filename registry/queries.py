@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from django.db.models import Exists, OuterRef, Q, Subquery
+from django.db.models import BooleanField, Exists, OuterRef, Q, Subquery
 from django.db.models.expressions import RawSQL
 
 from accounts.models import User
@@ -152,6 +152,21 @@ def _by_stage(latest: list[LatestVersion]) -> list[ModelVersion]:
 def reading_of(version: ModelVersion) -> RunReading | None:
     """The reading of a run that lies on another tracking server."""
     return RunReading.objects.filter(version=version).first() if lies_elsewhere(version) else None
+
+
+# As the index of versions by run says it, so that SQLite sees that it holds.
+_HAS_RUN = RawSQL("NOT (registry_modelversion.run_id = '')", (), output_field=BooleanField())
+MOST_VERSIONS = 500
+
+
+def versions_of_runs(user: User, run_ids: Iterable[str]) -> dict[str, list[ModelVersion]]:
+    """By run, the live versions made from it that ``user`` may see, the newest first; the first MOST_VERSIONS."""
+    rows = ModelVersion.objects.live().visible_to(user).filter(_HAS_RUN, run_id__in=list(run_ids))
+    found: dict[str, list[ModelVersion]] = {}
+    columns = ("run_id", "version", "current_stage", "creation_timestamp", "model__name", "model__aliases")
+    for version in rows.select_related("model").only(*columns).order_by("-creation_timestamp", "-id")[:MOST_VERSIONS]:
+        found.setdefault(version.run_id, []).append(version)
+    return found
 
 
 def canonical_stage(text: str) -> Stage:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from django.db.models import Q, QuerySet
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from django.db.models import Case, Count, Max, Q, QuerySet, When
 
 from accounts.models import User
 from core.errors import Invalid, NotFound
@@ -76,12 +79,40 @@ def runs_like(
     return fitting(rows, filter_text)
 
 
-def relatives(user: User, run: Run, *, limit: int) -> tuple[Run | None, list[Run], bool]:
-    """The run that this one is a part of, the first ``limit`` of its own parts, and whether there are more."""
+@dataclass(frozen=True, slots=True)
+class Relatives:
+    parent: Run | None
+    children: Sequence[Run]
+    more: bool  # there are more children
+
+
+def relatives(user: User, run: Run, *, limit: int) -> Relatives:
+    """The run that this one is a part of, and its own parts, the first ``limit``; in one statement."""
     parent_id = str(run.tags.get(PARENT_TAG, ""))
-    rows = Run.objects.visible_to(user).alias(parent_id=ParentRunId())
-    rows = rows.filter(Q(parent_id=run.run_id) | Q(run_id=parent_id)).exclude(pk=run.pk)
-    found = list(rows.defer("params", "metrics").order_by("start_time", "run_id")[: limit + 2])
+    rows = Run.objects.visible_to(user).alias(parent=ParentRunId()).exclude(pk=run.pk)
+    rows = rows.filter(Q(parent=run.run_id) | Q(run_id=parent_id))
+    is_parent = Case(When(run_id=parent_id, then=0), default=1)
+    # The parent, and one child more than is shown: then there are more.
+    found = list(rows.defer("params", "metrics").order_by(is_parent, "start_time", "run_id")[: limit + 2])
+    children = [row for row in found if row.run_id != parent_id]
     parent = next((row for row in found if row.run_id == parent_id), None)
-    children = [row for row in found if row.tags.get(PARENT_TAG) == run.run_id and not row.is_deleted]
-    return parent, children[:limit], len(children) > limit
+    return Relatives(parent, children[:limit], more=len(children) > limit)
+
+
+@dataclass(frozen=True, slots=True)
+class ListedExperiment:
+    experiment: Experiment
+    run_count: int
+    last_start: int | None  # milliseconds
+
+
+def listed(experiments: list[Experiment]) -> list[ListedExperiment]:
+    """Each with the number of its runs, without the deleted ones, and when the last one started; in one statement."""
+    rows = Run.objects.filter(experiment__in=experiments, lifecycle_stage=Lifecycle.ACTIVE)
+    found = {
+        key: (count, last)
+        for key, count, last in rows.values_list("experiment")
+        .annotate(count=Count("*"), last=Max("start_time"))
+        .order_by()
+    }
+    return [ListedExperiment(experiment, *found.get(experiment.pk, (0, None))) for experiment in experiments]

@@ -33,6 +33,7 @@ MAX_EXPERIMENTS = 10_000  # in one search; SQLite takes 32,766 parameters
 MAX_ORDERS = 50
 MAX_DATASETS = 1000  # in one answer
 _NEWEST_FIRST = (Key("start_time", int, descending=True), Key("run_id", str))
+_EXPERIMENTS_NEWEST_FIRST = (Key("creation_time", int, descending=True), Key("id", int))
 INT64 = 2**63 - 1
 
 
@@ -137,8 +138,8 @@ def search_runs(
     limit: int,
     page_token: str,
 ) -> Page[Run]:
-    rows = Run.objects.filter(experiment__in=_ids(experiment_ids))
-    rows = fitting(_of_view(rows, view_type), filter_text)
+    runs = Run.objects.filter(experiment__in=_ids(experiment_ids))
+    rows = fitting(_of_view(runs, view_type), filter_text)
     orders = _orderings(order_by, RUNS)
     if all(_is_newest_first(parse_order(text)) for text in order_by):
         return newest_first(rows, limit=limit, page_token=page_token)
@@ -148,6 +149,10 @@ def search_runs(
 def fitting(rows: QuerySet[Run], filter_text: str) -> QuerySet[Run]:
     """Those of ``rows`` that a filter in MLflow's language finds. Raises Invalid, naming the clause."""
     return _filtered(rows, parse_filter(filter_text), RUNS)
+
+
+def experiments_newest_first(rows: QuerySet[Experiment], *, limit: int, page_token: str) -> Page[Experiment]:
+    return _page_by_key(rows, _EXPERIMENTS_NEWEST_FIRST, limit, page_token)
 
 
 def newest_first(rows: QuerySet[Run], *, limit: int, page_token: str) -> Page[Run]:

@@ -6,8 +6,12 @@ from django.http import HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
-from tracking.models import Experiment
-from tracking.queries import get_experiment
+from core.errors import Invalid
+from tracking.models import Experiment, Lifecycle
+from tracking.queries import DESCRIPTION_TAG, get_experiment, listed
+from tracking.search import Page, experiments_newest_first
+from web.pages.run_list import run_list
+from web.pages.runs import list_response
 from web.signed_in import SignedInRequest
 
 PAGE_SIZE = 25
@@ -15,10 +19,37 @@ PAGE_SIZE = 25
 
 @require_safe
 def index(request: SignedInRequest) -> HttpResponse:
-    rows = Experiment.objects.visible_to(request.user).order_by("-creation_time", "id")[:PAGE_SIZE]
-    return render(request, "experiments/index.html", {"experiments": rows})
+    text = request.GET.get("q", "").strip()
+    rows = Experiment.objects.visible_to(request.user).filter(lifecycle_stage=Lifecycle.ACTIVE).select_related("user")
+    if text:
+        rows = rows.filter(name__icontains=text)
+    page: Page[Experiment] = Page([], "")
+    error = ""
+    try:
+        page = experiments_newest_first(rows, limit=PAGE_SIZE, page_token=request.GET.get("page", ""))
+    except Invalid as refused:
+        error = refused.message
+    context = {
+        "query": text,
+        "experiments": [(row, row.experiment.tags.get(DESCRIPTION_TAG, "")) for row in listed(page.rows)],
+        "next_token": page.next_page_token,
+        "is_first_page": not request.GET.get("page"),
+        "error": error,
+    }
+    template = "experiments/index.html#results" if request.htmx else "experiments/index.html"
+    return render(request, template, context, status=422 if error else 200)
 
 
 @require_safe
 def detail(request: SignedInRequest, pk: int) -> HttpResponse:
-    return render(request, "experiments/detail.html", {"experiment": get_experiment(request.user, pk)})
+    """The list of its runs."""
+    experiment = get_experiment(request.user, pk)
+    own = {key: value for key, value in experiment.tags.items() if key != DESCRIPTION_TAG}
+    context = {
+        **run_list(request, experiment=experiment),
+        "experiment": experiment,
+        "description": experiment.tags.get(DESCRIPTION_TAG, ""),
+        "tags": sorted(own.items()),
+        "is_deleted": experiment.lifecycle_stage == Lifecycle.DELETED,
+    }
+    return list_response(request, "experiments/detail.html", context)
