@@ -25,6 +25,7 @@ TOLD = frozenset(
         "check.failed", "check.recovered", "comment.created", "thread.resolved", "thread.reopened",
         "transition.applied",
         "transition.bypassed", "request.overdue", "transition.rolled_back", "evidence.failed", "artifact.drifted",
+        "deployment.failed",
     }
 )  # fmt: skip
 # What those are told personally who are named: a shared channel hears of the same comment by comment.created.

@@ -298,6 +298,53 @@ class AliasDeleted(ModelAnnouncement):
 
 
 @dataclass(frozen=True, kw_only=True)
+class DeploymentAnnouncement(VersionAnnouncement):
+    """What deploys a model said what runs where; ``previous_version`` is the version that ran there before."""
+
+    deployment: str
+    status: str
+    link: str
+    previous_version: int | None
+
+    def summary(self, actor: str) -> str:
+        came = f", in place of version {self.previous_version}" if self.previous_version else ""
+        return f"{actor} reported {self.what} as {self.status} at {self.deployment}{came}."
+
+    def data(self) -> dict[str, Any]:
+        return {
+            "deployment": self.deployment,
+            "status": self.status,
+            "link": self.link,
+            "previous_version": self.previous_version,
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeploymentReported(DeploymentAnnouncement):
+    kind: ClassVar[str] = "deployment.reported"
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeploymentFailed(DeploymentAnnouncement):
+    """It failed, and had not before."""
+
+    kind: ClassVar[str] = "deployment.failed"
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeploymentDeleted(VersionAnnouncement):
+    kind: ClassVar[str] = "deployment.deleted"
+
+    deployment: str
+
+    def summary(self, actor: str) -> str:
+        return f"{actor} deleted the deployment {self.deployment} of {self.what}."
+
+    def data(self) -> dict[str, Any]:
+        return {"deployment": self.deployment}
+
+
+@dataclass(frozen=True, kw_only=True)
 class ArtifactDrifted(VersionAnnouncement):
     """The files of a registered version are not those that were registered."""
 

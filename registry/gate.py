@@ -38,6 +38,8 @@ class ChangeKind(enum.StrEnum):
     SET_ALIAS = "set_alias"
     DELETE_ALIAS = "delete_alias"
     CHANGE_GRANTS = "change_grants"
+    REPORT_DEPLOYMENT = "report_deployment"
+    DELETE_DEPLOYMENT = "delete_deployment"
 
 
 @dataclass(frozen=True, slots=True)

@@ -375,8 +375,18 @@ class VersionMetric(models.Model):
         return f"{self.name} = {self.value} of {self.version}"
 
 
+class DeploymentQuerySet(models.QuerySet["Deployment"]):
+    def with_rows(self) -> DeploymentQuerySet:
+        """With the version, who reported it, and the number that Production is at now: what one is shown by."""
+        latest = LatestVersion.objects.filter(model=models.OuterRef("model"), stage=Stage.PRODUCTION)
+        rows = self.select_related("version__model", "reporter").defer("version__description", "version__tags")
+        return rows.annotate(in_production=models.Subquery(latest.values("version__version")[:1]))
+
+
 class Deployment(models.Model):
     """A place where a model runs, with the version that runs there, as last reported by what deploys it."""
+
+    in_production: int | None  # see with_rows
 
     class Status(models.TextChoices):
         DEPLOYING = "deploying", "Deploying"
@@ -392,12 +402,26 @@ class Deployment(models.Model):
     reporter = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+", db_index=False)
     reported_at = models.DateTimeField(default=now)
 
+    objects = DeploymentQuerySet.as_manager()
+
     class Meta:
         ordering = ["name"]
         constraints = [models.UniqueConstraint(fields=["model", "name"], name="one_version_per_deployment")]
 
     def __str__(self) -> str:
         return f"{self.name}: {self.version}, {self.get_status_display()}"
+
+    @property
+    def is_behind(self) -> str:
+        """Why what runs there should not, in words; empty where it may, or where nothing runs."""
+        if self.status in (self.Status.STOPPED, self.Status.FAILED):
+            return ""
+        if self.version.deleted_at:
+            return f"version {self.version.version} is deleted"
+        if self.version.current_stage in (Stage.STAGING, Stage.PRODUCTION) or self.version.aliases:
+            return ""
+        now_at = f", Production is {self.in_production}" if self.in_production else ""
+        return f"version {self.version.version} holds nothing{now_at}"
 
 
 class RunReading(models.Model):

@@ -22,6 +22,7 @@ from registry import evidence
 from registry.models import (
     Alias,
     ArtifactFile,
+    Deployment,
     LatestVersion,
     ModelVersion,
     RegisteredModel,
@@ -182,6 +183,11 @@ def make_version(
     model.save(update_fields=["last_version", "aliases"])
     evidence.refresh(version)
     return version
+
+
+def make_deployment(version: ModelVersion, name: str, **fields: Any) -> Deployment:
+    reporter = fields.pop("reporter", None) or version.user or make_user()
+    return Deployment.objects.create(model=version.model, version=version, name=name, reporter=reporter, **fields)
 
 
 def _hold(version: ModelVersion, kind: TargetKind, target: str, user: User | None) -> None:

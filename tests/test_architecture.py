@@ -55,6 +55,8 @@ WRITES: dict[str, Write] = {
     "update_version": lambda by, at: registry.update_version(actor=by, version=at.version, description="New."),
     "delete_version": lambda by, at: registry.delete_version(actor=by, version=at.holder),
     "read_run_again": lambda by, at: registry.read_run_again(actor=by, version=at.version),
+    "report_deployment": lambda by, at: registry.report_deployment(actor=by, version=at.version, name="eu-west"),
+    "delete_deployment": lambda by, at: registry.delete_deployment(actor=by, model=at.model, name="eu-west"),
     "set_version_tag": lambda by, at: registry.set_version_tag(actor=by, version=at.version, key="a", value="b"),
     "delete_version_tag": lambda by, at: registry.delete_version_tag(actor=by, version=at.version, key="a"),
     "move_to_stage": lambda by, at: registry.move_to_stage(

@@ -16,6 +16,7 @@ from approvals.services.decisions import RECONSIDER_MODEL
 from core import jobs
 from core.answers import require
 from core.errors import Invalid
+from core.lines import check_line, check_link
 from notifications.events import record
 from registry.events import about_version
 from registry.models import ModelVersion, RegisteredModel
@@ -107,10 +108,8 @@ def _announcement(check: Check, told_before: str | None) -> type[CheckAnnounceme
 def _refuse_what_nobody_can_read(*, name: str, figure: str, link: str, summary: str) -> None:
     if not name.strip() or name != name.strip():
         raise Invalid("A check has a name, without space around it.", field="name")
-    for field, text, most in (("name", name, 250), ("figure", figure, 100), ("link", link, 1000)):
-        if len(text) > most or not text.isprintable():
-            raise Invalid(f"'{field}' has at most {most} characters in one line.", field=field)
-    if link and not link.startswith(("https://", "http://")):
-        raise Invalid("A link begins with https:// or http://.", field="link")
+    check_line(name, field="name", most=250)
+    check_line(figure, field="figure", most=100)
+    check_link(link)
     if len(summary) > LONGEST_SUMMARY or "\x00" in summary:
         raise Invalid(f"A summary is a text of at most {LONGEST_SUMMARY} characters.", field="summary")

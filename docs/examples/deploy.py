@@ -1,8 +1,9 @@
-"""A receiver that deploys what was approved: it listens for ``transition.applied`` and loads the very version it names.
+"""A receiver that deploys what was approved: it listens for ``transition.applied``, loads the very version it names,
+and reports what runs, which the pages of the model and of the version show.
 
-    WEBHOOK_SECRET=whsec_… PORT=8765 MLFLOW_TRACKING_URI=… MLFLOW_TRACKING_TOKEN=cs_… python deploy.py
+    WEBHOOK_SECRET=whsec_… PORT=8765 PLACE=eu-west MLFLOW_TRACKING_URI=… MLFLOW_TRACKING_TOKEN=cs_… python deploy.py
 
-Standard library and the mlflow client only. Behind a proxy with a certificate: webhooks go to https addresses.
+The mlflow client and what it brings along, no more. Behind a proxy with a certificate: webhooks go to https addresses.
 """
 
 from __future__ import annotations
@@ -14,8 +15,10 @@ import json
 import os
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import quote
 
 import mlflow
+import requests
 
 done: set[str] = set()  # keys of events that were acted on: the same one may arrive twice
 
@@ -32,11 +35,26 @@ def is_from_countersign(headers: dict[str, str], body: bytes, secret: str) -> bo
 
 def deploy(name: str, version: int, digest: str) -> None:
     """By number and not by stage: what was approved, whatever has become of the stage meanwhile."""
-    model = mlflow.pyfunc.load_model(f"models:/{name}/{version}")
+    report(name, version, "deploying")
+    try:
+        model = mlflow.pyfunc.load_model(f"models:/{name}/{version}")
+    except Exception:
+        report(name, version, "failed")
+        raise
+    report(name, version, "running")
     print(
         f"deployed {name} version {version} ({digest[:12]}): {model.metadata.flavors.keys() - {'python_function'}}",
         flush=True,
     )
+
+
+def report(name: str, version: int, status: str) -> None:
+    """Said again without news, it changes nothing: a deployment may report itself as often as it likes."""
+    place = os.environ.get("PLACE", "eu-west")
+    path = f"/api/v1/models/{quote(name, safe='')}/deployments/{quote(place, safe='')}/"
+    said = {"version": version, "status": status, "link": os.environ.get("PLACE_URL", "")}
+    headers = {"Authorization": f"Bearer {os.environ['MLFLOW_TRACKING_TOKEN']}"}
+    requests.put(os.environ["MLFLOW_TRACKING_URI"] + path, json=said, headers=headers, timeout=30).raise_for_status()
 
 
 class Hook(BaseHTTPRequestHandler):

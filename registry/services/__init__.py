@@ -1,6 +1,7 @@
 """Every write of the registry. Each locks the model, asks for the right, asks the gate, writes, records one event."""
 
 from registry.services.aliases import delete_alias, set_alias
+from registry.services.deployments import delete_deployment, report_deployment
 from registry.services.grants import change_grants
 from registry.services.models import create_model, delete_model, rename_model, update_model
 from registry.services.readings import read_run_again
@@ -13,6 +14,7 @@ __all__ = [
     "create_model",
     "create_version",
     "delete_alias",
+    "delete_deployment",
     "delete_model",
     "delete_model_tag",
     "delete_version",
@@ -20,6 +22,7 @@ __all__ = [
     "move_to_stage",
     "read_run_again",
     "rename_model",
+    "report_deployment",
     "set_alias",
     "set_model_tag",
     "set_version_tag",

@@ -95,9 +95,11 @@ def place(tmp_path: Path) -> Iterator[Place]:
         server.manage("create_user", "alice")
         server.manage("create_user", "release-bot", "--service", "--owner", "mira")
         server.manage("create_user", "ci-bot", "--service", "--owner", "dana")
+        server.manage("create_user", "deploy-bot", "--service", "--owner", "dana")
         server.manage("grant", "EDIT", "churn-*", "--user", "release-bot")
+        server.manage("grant", "EDIT", "churn-*", "--user", "deploy-bot")
         server.manage("team", "risk", "--add", "alice")
-        for name in ("alice", "release-bot", "ci-bot"):
+        for name in ("alice", "release-bot", "deploy-bot", "ci-bot"):
             here.tokens[name] = server.manage("create_token", name)
         here.call("admin", "POST", "policies/", text=gate())
         yield here
@@ -111,7 +113,7 @@ def test_what_is_approved_is_deployed_and_the_pipeline_ends_well(place: Place) -
         "admin", "POST", "channels/", kind="webhook", name="deploy", target=f"http://127.0.0.1:{port}/",
         kinds=["transition.applied"],
     )  # fmt: skip
-    deploying = place.start("deploy.py", who="alice", WEBHOOK_SECRET=hook["secret"], PORT=str(port))
+    deploying = place.start("deploy.py", who="deploy-bot", WEBHOOK_SECRET=hook["secret"], PORT=str(port))
     releasing = place.start("release.py", NAME, who="release-bot")
 
     place.decide("approve")
@@ -123,6 +125,8 @@ def test_what_is_approved_is_deployed_and_the_pipeline_ends_well(place: Place) -
     digest = place.call("alice", "GET", f"models/{NAME}/versions/1/")["digest"]
     assert deploying.stdout.readline().startswith(f"deployed {NAME} version 1 ({digest[:12]})")
     deploying.kill()
+    [running] = place.call("alice", "GET", f"models/{NAME}/deployments/")["items"]
+    assert (running["name"], running["version"], running["status"]) == ("eu-west", 1, "running")
     [check] = place.call("alice", "GET", f"versions/{NAME}/1/checks/")["items"]
     assert (check["name"], check["status"], check["reporter"]) == ("integration-tests", "passed", "ci-bot")
 

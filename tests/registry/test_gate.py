@@ -15,7 +15,7 @@ from notifications.models import Event
 from registry import services
 from registry.gate import Change, ChangeKind, GateRefused, Target
 from registry.models import ModelVersion, Stage, TargetKind
-from tests.factories import make_model, make_version
+from tests.factories import make_deployment, make_model, make_version
 from tests.registry.conftest import Gate
 
 pytestmark = pytest.mark.django_db
@@ -74,6 +74,14 @@ WRITES: dict[str, tuple[ChangeKind, Write]] = {
         ChangeKind.CHANGE_GRANTS,
         lambda actor, v: services.change_grants(actor=actor, model=v.model, levels={actor: Level.READ}),
     ),
+    "report_deployment": (
+        ChangeKind.REPORT_DEPLOYMENT,
+        lambda actor, v: services.report_deployment(actor=actor, version=v, name="eu-west"),
+    ),
+    "delete_deployment": (
+        ChangeKind.DELETE_DEPLOYMENT,
+        lambda actor, v: services.delete_deployment(actor=actor, model=v.model, name="eu-west"),
+    ),
     "read_run_again": (ChangeKind.READ_RUN, lambda actor, v: services.read_run_again(actor=actor, version=v)),
 }
 
@@ -82,7 +90,7 @@ WRITES: dict[str, tuple[ChangeKind, Write]] = {
 def version(db: None, settings: Settings) -> ModelVersion:
     """It holds all that a write may take away, and its run lies on another tracking server."""
     settings.EXTERNAL_TRACKING_URI = "http://127.0.0.1:9"
-    return make_version(
+    version = make_version(
         make_model("churn", tags={"tier": "critical"}),
         stage="Staging",
         aliases=["champion"],
@@ -90,6 +98,8 @@ def version(db: None, settings: Settings) -> ModelVersion:
         run_id="f" * 32,
         files={},
     )
+    make_deployment(version, "eu-west", status="deploying")
+    return version
 
 
 def snapshot() -> dict[str, list[dict[str, Any]]]:

@@ -25,6 +25,7 @@ from approvals.standing import standing_of
 from core.clock import now
 from notifications import services as notifications
 from notifications.models import Channel, Delivery, Event
+from registry import services as registry
 from registry import webhooks
 from registry.models import StageHolding
 from tests.cast import token_of
@@ -106,6 +107,7 @@ TAKES = {
     "web.api.checks.Checks": ["name", "status"],
     "web.api.comments.CommentDetail": ["text"],
     "web.api.comments.VersionComments": ["text"],
+    "web.api.deployments.DeploymentDetail": ["version", "status", "link"],
     "web.api.grants.ModelGrant": ["level"],
     "web.api.grants.ModelGrants": ["grants"],
     "web.api.models.Model": ["description"],
@@ -155,6 +157,7 @@ def world(db: None, mira: User, sam: User, admin: User, risk: Team, settings: Se
     remark = approvals.add_comment(actor=admin, version=version, text=EVIL, review_request=request)
     settled = approvals.add_comment(actor=admin, version=version, text=EVIL)
     approvals.resolve_thread(actor=admin, comment=settled)
+    registry.report_deployment(actor=mira, version=version, name="eu-west", link="https://eu.example.com/")
     channel = notifications.create_channel(actor=admin, kind=Channel.Kind.EMAIL, name="ops", target="ops@example.com")
     mlflows = notifications.create_channel(
         actor=admin, kind=Channel.Kind.WEBHOOK, form=Channel.Form.MLFLOW, name="deploy",
@@ -175,6 +178,7 @@ def world(db: None, mira: User, sam: User, admin: User, risk: Team, settings: Se
             "grants/teams/": {"name": model.name, "holder": risk.name},
             "permissions/": {"object_id": model.pk},
             "read-run/": {"number": outside.version},
+            "deployments/": {"name": model.name, "deployment": "eu-west"},
             "teams/": {"name": risk.name, "username": sam.username},
             "requests/": {"pk": request.pk},
             "/reopen/": {"pk": settled.pk},
@@ -267,6 +271,7 @@ def world(db: None, mira: User, sam: User, admin: User, risk: Team, settings: Se
             "web.pages.channels.create": {"target": "intruder@example.com"},
             "web.pages.channels.detail": {"target": ""},
             "web.api.checks.Checks": {"status": "failed"},
+            "web.api.deployments.DeploymentDetail": {"status": "stopped", "link": "https://intruder.invalid/"},
             "web.api.people.Teams": {"name": "new-team"},
             "web.pages.people.create_team": {"name": "new-team"},
             "web.pages.people.change_team": {"username": mira.username},
