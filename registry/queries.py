@@ -79,6 +79,10 @@ def _no_model(name: str) -> NotFound:
     return NotFound(f"Registered Model with name={name[:300]} not found")
 
 
+def _no_version(name: str, number: int) -> NotFound:
+    return NotFound(f"Model Version (name={name[:300]}, version={number}) not found")
+
+
 def names_of(ids: Iterable[int]) -> dict[int, str]:
     """By key, the names of models."""
     asked = set(ids)
@@ -113,7 +117,16 @@ def get_version(user: User, name: str, number: int) -> ModelVersion:
     """The live version with its model. Raises NotFound with MLflow's text."""
     version = _VERSION.first(name, number)
     if version is None or not can_read(user, version.model):
-        raise NotFound(f"Model Version (name={name[:300]}, version={number}) not found")
+        raise _no_version(name, number)
+    return version
+
+
+def get_known_version(user: User, name: str, number: int) -> ModelVersion:
+    """``get_version`` with its evidence, which may be large, in the same statement."""
+    rows = ModelVersion.objects.live().select_related("model", "user", "evidence")
+    version = rows.filter(model__name=name, model__deleted_at=None, version=number).first()
+    if version is None or not can_read(user, version.model):
+        raise _no_version(name, number)
     return version
 
 

@@ -1,142 +1,164 @@
-"""Where a version comes from and where it goes, laid out for templates/components/lineage.html. No queries."""
+"""/models/NAME/versions/N/lineage/: where a version comes from and where it goes, as a picture and as a list. The small
+picture of the pages of versions and requests is drawn here too (templates/components/lineage.html)."""
 
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from urllib.parse import urlencode
 
+from django.http import HttpResponse
+from django.shortcuts import render
 from django.urls import reverse
+from django.views.decorators.http import require_safe
 
-from registry.gate import Target
-from registry.models import ModelVersion, TargetKind
+from core.layered import Drawing, Shape, drawn
+from registry.lineage import THIS, Graph, Kind, Look, Node, whole
+from registry.models import ModelVersion
+from registry.queries import get_known_version
+from web.signed_in import SignedInRequest
 
-COLUMN, GAP, HEIGHT, STEP = 88, 20, 24, 38
-SHOWN_SOURCES = 4
-FITS = 13  # characters of a label, a wide one counting as two
+SMALL = Shape(width=102, height=26, gap=6, channel=22, lane=6, down=True)
+WIDE = Shape(width=172, height=44, gap=12, channel=36)
+FITS, FITS_WIDE = 14, 18  # characters of a label, a wide one counting as two
+KINDS = {  # what each is called in the legend, and its icon
+    Kind.DATASET: ("Dataset", "database"),
+    Kind.COMMIT: ("Commit", "git-commit"),
+    Kind.RUN: ("Run", "chart-line"),
+    Kind.LOGGED_MODEL: ("Logged model", "package"),
+    Kind.VERSION: ("Version", "versions"),
+    Kind.STAGE: ("Stage", "circle-check"),
+    Kind.ALIAS: ("Alias", "at"),
+    Kind.DEPLOYMENT: ("Deployment", "rocket"),
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """``kind`` is what it is, in a word; ``look`` is "", "this", "asked" or "missing"."""
-
-    column: int
-    row: int
-    kind: str
-    text: str
-    url: str = ""
-    look: str = ""
+    node: Node
+    url: str
+    x: int
+    y: int
+    fits: int
 
     @property
-    def x(self) -> int:
-        return self.column * (COLUMN + GAP) + 1
-
-    @property
-    def y(self) -> int:
-        return self.row * STEP + 1
+    def icon(self) -> str:
+        return KINDS[self.node.kind][1]
 
     @property
     def label(self) -> str:
-        return shortened(self.text)
+        return shortened(self.node.text, self.fits)
+
+    @property
+    def baseline(self) -> int:
+        """Of the label: in the middle where nothing stands below it."""
+        return self.y + (19 if self.node.note else 27)
+
+    @property
+    def note(self) -> str:
+        return shortened(self.node.note, self.fits + 4)
 
     @property
     def says(self) -> str:
-        """For a screen reader and on hover: the whole text, and what it is."""
-        return f"{self.kind} {self.text}".strip()
+        """For a screen reader and on hover: what it is, the whole text, and what is to be said of it."""
+        note = "" if self.node.look == Look.THIS or not self.node.note else f", {self.node.note}"
+        return f"{self.node.role} {self.node.text}{note}"
 
 
-@dataclass(slots=True)
-class Lineage:
-    boxes: list[Box] = field(default_factory=list)
-    edges: list[str] = field(default_factory=list)  # as paths
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A box on the way outwards from the version, with the lines that lead to it from what was drawn before it. Each
+    step opens a group; ``closes`` are those that end after it, so a group holds all that lies beyond its box."""
+
+    box: Box
+    paths: tuple[str, ...]
+    is_last: bool
+    closes: range
 
     @property
-    def width(self) -> int:
-        return 3 * COLUMN + 2 * GAP + 2
-
-    @property
-    def height(self) -> int:
-        return max(box.y for box in self.boxes) + HEIGHT + 1
-
-    def add(self, box: Box) -> Box:
-        self.boxes.append(box)
-        return box
-
-    def join(self, left: Box, right: Box) -> None:
-        """From the right side of one to the left side of the other; or downwards within a column."""
-        if left.column == right.column:
-            middle = left.x + COLUMN // 2
-            self.edges.append(f"M{middle} {left.y + HEIGHT}V{right.y}")
-            return
-        start, end = left.x + COLUMN, right.x
-        top, bottom = left.y + HEIGHT // 2, right.y + HEIGHT // 2
-        bend = (start + end) // 2
-        self.edges.append(f"M{start} {top}C{bend} {top} {bend} {bottom} {end} {bottom}")
+    def ends(self) -> range:
+        """The groups around its own that end with it."""
+        return self.closes[1:]
 
 
-def lineage_of(
-    version: ModelVersion,
-    evidence: dict[str, Any],
-    *,
-    asked: Target | None = None,
-    replaces: ModelVersion | None = None,
-) -> Lineage:
-    """Data, commit, run and version; below it what it holds, or what is ``asked`` for and who holds that now."""
-    drawn = Lineage()
-    facts = version.get_absolute_url() + "#identity"
-    run = drawn.add(_run(version, evidence, facts))
-    this = drawn.add(Box(2, 0, version.model.name, f"version {version.version}", version.get_absolute_url(), "this"))
-    for row, (kind, text) in enumerate(_sources(evidence)):
-        source = drawn.add(Box(0, row, kind, text, facts if kind else "", "" if kind else "missing"))
-        drawn.join(source, run)
-    drawn.join(run, this)
-    below = this
-    for row, target in enumerate([asked] if asked else _held(version), start=1):
-        box = Box(2, row, "Asked for" if asked else "Holds", str(target), _page(version), "asked" if asked else "")
-        drawn.join(below, drawn.add(box))
-        below = box
-    if asked and replaces:
-        text = f"version {replaces.version}"
-        drawn.join(below, drawn.add(Box(2, 2, "Replaces", text, replaces.get_absolute_url())))
-    return drawn
+@dataclass(frozen=True, slots=True)
+class Picture:
+    steps: list[Step]
+    width: int
+    height: int
+    is_small: bool
+    kinds: list[tuple[Kind, str, str]]
 
 
-def _page(version: ModelVersion) -> str:
-    return reverse("model", args=[version.model.name])
+@require_safe
+def lineage(request: SignedInRequest, name: str, number: int) -> HttpResponse:
+    version = get_known_version(request.user, name, number)
+    context = {"version": version, "model": version.model, "picture": picture_of(whole(request.user, version), version)}
+    return render(request, "versions/lineage.html", context)
 
 
-def _run(version: ModelVersion, evidence: dict[str, Any], facts: str) -> Box:
-    run = evidence.get("run")
-    if run:
-        return Box(1, 0, "Run", run.get("run_name") or run["run_id"], facts)
-    if version.run_id:
-        return Box(1, 0, "Run, unknown here,", version.run_id, facts, "missing")
-    return Box(1, 0, "", "no run", "", "missing")
+def picture_of(graph: Graph, version: ModelVersion, shape: Shape = WIDE) -> Picture:
+    drawing = drawn(list(graph.nodes), graph.edges, shape)
+    kinds = {node.kind for node in graph.nodes.values()}
+    return Picture(
+        _steps(graph, drawing, version, FITS if shape is SMALL else FITS_WIDE),
+        drawing.width,
+        drawing.height,
+        shape is SMALL,
+        [(kind, *KINDS[kind]) for kind in KINDS if kind in kinds],
+    )
 
 
-def _sources(evidence: dict[str, Any]) -> list[tuple[str, str]]:
-    """What the run was made from, as (kind, text); an empty kind says what is missing."""
-    names = list(dict.fromkeys(dataset["name"] for dataset in evidence.get("datasets", [])))
-    found = [("Dataset", name) for name in names]
-    if len(found) > SHOWN_SOURCES:
-        found = [*found[: SHOWN_SOURCES - 1], ("Datasets", f"{len(found) - SHOWN_SOURCES + 1} more")]
-    if commit := evidence.get("commit"):
-        found.append(("Commit", f"git {commit[:7]}"))
-    return found or [("", "no data, no code")]
+def _steps(graph: Graph, drawing: Drawing, version: ModelVersion, fits: int) -> list[Step]:
+    """Every box once, in the order of a walk that begins at the version."""
+    beside: dict[str, list[tuple[str, tuple[str, str]]]] = {key: [] for key in graph.nodes}
+    for edge in drawing.paths:
+        beside[edge[0]].append((edge[1], edge))
+        beside[edge[1]].append((edge[0], edge))
+    beyond: dict[str, list[str]] = {THIS: []}  # the shortest way to each from the version, as a tree
+    waiting = [THIS]
+    for key in waiting:
+        for other, _ in beside[key]:
+            if other not in beyond:
+                beyond[key].append(other)
+                beyond[other] = []
+                waiting.append(other)
+    steps: list[Step] = []
+    seen: set[str] = set()
+    walk = [(THIS, 1)]
+    while walk:
+        key, ends = walk.pop()
+        seen.add(key)
+        paths = tuple(drawing.paths[edge] for other, edge in beside[key] if other in seen)
+        node, (x, y) = graph.nodes[key], drawing.places[key]
+        inner = beyond[key]
+        steps.append(Step(Box(node, url_of(node, version), x, y, fits), paths, not inner, range(0 if inner else ends)))
+        walk += [(other, ends + 1 if other is inner[-1] else 1) for other in reversed(inner)]
+    return steps
 
 
-def _held(version: ModelVersion) -> Iterable[Target]:
-    """Its stage, when that can be held by one only, and its aliases; the first few of them."""
-    found = [] if version.current_stage == "None" else [Target(TargetKind.STAGE, version.current_stage)]
-    return (found + [Target(TargetKind.ALIAS, alias) for alias in version.aliases])[:4]
+def url_of(node: Node, version: ModelVersion) -> str:
+    """Where more is said of it: its own page, or the facts on the page of the version."""
+    name, ref = version.model.name, node.ref
+    if node.kind == Kind.VERSION and isinstance(ref, tuple):
+        return reverse("version", args=ref)
+    if node.kind == Kind.VERSION and isinstance(ref, int):
+        return reverse("version", args=[name, ref])
+    if node.kind == Kind.RUN and ref:
+        return reverse("run", args=[ref])
+    if node.kind in (Kind.VERSION, Kind.STAGE, Kind.ALIAS):
+        query = "" if not ref or ref == "Archived" else "?" + urlencode({"target": ref})
+        return reverse("history", args=[name]) + query
+    if node.kind == Kind.DEPLOYMENT:
+        return str(ref) or reverse("model", args=[name]) + "#deployments"
+    return version.get_absolute_url() + "#identity"
 
 
-def shortened(text: str) -> str:
+def shortened(text: str, fits: int = FITS) -> str:
     """The beginning that fits into a box, and an ellipsis; a picture cannot shorten text by itself."""
     ends: list[int] = []  # after each character, the width so far
-    for character in text:
+    for character in text[: fits + 1]:
         ends.append((ends[-1] if ends else 0) + (2 if unicodedata.east_asian_width(character) in "WF" else 1))
-    if not ends or ends[-1] <= FITS:
+    if not ends or ends[-1] <= fits:
         return text
-    return text[: sum(end < FITS for end in ends)] + "…"
+    return text[: sum(end < fits for end in ends)] + "…"

@@ -31,6 +31,7 @@ PAGE_SIZE = 25
 SHOWN_METRICS = 3
 MOST_GRANTS = 50
 MOST_ADMINISTRATORS = 5
+MOST_DEPLOYMENTS = 50
 
 
 @require_safe
@@ -117,6 +118,8 @@ def _context(request: SignedInRequest, model: RegisteredModel) -> dict[str, Any]
         "register_code": f'mlflow.register_model("runs:/<run id>/model", "{model.name}")',
         "before": before,
         "is_first_page": not request.GET.get("before"),
+        "deployments": model.deployments.with_rows()[: MOST_DEPLOYMENTS + 1],
+        "most_deployments": MOST_DEPLOYMENTS,
         "requests": pending,
         **_people(model),
         "policies": Rulebook.load().over(model.name, model.tags),

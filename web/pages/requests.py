@@ -18,10 +18,11 @@ from approvals.policy import SCAN
 from approvals.queries import get_request
 from approvals.standing import Standing, standing_of
 from core.errors import CountersignError, Invalid
+from registry.lineage import brief
 from web.errors import refused_status
 from web.pages.changes import changes_of
 from web.pages.conversation import kept, thread_named
-from web.pages.lineage import lineage_of
+from web.pages.lineage import SMALL, picture_of
 from web.pages.moments import moment_of
 from web.pages.run_reading import outside_of
 from web.pages.timeline import timeline_of, told_of, waiting_names
@@ -57,8 +58,12 @@ def _context(request: SignedInRequest, review_request: TransitionRequest) -> dic
         "met": met,
         "total": total,
         "changes": changes_of(review_request, standing, shown),
-        "lineage": lineage_of(
-            review_request.version, review_request.evidence.data, asked=review_request.asks_for, replaces=baseline
+        "lineage": picture_of(
+            brief(
+                review_request.version, review_request.evidence.data, asked=review_request.asks_for, replaces=baseline
+            ),
+            review_request.version,
+            SMALL,
         ),
         "timeline": timeline_of(request.user, review_request, reviews),
         "reviews": [r for r in reviews if r.is_current and r.dismissed_at is None],

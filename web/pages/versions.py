@@ -20,20 +20,22 @@ from registry.artifacts import file_of_version
 from registry.comparison import read_columns
 from registry.evidence import known_of
 from registry.gate import GateRefused, Target
+from registry.lineage import brief
 from registry.models import FileScan, ModelVersion, Stage, StageHolding, TargetKind
 from registry.permissions import can_edit, can_manage, can_move
-from registry.queries import canonical_stage, events_of, get_version, holder
+from registry.queries import canonical_stage, events_of, get_known_version, get_version, holder
 from registry.scanning import Scan, scan_of
 from web.errors import refused_status
 from web.files import serve
 from web.gated import gated
 from web.pages.conversation import TALK, kept, thread_named, threads_of
-from web.pages.lineage import lineage_of
+from web.pages.lineage import SMALL, picture_of
 from web.pages.moments import moment_of
 from web.pages.run_reading import outside_of
 from web.signed_in import SignedInRequest
 
 MAX_CHECKS = 100
+MAX_DEPLOYMENTS = 50
 MAX_FILES = 200
 MAX_FINDINGS = 50
 # As people look for them, where they choose one.
@@ -44,7 +46,7 @@ NO_MOVE = "Choose where the version should go."
 
 @require_safe
 def detail(request: SignedInRequest, name: str, number: int) -> HttpResponse:
-    return render(request, "versions/detail.html", _context(request, get_version(request.user, name, number)))
+    return render(request, "versions/detail.html", _context(request, get_known_version(request.user, name, number)))
 
 
 def _context(request: SignedInRequest, version: ModelVersion) -> dict[str, Any]:
@@ -52,6 +54,7 @@ def _context(request: SignedInRequest, version: ModelVersion) -> dict[str, Any]:
     files = evidence.get("files", [])
     scan = scan_of(version)
     moves = _moves(request.user, version)
+    deployments = list(version.deployments.with_rows()[: MAX_DEPLOYMENTS + 1])
     return {
         "version": version,
         "model": version.model,
@@ -80,7 +83,9 @@ def _context(request: SignedInRequest, version: ModelVersion) -> dict[str, Any]:
         "can_manage": can_manage(request.user, version.model),
         "moves": moves,
         "may_not_move": "" if any(move["answer"] for move in moves) else moves[0]["answer"].reason,
-        "lineage": lineage_of(version, evidence),
+        "deployments": deployments,
+        "most_deployments": MAX_DEPLOYMENTS,
+        "lineage": picture_of(brief(version, evidence, deployments=deployments), version, SMALL),
         **outside_of(request, version),
     }
 

@@ -1,6 +1,6 @@
 """What a page may ask of the database, whatever the number of rows: 8 statements, 9 on that of a version (what its
-files hold is known by content), 11 on that of a model (who may do what is grants on it, grants on patterns and
-administrators), 15 on the review page, and the two that say who is asking (session and user)."""
+files hold is known by content), 12 on that of a model (who may do what is grants on it, grants on patterns and
+administrators; where it runs), 15 on the review page, and the two that say who is asking (session and user)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from approvals.models import Comment, TransitionRequest
 from notifications.models import Attempt, Channel, Delivery, Event
 from registry.models import ModelVersion, RegisteredModel
 from tests.cast import token_of
-from tests.factories import make_model, make_version
+from tests.factories import make_deployment, make_model, make_version
 from tests.scenes import ask, say
 
 Session = Callable[[User], Client]
@@ -29,9 +29,10 @@ BUDGETS = {
     "/reviews/?tab=open": PAGE,
     "/reviews/?tab=decided": PAGE,
     "/models/": PAGE,
-    MODEL: PAGE + 3,
+    MODEL: PAGE + 4,
     f"{MODEL}history/": PAGE,
     f"{MODEL}versions/2/": PAGE + 1,
+    f"{MODEL}versions/2/lineage/": PAGE,
     f"{MODEL}versions/2/request/": PAGE,
     "/requests/1/": REVIEW_PAGE,
     "/policies/": PAGE,
@@ -75,6 +76,8 @@ def many(asked: TransitionRequest, alice: User, mira: User, dkim: User) -> Calla
                 model, user=mira, metrics={"accuracy": 0.93, "latency_p95_ms": 40}, aliases=[f"a{model.last_version}"]
             )
             say(alice, ask(made, mira))
+            make_deployment(made, f"place-{made.pk}", reporter=mira)
+            make_deployment(asked.version, f"home-{made.pk}", reporter=mira)
             other = make_version(make_model(f"churn-{made.pk}", user=mira), stage="Production", user=mira)
             ask(make_version(other.model, user=mira), mira)
 

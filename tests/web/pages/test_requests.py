@@ -13,7 +13,6 @@ from approvals.models import TransitionRequest
 from core.clock import now
 from registry.models import ModelVersion
 from tests.scenes import ARCHIVED, POLICY, ask, say, seen
-from web.pages.lineage import FITS, lineage_of, shortened
 
 Session = Callable[[User], Client]
 HTMX = {"HX-Request": "true"}
@@ -254,50 +253,6 @@ def test_ready_again_needs_a_call_for_changes(
     assert early.status_code in (409, 422)
     assert "ready again" in done.content.decode()
     assert TransitionRequest.objects.get().state == "open"
-
-
-# -- Lineage -----------------------------------------------------------------------------------------------------------
-
-
-def test_the_lineage_leads_from_the_data_to_the_target(asked: TransitionRequest) -> None:
-    evidence = {**asked.evidence.data, "datasets": [{"name": "churn-2026-10", "digest": "1"}]}
-
-    drawn = lineage_of(asked.version, evidence, asked=asked.asks_for, replaces=asked.baseline)
-
-    assert [box.says for box in drawn.boxes] == [
-        "Run run-on-tenure_days",
-        "churn-predictor version 2",
-        "Dataset churn-2026-10",
-        "Commit git 9f2c1ab",
-        "Asked for Production",
-        "Replaces version 1",
-    ]
-    assert len(drawn.edges) == 5
-    assert all(box.url for box in drawn.boxes)
-
-
-def test_what_is_missing_is_drawn_as_missing(asked: TransitionRequest) -> None:
-    asked.version.run_id = ""
-
-    drawn = lineage_of(asked.version, {})
-
-    assert [box.text for box in drawn.boxes if box.look == "missing"] == ["no run", "no data, no code"]
-
-
-def test_many_datasets_take_the_room_of_a_few(asked: TransitionRequest) -> None:
-    evidence = {"datasets": [{"name": f"part-{number}", "digest": ""} for number in range(300)]}
-
-    drawn = lineage_of(asked.version, evidence)
-
-    assert [box.text for box in drawn.boxes if box.kind == "Datasets"] == ["297 more"]
-
-
-@pytest.mark.parametrize("text", ["", "short", "x" * FITS, "x" * 300, "模型" * 40, "🚀" * 9])
-def test_a_label_fits_into_its_box(text: str) -> None:
-    label = shortened(text)
-
-    assert len(label) <= FITS
-    assert label == text or (label.endswith("…") and text.startswith(label[:-1]))
 
 
 # -- When it is carried out --------------------------------------------------------------------------------------------

@@ -1,0 +1,336 @@
+"""Where a version comes from and where it goes, as a graph without cycles: what it was made from leads to the version,
+the version to what it holds or held, to who held that after it, and to where it runs.
+
+``brief`` asks nothing of the database and ``whole`` five statements at most, whatever the size: of many of a kind the
+nearest are shown, and a node that says how many more there are.
+"""
+
+from __future__ import annotations
+
+import enum
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from django.db.models import Q
+
+from accounts.models import User
+from registry.evidence import DIRTY_TAG, known_of
+from registry.gate import Target
+from registry.models import Deployment, ModelVersion, Stage, StageHolding, TargetKind
+from tracking.models import Lifecycle, LoggedModel, Run
+from tracking.queries import PARENT_TAG
+
+FEW, MANY = 3, 58  # of a kind: in a small picture, and in one with room for about 300
+DEEP = 500  # holdings of others that are looked through, before this version's and after
+THIS = "this"
+_OF_OTHERS = ("version__version", "version__deleted_at", "target_kind", "target", "since", "until")
+_COPY = re.compile(r"models:/([^/]+)/([0-9]{1,9})")  # as registry.sources writes it
+
+
+class Kind(enum.StrEnum):
+    DATASET = "dataset"
+    COMMIT = "commit"
+    RUN = "run"
+    LOGGED_MODEL = "logged_model"
+    VERSION = "version"
+    STAGE = "stage"
+    ALIAS = "alias"
+    DEPLOYMENT = "deployment"
+
+
+class Look(enum.StrEnum):
+    PLAIN = ""
+    THIS = "this"
+    ASKED = "asked"
+    PAST = "past"
+    MISSING = "missing"
+    BAD = "bad"
+    MORE = "more"
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """``role`` is what it is to the version, in words; ``ref`` is what its page is found by: the id of a run, the
+    number of a version of the model or (name, number) of another, a target, an address."""
+
+    key: str
+    kind: Kind
+    role: str
+    text: str
+    note: str = ""
+    look: Look = Look.PLAIN
+    ref: str | int | tuple[str, int] = ""
+
+
+@dataclass(slots=True)
+class Graph:
+    nodes: dict[str, Node] = field(default_factory=dict)
+    edges: list[tuple[str, str]] = field(default_factory=list)
+
+    def add(self, node: Node, *, to: str = "", of: str = "") -> Node:
+        """With an edge that leads to or comes from a node that is there, or will be."""
+        self.nodes[node.key] = node
+        if to or of:
+            self.edges.append((of, node.key) if of else (node.key, to))
+        return node
+
+    def add_some(
+        self, nodes: Sequence[Node], most: int, *, to: str = "", of: str = "", uncounted: bool = False
+    ) -> None:
+        """The first of them, and one that stands for the others. ``uncounted``: there are still more than these."""
+        shown = nodes if len(nodes) <= most else nodes[: most - 1]
+        for node in shown:
+            self.add(node, to=to, of=of)
+        if left := len(nodes) - len(shown):
+            first = nodes[0]
+            text = f"{left}{'+' if uncounted else ''} more"
+            self.add(Node(f"more {first.role}", first.kind, f"{first.role}:", text, look=Look.MORE), to=to, of=of)
+
+
+def brief(
+    version: ModelVersion,
+    evidence: dict[str, Any],
+    *,
+    asked: Target | None = None,
+    replaces: ModelVersion | None = None,
+    deployments: Sequence[Deployment] = (),
+) -> Graph:
+    """What is at hand where a version is shown or ``asked`` for; with who ``replaces`` would lose it."""
+    graph = Graph()
+    graph.add(_this(version))
+    if not _is_of_no_run(graph, version):
+        _made_from(graph, evidence, _run_of_evidence(version, evidence), FEW)
+    if asked:
+        graph.add(Node("asked", _kind(asked), "Asked for", str(asked), look=Look.ASKED, ref=str(asked)), of=THIS)
+    else:
+        graph.add_some(_targets(version), FEW, of=THIS)
+    if asked and replaces and replaces.pk != version.pk:
+        number = replaces.version
+        graph.add(Node("replaced", Kind.VERSION, "Replaces", f"version {number}", ref=number), to="asked")
+    graph.add_some([_deployment(row) for row in deployments], FEW, of=THIS)
+    return graph
+
+
+def whole(user: User, version: ModelVersion) -> Graph:
+    """All that is known, as far as ``user`` may see it."""
+    evidence = known_of(version)
+    graph = Graph()
+    graph.add(_this(version))
+    origin = _origin(user, version)
+    if origin:
+        graph.add(origin, to=THIS)
+    if not _is_of_no_run(graph, version, to=origin.key if origin else THIS):
+        parent = evidence.get("tags", {}).get(PARENT_TAG, "")
+        found = Run.objects.visible_to(user).filter(pk__in={version.run_id, parent} - {""})
+        runs = {run.run_id: run for run in found.only("run_name", "lifecycle_stage")}
+        run = _run(version, evidence, runs.get(version.run_id))
+        _made_from(graph, evidence, run, MANY, to=origin.key if origin else THIS)
+        if parent and parent != version.run_id:
+            graph.add(_parent(parent, runs.get(parent)), to="run")
+    _held_by_it_and_by_others(graph, version)
+    rows = Deployment.objects.filter(version=version).with_rows()[: MANY + 1]
+    graph.add_some([_deployment(row) for row in rows], MANY, of=THIS, uncounted=len(rows) > MANY)
+    return graph
+
+
+def _this(version: ModelVersion) -> Node:
+    number = version.version
+    return Node(THIS, Kind.VERSION, version.model.name, f"version {number}", version.model.name, Look.THIS, number)
+
+
+# -- What it was made from ---------------------------------------------------------------------------------------------
+
+
+def _is_of_no_run(graph: Graph, version: ModelVersion, to: str = THIS) -> bool:
+    if not version.run_id:
+        graph.add(Node("run", Kind.RUN, "Missing:", "no run", "nothing says how it was made", Look.MISSING), to=to)
+    return not version.run_id
+
+
+def _made_from(graph: Graph, evidence: dict[str, Any], run: Node, most: int, to: str = THIS) -> None:
+    graph.add(run, to=to)
+    if not evidence.get("run"):
+        return  # what nobody has read lists neither data nor code
+    contexts: dict[str, list[str]] = {}
+    for dataset in evidence.get("datasets", []):
+        contexts.setdefault(dataset["name"], []).append(dataset.get("context") or "")
+    datasets = [
+        Node(f"dataset {name}", Kind.DATASET, "Dataset", name, ", ".join(sorted(set(used) - {""})))
+        for name, used in contexts.items()
+    ]
+    missing = Node("no dataset", Kind.DATASET, "Missing:", "no dataset", "the run names none", Look.MISSING)
+    graph.add_some(datasets or [missing], most, to=run.key)
+    commit = evidence.get("commit", "")
+    if not commit:
+        missing = Node("commit", Kind.COMMIT, "Missing:", "no commit", "the run names none", Look.MISSING)
+        graph.add(missing, to=run.key)
+        return
+    note = "with changes" if evidence.get("tags", {}).get(DIRTY_TAG, "").lower() == "true" else ""
+    graph.add(Node("commit", Kind.COMMIT, "Commit", f"git {commit[:7]}", note), to=run.key)
+
+
+def _run_of_evidence(version: ModelVersion, evidence: dict[str, Any]) -> Node:
+    run = evidence.get("run")
+    if run:
+        name = run.get("run_name") or run["run_id"]
+        return Node("run", Kind.RUN, "Run", name, ref=version.run_id)
+    return Node("run", Kind.RUN, "Run, unknown here,", version.run_id, "not known here", Look.MISSING)
+
+
+def _run(version: ModelVersion, evidence: dict[str, Any], row: Run | None) -> Node:
+    known, origin = evidence.get("run") or {}, evidence.get("origin")
+    if row is None and not known:
+        return _run_of_evidence(version, evidence)
+    name = (row.run_name if row else known.get("run_name")) or version.run_id
+    if row and row.lifecycle_stage == Lifecycle.ACTIVE:
+        return Node("run", Kind.RUN, "Run", name, ref=version.run_id)
+    note = "deleted" if row else f"on {origin['server']}" if origin else "no longer here"
+    return Node("run", Kind.RUN, "Run", name, note, Look.MISSING, version.run_id if row else "")
+
+
+def _parent(run_id: str, row: Run | None) -> Node:
+    if row is None:
+        return Node("parent", Kind.RUN, "Parent run", run_id, "not known here", Look.MISSING)
+    is_deleted = row.lifecycle_stage == Lifecycle.DELETED
+    look, note = (Look.MISSING, "parent, deleted") if is_deleted else (Look.PLAIN, "parent")
+    return Node("parent", Kind.RUN, "Parent run", row.run_name or run_id, note, look, run_id)
+
+
+def copied_from(version: ModelVersion) -> tuple[str, int] | None:
+    """Name and number of the version that this one was registered from."""
+    found = _COPY.fullmatch(version.source)
+    return (found[1], int(found[2])) if found else None
+
+
+def _origin(user: User, version: ModelVersion) -> Node | None:
+    """The version of another model that it is a copy of, else the logged model that it was registered from."""
+    if copied := copied_from(version):
+        name, number = copied
+        seen = ModelVersion.objects.live().visible_to(user).filter(model__name=name, model__deleted_at=None)
+        # A model that took the name later is another one.
+        if seen.filter(version=number, creation_timestamp__lte=version.creation_timestamp).exists():
+            return Node("origin", Kind.VERSION, "Copied from", f"{name} version {number}", "copied from", ref=copied)
+        return Node("origin", Kind.VERSION, "Copied from", "a model you may not see", "or that is gone", Look.MISSING)
+    if not version.logged_model_id:
+        return None
+    key = version.logged_model_id
+    row = LoggedModel.objects.filter(pk=key).only("name", "deleted_at").first()
+    if row is None:
+        return Node("origin", Kind.LOGGED_MODEL, "Logged model", key, "not known here", Look.MISSING)
+    look, note = (Look.MISSING, "deleted") if row.deleted_at else (Look.PLAIN, "")
+    return Node("origin", Kind.LOGGED_MODEL, "Logged model", row.name, note, look)
+
+
+# -- What it holds, and who held it before and after -------------------------------------------------------------------
+
+
+def _kind(target: Target) -> Kind:
+    return Kind.STAGE if target.kind == TargetKind.STAGE else Kind.ALIAS
+
+
+def _target(target: Target, role: str, note: str = "", look: Look = Look.PLAIN) -> Node:
+    return Node(f"target {target}", _kind(target), role, str(target), note, look, str(target))
+
+
+def _targets(version: ModelVersion) -> list[Node]:
+    """Its stage and its aliases, as its own row says them."""
+    stage = Target(TargetKind.STAGE, version.current_stage)
+    stages = [] if stage.name == Stage.NONE else [_target(stage, "Is" if stage.name == Stage.ARCHIVED else "Holds")]
+    return stages + [_target(Target(TargetKind.ALIAS, alias), "Holds") for alias in version.aliases]
+
+
+@dataclass(slots=True)
+class _Other:
+    """A version that held what this one did."""
+
+    number: int
+    is_deleted: bool
+    targets: dict[Target, None] = field(default_factory=dict)
+    holds: set[Target] = field(default_factory=set)
+
+    def node(self, role: str) -> Node:
+        targets = ", ".join(map(str, self.targets))
+        note, look = (f"{targets}, deleted", Look.MISSING) if self.is_deleted else (targets, Look.PLAIN)
+        return Node(f"version {self.number}", Kind.VERSION, role, f"version {self.number}", note, look, self.number)
+
+
+def _held_by_it_and_by_others(graph: Graph, version: ModelVersion) -> None:
+    last: dict[Target, StageHolding] = {}
+    for row in StageHolding.objects.filter(version=version).order_by("-target_kind", "target", "since", "id")[:DEEP]:
+        last[_of(row)] = row
+    shown = {node.key: node for node in _targets(version)}
+    shown |= {node.key: node for node in (_last_held(target, row) for target, row in last.items())}
+    graph.add_some(list(shown.values()), MANY, of=THIS)
+    if not last:
+        return
+    earlier, later = _others(version, last)
+    for number in later.found:  # who came before it and again after it stands after it, else there would be a circle
+        earlier.found.pop(number, None)
+    _add_others(graph, earlier, "Before it", to=THIS)
+    _add_others(graph, later, "After it", of=THIS)
+
+
+def _last_held(target: Target, row: StageHolding) -> Node:
+    if row.until is None:
+        return _target(target, "Holds", f"since {_day(row.since)}")
+    return _target(target, "Held", f"until {_day(row.until)}", Look.PAST)
+
+
+@dataclass(slots=True)
+class _Others:
+    """By number, the nearest first; ``rows`` is how many holdings of theirs were looked through."""
+
+    found: dict[int, _Other] = field(default_factory=dict)
+    rows: int = 0
+
+
+def _others(version: ModelVersion, last: dict[Target, StageHolding]) -> tuple[_Others, _Others]:
+    """Those before it and those after it, in one statement."""
+    of_model = StageHolding.objects.filter(model=version.model_id).exclude(version=version)
+    before, after = Q(), Q()
+    for target, row in last.items():
+        before |= Q(target_kind=target.kind, target=target.name, since__lt=row.since)
+        after |= Q(target_kind=target.kind, target=target.name, since__gt=row.since)
+    nearest = Q(pk__in=of_model.filter(before).order_by("-since", "-id").values("pk")[:DEEP])
+    nearest |= Q(pk__in=of_model.filter(after).order_by("since", "id").values("pk")[:DEEP])
+    rows = of_model.filter(nearest).select_related("version").only(*_OF_OTHERS).order_by("since", "id")
+    earlier, later = _Others(), _Others()
+    is_after = {row: row.since > last[_of(row)].since for row in rows}
+    for row in [*(row for row in reversed(is_after) if not is_after[row]), *(row for row in is_after if is_after[row])]:
+        side = later if is_after[row] else earlier
+        other = side.found.setdefault(row.version.version, _Other(row.version.version, bool(row.version.deleted_at)))
+        other.targets[_of(row)] = None
+        if row.until is None:
+            other.holds.add(_of(row))
+        side.rows += 1
+    return earlier, later
+
+
+def _of(row: StageHolding) -> Target:
+    return Target(TargetKind(row.target_kind), row.target)
+
+
+def _add_others(graph: Graph, others: _Others, role: str, **edge: str) -> None:
+    nodes = [other.node(role) for other in others.found.values()]
+    graph.add_some(nodes, MANY, uncounted=others.rows == DEEP, **edge)
+    for other in others.found.values():
+        if f"version {other.number}" in graph.nodes:
+            keys = [f"target {target}" for target in other.holds]
+            graph.edges += [(f"version {other.number}", key) for key in keys if key in graph.nodes]
+
+
+def _day(moment: datetime) -> str:
+    return f"{moment.day} {moment:%b %Y}"
+
+
+# -- Where it runs -----------------------------------------------------------------------------------------------------
+
+
+def _deployment(row: Deployment) -> Node:
+    is_bad = bool(row.is_behind) or row.status == Deployment.Status.FAILED
+    note = row.is_behind or row.get_status_display().lower()
+    key, look = f"deployment {row.name}", Look.BAD if is_bad else Look.PLAIN
+    return Node(key, Kind.DEPLOYMENT, "Deployment", row.name, note, look, row.link)
