@@ -65,12 +65,21 @@ function ago(moment) {
   return seconds > 0 ? `${text} ago` : `in ${text}`;
 }
 
+// A press on a time (or the key t, keys.js) shows all of them exactly, or as "2 hours ago" again.
+let timesAreExact = false;
+
+function turnTimes() {
+  timesAreExact = !timesAreExact;
+  refreshTimes();
+  announce(timesAreExact ? "Times are shown exactly" : "Times are shown as the time since");
+}
+
 function refreshTimes() {
   const exact = new Intl.DateTimeFormat(LANGUAGE, { dateStyle: "medium", timeStyle: "long" });
   for (const element of document.querySelectorAll("time[data-relative]")) {
     const moment = Date.parse(element.dateTime);
     if (Number.isNaN(moment)) continue;
-    const text = ago(moment);
+    const text = timesAreExact ? exact.format(moment) : ago(moment);
     if (element.textContent !== text) element.textContent = text;
     element.title = exact.format(moment);
   }
@@ -134,6 +143,7 @@ document.addEventListener("click", (event) => {
   if (copier) copy(copier);
   const appearance = target.closest("[data-appearance]");
   if (appearance) setAppearance(appearance.dataset.appearance);
+  if (target.closest("time[data-relative]") && !target.closest("a, button, summary")) turnTimes();
   const turn = target.closest("[data-write], [data-preview]");
   if (turn) turnMarkdown(turn);
   const prepares = target.closest("[data-prepares]");

@@ -112,6 +112,7 @@
     if (key === "g") return void (wentToG = Date.now());
     if (key === "?") return showHelp();
     if (key === "/") return document.getElementById("search")?.focus();
+    if (key === "t") return turnTimes();
     if (key === "j" || key === "k") return moveThroughRows(key === "j" ? 1 : -1);
     if (key === "o") return document.activeElement.matches("a.row-title") && document.activeElement.click();
     const element = withKey("data-key", key);

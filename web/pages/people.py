@@ -8,7 +8,7 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib import messages
-from django.db.models import Q
+from django.db.models import Prefetch, Q
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.cache import never_cache
@@ -25,6 +25,7 @@ from web.signed_in import SignedInRequest
 
 PAGE_SIZE = 50
 MOST_TEAMS = 200
+MOST_MEMBERS = 50
 MOST_GRANTS = 500
 
 
@@ -45,7 +46,8 @@ def _context(request: SignedInRequest) -> dict[str, Any]:
     teams_of: dict[int, list[str]] = {}
     for membership in memberships:
         teams_of.setdefault(membership.user_id, []).append(membership.team.name)
-    teams = list(Team.objects.prefetch_related("members").order_by("name")[: MOST_TEAMS + 1])
+    members = Prefetch("members", User.objects.order_by("username")[: MOST_MEMBERS + 1], to_attr="first_members")
+    teams = list(Team.objects.prefetch_related(members).order_by("name")[: MOST_TEAMS + 1])
     return {
         "people": [{"person": person, "teams": teams_of.get(person.pk, [])} for person in shown],
         "query": query,
@@ -53,6 +55,7 @@ def _context(request: SignedInRequest) -> dict[str, Any]:
         "after": shown[-1].username if len(found) > PAGE_SIZE else None,
         "teams": teams[:MOST_TEAMS],
         "more_teams": len(teams) > MOST_TEAMS,
+        "most_members": MOST_MEMBERS,
         "grants": _grants() if answer else [],
         "levels": [(level.name, level.label) for level in Level if level > Level.NONE],
         "can_administer": answer,
