@@ -55,8 +55,12 @@
 
   // Ctrl+Enter in the field presses this button of its form from now on (app.js).
   function makeReady(button, field) {
-    for (const other of button.form.querySelectorAll("[data-submit-key]")) delete other.dataset.submitKey;
+    for (const other of button.form.querySelectorAll("[data-submit-key]")) {
+      delete other.dataset.submitKey;
+      other.classList.remove("ready");
+    }
     button.dataset.submitKey = "";
+    button.classList.add("ready");
     field.focus();
     announce(`Write, then press Control and Enter to send: ${button.textContent.trim()}`);
   }

@@ -104,7 +104,7 @@ def find(user: User, typed: str, *, most: int = SHOWN) -> list[Group]:
         _group("Requests", "list-check", _requests(user, term), most),
         _group("Versions", "versions", _versions(user, term, most + 1), most),
         _group("Models", "package", _models(user, term, most + 1), most, f"{reverse('models')}?{asked}"),
-        _group("Runs", "chart-line", _runs(user, term, most + 1), most),
+        _group("Runs", "chart-line", _runs(user, term, most + 1), most, f"{reverse('runs')}?{asked}"),
         _group("Policies", "shield-check", _policies(term, most + 1), most, reverse("policies")),
         _group("People", "users", _people(user, term, most + 1), most, f"{reverse('people')}?{asked}"),
     ]

@@ -15,14 +15,14 @@ SUGGESTED = 4  # of each kind
 
 @require_safe
 def index(request: SignedInRequest) -> HttpResponse:
-    """What was found; or at once the one thing that was named."""
+    """What was found; or at once the one thing that was named, unless ``all`` is asked for."""
     typed = request.GET.get("q", "").strip()[:MOST_TYPED]
     if request.htmx:
         context = {"query": typed, "groups": find(request.user, typed, most=SUGGESTED)}
         response = render(request, "search/index.html#suggestions", context)
     else:
         groups = find(request.user, typed)
-        named = named_by(typed, groups)
+        named = None if "all" in request.GET else named_by(typed, groups)
         page = {"query": typed, "search": typed, "groups": groups}
         response = redirect(named.url) if named else render(request, "search/index.html", page)
     patch_vary_headers(response, ["HX-Request"])  # going back, a browser must not show the part for the whole

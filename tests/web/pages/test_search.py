@@ -31,6 +31,7 @@ def test_a_model_and_a_number_lead_to_the_version(
     answer = session(sam).get("/search/", {"q": typed})
 
     assert (answer.status_code, answer["Location"]) == (302, version.get_absolute_url())
+    assert session(sam).get("/search/", {"q": typed, "all": "1"}).status_code == 200
 
 
 @pytest.mark.parametrize("typed", ["churn-predictor@champion", "models:/churn-predictor@champion"])
