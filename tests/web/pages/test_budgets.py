@@ -4,6 +4,7 @@ administrators; where it runs), 15 on the review page, and the two that say who 
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Callable
 from typing import Any
 
@@ -15,8 +16,18 @@ from approvals.models import Comment, TransitionRequest
 from notifications.models import Attempt, Channel, Delivery, Event
 from registry.models import ModelVersion, RegisteredModel
 from tests.cast import token_of
-from tests.factories import make_deployment, make_model, make_version
+from tests.factories import (
+    make_deployment,
+    make_experiment,
+    make_files,
+    make_logged_model,
+    make_model,
+    make_run,
+    make_version,
+)
 from tests.scenes import ask, say
+from tracking.models import Experiment, MetricPoint, Run, RunDataset
+from tracking.queries import PARENT_TAG
 
 Session = Callable[[User], Client]
 
@@ -105,3 +116,51 @@ def test_a_page_asks_the_same_of_ten_rows_and_of_three_hundred(
     assert {path: count for path, count in much.items() if count > few[path]} == {}
     assert {path: count for path, count in much.items() if count > paths[path]} == {}
     assert ModelVersion.objects.count() > 80
+
+
+RUNS = [
+    "/runs/",
+    "/runs/?q=run&user=mira&status=FINISHED&filter=metrics.m1>=0&metric=m1&experiment=0",
+    "/runs/RUN/",
+    "/runs/RUN/history/?metric=m1",
+    "/runs/RUN/history/?format=json&metric=m1&metric=m2",
+    "/runs/compare/?run=RUN&run=OTHER",
+    "/experiments/",
+    "/experiments/0/",
+]
+
+
+def run_with(rows: int, user: User) -> Run:
+    """A run of experiment 0 with so many of everything, and versions made from it."""
+    names = [f"m{number}" for number in range(rows)]
+    texts = {f"key-{number}": "value " * 30 for number in range(rows)}
+    run = make_run(
+        user=user, experiment=Experiment.objects.get(pk=0), metrics=dict.fromkeys(names, 0.5), params=texts, tags=texts
+    )
+    MetricPoint.objects.bulk_create(
+        MetricPoint(run=run, key=name, timestamp=at, step=at, value=at) for at in range(rows) for name in ("m1", "m2")
+    )
+    RunDataset.objects.bulk_create(RunDataset(run=run, name=name, digest="d") for name in names[:50])
+    make_files(run.run_id, {f"files/{name}.txt": b"x" for name in names[:120]})
+    for _ in range(min(rows, 30)):
+        make_version("churn-predictor", user=user, run=run, files={}, aliases=["champion"])
+        make_logged_model(run)
+        make_run(user=user, experiment=run.experiment, tags={PARENT_TAG: run.run_id})
+        make_experiment()
+    return run
+
+
+def test_the_pages_of_runs_ask_the_same_of_ten_rows_and_of_two_thousand(
+    mira: User, dkim: User, session: Session, django_assert_max_num_queries: Callable[..., Any]
+) -> None:
+    page, counts, sizes = session(dkim), [], []
+    for rows in (10, 2000):
+        run, other = run_with(rows, mira), run_with(10, mira)
+        paths = {path: path.replace("RUN", run.run_id).replace("OTHER", other.run_id) for path in RUNS}
+        counts.append({path: statements(page, found, django_assert_max_num_queries) for path, found in paths.items()})
+        sizes = [len(gzip.compress(page.get(found).content)) for found in paths.values()]
+    few, much = counts
+
+    assert {path: count for path, count in much.items() if count > few[path]} == {}
+    assert max(much.values()) <= PAGE
+    assert max(sizes) <= 25_000
