@@ -213,6 +213,63 @@ class ReviewDismissed(RequestAnnouncement):
 
 
 @dataclass(frozen=True, kw_only=True)
+class RequestMentioned(RequestAnnouncement):
+    """Somebody is named in what was written with a request or a verdict; ``names`` are people or teams."""
+
+    kind: ClassVar[str] = "request.mentioned"
+
+    names: tuple[str, ...]
+
+    def summary(self, actor: str) -> str:
+        return f"{actor} mentioned {listed(self.names)} about {self.what} for {self.where}: {self.comment}"
+
+    def data(self) -> dict[str, Any]:
+        return super().data() | {"names": list(self.names)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReviewerAsked(RequestAnnouncement):
+    kind: ClassVar[str] = "reviewer.asked"
+
+    reviewer: str
+
+    def summary(self, actor: str) -> str:
+        return f"{actor} asked {self.reviewer} to review {self.what} for {self.where}."
+
+    def data(self) -> dict[str, Any]:
+        return super().data() | {"reviewer": self.reviewer}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReviewerReleased(ReviewerAsked):
+    """They are asked no longer."""
+
+    kind: ClassVar[str] = "reviewer.released"
+
+    def summary(self, actor: str) -> str:
+        return f"{actor} no longer asks {self.reviewer} to review {self.what} for {self.where}."
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReviewerRecused(RequestAnnouncement):
+    """Somebody takes no part in the review; ``comment`` is why, if they said so."""
+
+    kind: ClassVar[str] = "reviewer.recused"
+
+    def summary(self, actor: str) -> str:
+        why = f": {self.comment}" if self.comment else "."
+        return f"{actor} stepped back from the review of {self.what} for {self.where}{why}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReviewerReturned(RequestAnnouncement):
+    kind: ClassVar[str] = "reviewer.returned"
+
+    def summary(self, actor: str) -> str:
+        return f"{actor} takes part again in the review of {self.what} for {self.where}."
+
+
+@dataclass(frozen=True, kw_only=True)
 class TransitionBypassed(RequestAnnouncement):
     """A request is carried out although not all was met; ``comment`` is why. ``transition.applied`` follows."""
 

@@ -58,6 +58,12 @@ class Known:
     scan: Scan | None = None  # of its files; None where no rule asks or they are not here
     run_status: str = ""  # of its run now, in MLflow's word; empty where no rule asks or the run is not here
 
+    @property
+    def recused(self) -> frozenset[int]:
+        """The people who take no part."""
+        review_request = self.question.review_request
+        return frozenset(review_request.recused if review_request else ())
+
 
 def of_request(review_request: TransitionRequest) -> Question:
     version = review_request.version

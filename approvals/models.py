@@ -6,12 +6,14 @@ from datetime import datetime
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import Exists, FilteredRelation, OuterRef, Q, Subquery
+from django.db.models.functions import Coalesce
 from django.urls import reverse
 
 from accounts.models import Level, Membership, User
 from accounts.permissions import default_level, grants_of
 from core.clock import now
+from notifications.models import Event
 from registry.gate import Target
 from registry.models import Evidence, ModelVersion, RegisteredModel, Stage, TargetKind
 from tracking.models import Run
@@ -103,7 +105,20 @@ class TransitionRequestQuerySet(models.QuerySet["TransitionRequest"]):
         made |= Q(request__version__run_id__in=runs.values("run_id"))
         wanted = Awaited.objects.filter(request=OuterRef("pk")).filter(_like(user)).exclude(made, authors_too=False)
         spoken = Review.objects.current().filter(request=OuterRef("pk"), person=person)
-        return self.visible_to(user).filter(Exists(wanted), ~Exists(spoken), state=TransitionRequest.State.OPEN)
+        mine = Reviewer.objects.filter(request=OuterRef("pk"), person=person)
+        asked, recused = mine.filter(asked_by__isnull=False), mine.filter(recused_at__isnull=False)
+        waiting = (Q(Exists(wanted)) & ~Exists(spoken)) | Exists(asked)
+        return self.visible_to(user).filter(waiting, ~Exists(recused), state=TransitionRequest.State.OPEN)
+
+    def as_shown_to(self, user: User) -> TransitionRequestQuerySet:
+        """With the last look of this person at each (``look``), and the number of the last event about it or its
+        version (``newest``)."""
+        about = {"model_name": OuterRef("model__name"), "version": OuterRef("version__version")}
+        events = Event.objects.filter(Q(request_id=OuterRef("pk")) | Q(request_id=None), **about)
+        mine = FilteredRelation("looks", condition=Q(looks__person=user.person_id))
+        return self.annotate(
+            look=mine, newest=Coalesce(Subquery(events.order_by("-pk").values("pk")[:1]), 0)
+        ).select_related("look")  # type: ignore[misc]
 
     def with_rows(self) -> TransitionRequestQuerySet:
         """Everything that one line of a list, or the review page, says about a request, in one statement."""
@@ -169,9 +184,16 @@ class TransitionRequest(models.Model):
     closed_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+")
     closed_reason = models.TextField(blank=True)
     is_bypassed = models.BooleanField(default=False)  # carried out although not all was met; closed_reason says why
+    recused = models.JSONField(
+        default=list
+    )  # ids of who stepped back (Reviewer): every look at a request asks for them
     reminded_at = models.DateTimeField(null=True)  # when those who are awaited were last reminded
     # The verdict tree that the decision was made on, once closed.
     verdict = models.JSONField(null=True)
+
+    # No columns: what ``as_shown_to`` brings along.
+    look: Look | None = None
+    newest: int = 0
 
     objects = TransitionRequestQuerySet.as_manager()
 
@@ -239,7 +261,10 @@ class Awaited(models.Model):
 
 class Reviewer(models.Model):
     """Somebody with a part in a request by name: asked to look at it, or stepped back from it. Neither counts as a
-    verdict: whose approval is needed is the policy's to say."""
+    verdict: whose approval is needed is the policy's to say.
+
+    Asked is who has an ``asked_by``; ``asked_at`` outlives it, as the last time that they were told.
+    """
 
     request = models.ForeignKey(TransitionRequest, on_delete=models.CASCADE, related_name="reviewers")
     person = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")

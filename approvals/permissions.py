@@ -5,10 +5,10 @@ from __future__ import annotations
 from accounts.models import Membership, User
 from accounts.permissions import is_administrator
 from approvals.facts import makers_of
-from approvals.models import Comment, Review, TransitionRequest
+from approvals.models import Comment, Review, Reviewer, TransitionRequest
 from approvals.policy import SCAN
 from approvals.rulebook import Rulebook
-from approvals.standing import Standing
+from approvals.standing import STEPPED_BACK, Standing
 from core.answers import YES, Answer, no
 from registry.gate import Target
 from registry.models import ModelVersion, TargetKind
@@ -82,12 +82,50 @@ def can_review(user: User, review_request: TransitionRequest, decision: str, sta
     """
     if not (answer := can_read(user, review_request.model) and _is_open(review_request)):
         return answer
+    if user.person_id in standing.known.recused:
+        return no(STEPPED_BACK)
     counting = standing.would_count(user)
     if decision == Decision.APPROVE or counting:
         return counting
     if can_move(user, review_request.version, review_request.asks_for):
         return YES
     return no("To ask for changes or to reject needs one whose approval would count, or who may move this version.")
+
+
+def can_ask_for_review(user: User, review_request: TransitionRequest) -> Answer:
+    """Ask somebody to look: whoever may say something here."""
+    return can_read(user, review_request.model) and _is_open(review_request)
+
+
+def can_be_asked(person: User, review_request: TransitionRequest) -> Answer:
+    if person.is_service or not person.is_active:
+        return no(f"{person.username} is no person who could look at it.")
+    if _asked(person, review_request):
+        return no(f"{person.display_name} asked for this: ask somebody else.")
+    if not can_read(person, review_request.model):
+        return no(f"{person.display_name} may not read {review_request.model.name}. Who manages it can grant it.")
+    return YES
+
+
+def can_withdraw_ask(user: User, part: Reviewer) -> Answer:
+    if part.asked_by and user.person_id == part.asked_by.person_id:
+        return YES
+    return _asked_or_manages(user, part.request, "withdraw it, and who asked them")
+
+
+def can_recuse(user: User, review_request: TransitionRequest, standing: Standing, part: Reviewer | None) -> Answer:
+    """Step back: a person who was asked (``part``, if they have one), or who could give a verdict."""
+    if not (answer := can_read(user, review_request.model) and _is_open(review_request)):
+        return answer
+    if user.is_service:
+        return no("A service account takes no part in reviews: there is nothing to step back from.")
+    if part and part.recused_at:
+        return no("You have stepped back from this review already.")
+    if (part and part.asked_by_id) or any(
+        can_review(user, review_request, decision, standing) for decision in Decision
+    ):
+        return YES
+    return no("This does not wait for you: there is nothing to step back from.")
 
 
 def can_withdraw(user: User, review_request: TransitionRequest) -> Answer:

@@ -18,6 +18,14 @@ def get_request(user: User, pk: int) -> TransitionRequest:
     return found
 
 
+def request_as_shown(user: User, pk: int) -> TransitionRequest:
+    """The same with what its page says to this person alone."""
+    found = TransitionRequest.objects.visible_to(user).with_rows().as_shown_to(user).filter(pk=pk).first()
+    if found is None:
+        raise NotFound(NO_REQUEST)
+    return found
+
+
 def get_comment(user: User, number: int | str) -> Comment:
     """By its number, or by what a client sent in the place of one."""
     pk = key_in(str(number))

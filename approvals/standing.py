@@ -34,6 +34,7 @@ from registry.permissions import can_move, level_to_move
 from registry.scanning import Scan
 
 Decision = Review.Decision
+STEPPED_BACK = "You stepped back from this review. Step in again to give a verdict."
 NOT_A_PERSON = "Reviews are for people: nobody can tell who is behind a service account's approval."
 
 
@@ -241,7 +242,8 @@ class Standing:
 
     @property
     def _all_reviews(self) -> tuple[Review, ...]:
-        return (*self.carried, *self.known.reviews)
+        still_in = (review for review in self.carried if review.person_id not in self.known.recused)
+        return (*still_in, *self.known.reviews)
 
     @cached_property
     def approvals(self) -> tuple[Review, ...]:
@@ -254,6 +256,8 @@ class Standing:
         """Whether an approval by ``user`` would count for anything here; no carries the reason."""
         if user.is_service:
             return no(NOT_A_PERSON)
+        if user.person_id in self.known.recused:
+            return no(STEPPED_BACK)
         answers = [self._counts_for(rule, user) for rule in self.rules if rule.approvals]
         if self._needs_a_mover or not any(rule.approvals for rule in self.rules if rule.blocks):
             answers.append(self._may_move(user))
@@ -327,10 +331,10 @@ class Standing:
             production=_baseline(known.production, version, compares=asks_for(SignatureRule, rule)),
             reviews=tuple(self._review(review, rule) for review in self._counting_for(rule)),
             team_members={
-                team: {pk: person.username for pk, person in members.items()}
+                team: {pk: person.username for pk, person in members.items() if pk not in known.recused}
                 for team, members in (known.members | known.vouchers).items()
             },
-            reviewers={pk: person.username for pk, person in known.movers.items()},
+            reviewers={pk: person.username for pk, person in known.movers.items() if pk not in known.recused},
             checks=tuple(
                 CheckFact(
                     name=check.name,

@@ -28,8 +28,9 @@ TOLD = frozenset(
         "deployment.failed",
     }
 )  # fmt: skip
-# What those are told personally who are named: a shared channel hears of the same comment by comment.created.
-NAMED = frozenset({"comment.mentioned"})
+# What is between people: told personally to those who are named or who asked. Shared channels hear of the same remark
+# or verdict by another kind.
+NAMED = frozenset({"comment.mentioned", "request.mentioned", "reviewer.asked", "reviewer.recused", "reviewer.returned"})
 # What administrators are told of personally; no shared channel hears of it unless it names the kind.
 HOUSEKEEPING = frozenset({"channel.disabled", "delivery.failed"})
 

@@ -22,18 +22,22 @@ from approvals.services.requests import (
     reschedule_request,
     withdraw_request,
 )
+from approvals.services.reviewers import ask_for_review, note_look, recuse, step_in_again, withdraw_ask
 from approvals.services.reviews import submit_review
 
 __all__ = [
     "add_comment",
     "archive_policy",
+    "ask_for_review",
     "bypass_request",
     "delete_comment",
     "edit_comment",
     "mark_ready",
+    "note_look",
     "open_request",
     "publish_policy",
     "reconsider",
+    "recuse",
     "reopen_thread",
     "report_check",
     "request_after_refusal",
@@ -41,7 +45,9 @@ __all__ = [
     "reschedule_request",
     "resolve_thread",
     "review_requests_for",
+    "step_in_again",
     "submit_review",
+    "withdraw_ask",
     "withdraw_request",
     "withdraw_request_of",
 ]

@@ -11,8 +11,10 @@ from approvals.events import (
     CommentDeleted,
     CommentEdited,
     CommentMentioned,
+    RequestMentioned,
     ThreadReopened,
     ThreadResolved,
+    about,
     about_comment,
 )
 from approvals.mentions import check_mentions, everybody, mentioned
@@ -139,6 +141,15 @@ def reopen_thread(*, actor: User, comment: Comment) -> Comment:
 
     record(ThreadReopened(**about_comment(locked)), actor=actor, audience=_concerned(locked))
     return locked
+
+
+def tell_of_mention(*, actor: User, review_request: TransitionRequest, text: str, heard: set[int]) -> None:
+    """Tell whom the comment of a request or of a verdict names; not those who ``heard`` of it anyway."""
+    found = mentioned(text, author=actor)
+    check_mentions(found)
+    told = who_may_read(review_request.model, everybody(found) - heard)
+    if names := tuple(sorted(name for name, people in found.items() if people & told)):
+        record(RequestMentioned(**about(review_request), comment=text, names=names), actor=actor, audience=told)
 
 
 def _written(text: str) -> str:

@@ -95,7 +95,11 @@ def _remind_if_due(review_request: TransitionRequest, standing: Standing) -> Non
     last = review_request.reminded_at or review_request.created_at
     if standing.remind_after is None or now() < last + standing.remind_after:
         return
-    awaited = askers(review_request) if review_request.state == State.NEEDS_CHANGES else standing.reviewers
+    if review_request.state == State.NEEDS_CHANGES:
+        awaited = askers(review_request)
+    else:
+        asked = review_request.reviewers.filter(asked_by__isnull=False).values_list("person", flat=True)
+        awaited = {*standing.reviewers, *asked} - standing.known.recused
     if not (audience := who_may_read(review_request.model, awaited)):
         return
     review_request.reminded_at = now()
@@ -143,8 +147,8 @@ def take_stock(review_request: TransitionRequest) -> Standing:
     pinned = Pins.of_request(review_request)
     moved = standing.pins.moved(pinned)
     what_moved = standing.drift  # against the pins as they are until now
-    for review, reason in standing.void:
-        _dismiss(review_request, review, reason)
+    for review, parts in standing.void:
+        dismiss(review_request, review, f"since then {in_words(parts)}", actor=None)
     remember_awaited(review_request, standing)
     if not moved:
         return standing
@@ -297,11 +301,11 @@ def enter(review_request: TransitionRequest, state: State) -> None:
     review_request.save(update_fields=["state", "updated_at"])
 
 
-def _dismiss(review_request: TransitionRequest, review: Review, parts: tuple[str, ...]) -> None:
-    reason = f"since then {in_words(parts)}"
+def dismiss(review_request: TransitionRequest, review: Review, reason: str, *, actor: User | None) -> None:
+    """Put on record that a verdict no longer counts. Its author and who asked are told."""
     Review.objects.filter(pk=review.pk).update(dismissed_at=now(), dismissed_reason=reason[:300])
     record(
         ReviewDismissed(**about(review_request), reviewer=review.reviewer.username, comment=reason),
-        actor=None,
+        actor=actor,
         audience=who_may_read(review_request.model, {review.reviewer_id, *askers(review_request)}),
     )

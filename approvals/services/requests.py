@@ -14,7 +14,7 @@ from approvals.models import TransitionRequest
 from approvals.permissions import can_mark_ready, can_request, can_reschedule, can_withdraw
 from approvals.policy import moment
 from approvals.returning import holding_before, request_behind
-from approvals.services.comments import checked_comment
+from approvals.services.comments import checked_comment, tell_of_mention
 from approvals.services.decisions import (
     apply,
     close,
@@ -133,11 +133,13 @@ def _open(
     review_request.updated_at = review_request.created_at
     review_request.save()
     remember_awaited(review_request, standing)
+    audience = who_may_read(model, standing.reviewers)
     record(
         RequestOpened(**about(review_request), comment=comment, waiting_for=standing.unmet),
         actor=actor,
-        audience=who_may_read(model, standing.reviewers),
+        audience=audience,
     )
+    tell_of_mention(actor=actor, review_request=review_request, text=comment, heard=audience)
     if standing.is_satisfied:
         apply(review_request, actor=actor, standing=standing)
     return review_request

@@ -10,7 +10,7 @@ from approvals.events import RequestNeedsChanges, RequestRejected, ReviewApprove
 from approvals.models import Review, TransitionRequest
 from approvals.permissions import can_review
 from approvals.pins import Pins
-from approvals.services.comments import checked_comment
+from approvals.services.comments import checked_comment, tell_of_mention
 from approvals.services.decisions import (
     apply,
     check_seen,
@@ -112,6 +112,7 @@ def _submit(
 
 def _record_verdict(actor: User, locked: TransitionRequest, decision: str, comment: str, standing: Standing) -> Review:
     locked.reviews.filter(person_id=actor.person_id, is_current=True).update(is_current=False)
+    locked.reviewers.filter(person_id=actor.person_id).update(asked_by=None, asked_at=None)
     teams = Membership.objects.filter(user_id=actor.person_id).order_by("team__name")
     return Review.objects.create(
         request=locked,
@@ -134,4 +135,6 @@ def _calls_for_changes(locked: TransitionRequest) -> bool:
 def _tell(
     event: RequestRejected | ReviewChangesRequested | ReviewApproved, actor: User, locked: TransitionRequest
 ) -> None:
-    record(event, actor=actor, audience=participants(locked.version, locked))
+    audience = participants(locked.version, locked)
+    record(event, actor=actor, audience=audience)
+    tell_of_mention(actor=actor, review_request=locked, text=event.comment, heard=audience)

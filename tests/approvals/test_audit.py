@@ -74,11 +74,19 @@ def _refused(by: User, at: House) -> object:
     return services.request_after_refusal(change)
 
 
+def _back_and_in(by: User, at: House) -> object:
+    services.recuse(actor=by, review_request=at.asked)
+    return services.step_in_again(actor=by, review_request=at.asked)
+
+
 WRITES: dict[str, list[Callable[[User, House], object]]] = {
     "add_comment": [
         lambda by, at: services.add_comment(actor=by, version=at.version, text="Fine.", review_request=at.asked)
     ],
     "archive_policy": [lambda by, at: services.archive_policy(actor=by, policy=Policy.objects.get())],
+    "ask_for_review": [
+        lambda by, at: services.ask_for_review(actor=by, review_request=at.asked, person=person("reader"))
+    ],
     "bypass_request": [
         lambda by, at: services.bypass_request(
             actor=by, review_request=at.asked, reason="The house is on fire.", seen=standing_of(at.asked).seen
@@ -87,6 +95,9 @@ WRITES: dict[str, list[Callable[[User, House], object]]] = {
     "delete_comment": [lambda by, at: services.delete_comment(actor=by, comment=at.said)],
     "edit_comment": [lambda by, at: services.edit_comment(actor=by, comment=at.said, text="All is well.")],
     "mark_ready": [lambda by, at: services.mark_ready(actor=by, review_request=at.asked)],
+    "note_look": [
+        lambda by, at: services.note_look(actor=by, review_request=at.asked, pins=standing_of(at.asked).pins)
+    ],
     "open_request": [
         lambda by, at: services.open_request(actor=by, version=at.version, target=PRODUCTION),
         lambda by, at: services.open_request(actor=by, version=at.version, target=CHAMPION),
@@ -94,6 +105,7 @@ WRITES: dict[str, list[Callable[[User, House], object]]] = {
     ],
     "publish_policy": [lambda by, at: services.publish_policy(actor=by, text=Policy.objects.get().current.text + "\n")],
     "reconsider": [lambda by, at: services.reconsider(at.asked)],
+    "recuse": [lambda by, at: services.recuse(actor=by, review_request=at.asked)],
     "reopen_thread": [lambda by, at: services.reopen_thread(actor=by, comment=at.said)],
     "report_check": [lambda by, at: services.report_check(actor=by, version=at.version, name="tests", status="passed")],
     "request_after_refusal": [_refused],
@@ -106,7 +118,9 @@ WRITES: dict[str, list[Callable[[User, House], object]]] = {
     ],
     "resolve_thread": [lambda by, at: services.resolve_thread(actor=by, comment=at.said)],
     "review_requests_for": [_by_target(decision) for decision in ("approve", "reject")],
+    "step_in_again": [_back_and_in],
     "submit_review": [_judge(decision) for decision in ("approve", "request_changes", "reject")],
+    "withdraw_ask": [lambda by, at: services.withdraw_ask(actor=by, review_request=at.asked, person=by)],
     "withdraw_request": [lambda by, at: services.withdraw_request(actor=by, review_request=at.asked)],
     "withdraw_request_of": [
         lambda by, at: services.withdraw_request_of(actor=by, creator="mira", version=at.version, target=PRODUCTION)

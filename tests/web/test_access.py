@@ -37,6 +37,11 @@ READERS_WRITE = {
     "web.api.models.ModelRollback",
     "web.pages.versions.comment",
     "web.pages.requests.comment",
+    "web.pages.requests.ask",
+    "web.pages.requests.recuse",  # sam is asked
+    "web.pages.requests.step_in_again",
+    "web.api.requests.RequestReviewers",
+    "web.api.requests.RequestRecusal",
     "web.api.requests.RequestComments",
     "web.api.comments.VersionComments",
     "web.mlflow.transition_requests.create",
@@ -52,6 +57,7 @@ IDLE = {
     "web.pages.account.PasswordChange",  # leads to setting one first
     "web.pages.sign_in.SignOut",  # ends a session, which is not looked at
     "web.pages.requests.vouch",  # for somebody of the team that a policy names
+    "web.pages.requests.step_in_again",  # for who stepped back
     "web.pages.requests.ready",  # for the requester, once changes were asked for
     "web.api.requests.RequestReady",
 }

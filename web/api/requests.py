@@ -13,9 +13,19 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from accounts.models import User
+from accounts.queries import find_holders
 from approvals import services
 from approvals.models import Comment, Review, TransitionRequest
-from approvals.permissions import can_bypass, can_mark_ready, can_reschedule, can_review, can_withdraw
+from approvals.permissions import (
+    can_ask_for_review,
+    can_bypass,
+    can_mark_ready,
+    can_recuse,
+    can_reschedule,
+    can_review,
+    can_withdraw,
+)
 from approvals.queries import get_request
 from approvals.standing import standing_of, standings_of
 from core.answers import Answer
@@ -66,6 +76,14 @@ class ReviewInput(Input):
     decision = serializers.ChoiceField(choices=Decision.choices)
     comment = serializers.CharField(default="", allow_blank=True, help_text="Needed unless you approve.")
     seen = serializers.CharField(max_length=1000, help_text="The request's field of this name: what you decide about.")
+
+
+class ReviewerInput(Input):
+    person = serializers.CharField(max_length=150, help_text="The name of an account.")
+
+
+class RecusalInput(Input):
+    reason = serializers.CharField(default="", allow_blank=True, help_text="Why, in at most 250 characters.")
 
 
 class RemarkInput(Input):
@@ -136,6 +154,16 @@ class ReviewOutput(serializers.Serializer):
     dismissed_reason = serializers.CharField()
 
 
+class ReviewerOutput(serializers.Serializer):
+    person = serializers.CharField(source="person.username")
+    asked_by = serializers.CharField(
+        source="asked_by.username", default=None, allow_null=True, help_text="Null once they have given a verdict."
+    )
+    asked_at = serializers.DateTimeField(allow_null=True, help_text="When they were last told.")
+    recused_at = serializers.DateTimeField(allow_null=True, help_text="When they stepped back; null: they have not.")
+    recused_reason = serializers.CharField()
+
+
 class AnswerOutput(serializers.Serializer):
     allowed = serializers.BooleanField()
     reason = serializers.CharField()
@@ -149,6 +177,8 @@ class MayOutput(serializers.Serializer):
     reschedule = AnswerOutput()
     bypass = AnswerOutput()
     mark_ready = AnswerOutput()
+    ask_for_review = AnswerOutput()
+    recuse = AnswerOutput()
 
 
 class NodeOutput(serializers.Serializer):
@@ -180,6 +210,7 @@ class RequestDetailOutput(RequestOutput):
     may = MayOutput(help_text="What you may do with it, and why not.")
     your_approval_applies = serializers.BooleanField(help_text="Whether yours would be the last one needed.")
     reviews = ReviewOutput(many=True)
+    reviewers = ReviewerOutput(many=True, help_text="Who was asked by name, and who stepped back.")
     comments = CommentOutput(many=True)
 
 
@@ -187,12 +218,16 @@ def detail(request: Request, pk: int, *, status: int = 200) -> Response:
     user = user_of(request)
     item = get_request(user, pk)
     standing = standing_of(item)
+    parts = list(item.reviewers.select_related("person", "asked_by"))
+    mine = next((part for part in parts if part.person_id == user.pk), None)
     may = {
         **{decision.value: _answer(can_review(user, item, decision, standing)) for decision in Decision},
         "withdraw": _answer(can_withdraw(user, item)),
         "reschedule": _answer(can_reschedule(user, item)),
         "bypass": _answer(can_bypass(user, item, standing)),
         "mark_ready": _answer(can_mark_ready(user, item)),
+        "ask_for_review": _answer(can_ask_for_review(user, item)),
+        "recuse": _answer(can_recuse(user, item, standing, mine)),
     }
     reviews = item.reviews.select_related("reviewer").order_by("id")[:MAX_REMARKS]
     comments = Comment.objects.filter(request=item).with_rows().order_by("id")[:MAX_REMARKS]
@@ -206,6 +241,7 @@ def detail(request: Request, pk: int, *, status: int = 200) -> Response:
         "may": may,
         "your_approval_applies": bool(item.is_pending and may["approve"]["allowed"] and standing.would_apply(user)),
         "reviews": ReviewOutput(reviews, many=True).data,
+        "reviewers": ReviewerOutput(parts, many=True).data,
         "comments": CommentOutput(comments, many=True).data,
     }
     return Response(shown, status=status)
@@ -337,6 +373,43 @@ class RequestReady(Endpoint):
         """Answer a call for changes: look again."""
         item = get_request(user_of(request), pk)
         services.mark_ready(actor=user_of(request), review_request=item, **read(RemarkInput, request))
+        return detail(request, pk)
+
+
+class RequestReviewers(Endpoint):
+    @extend_schema(request=ReviewerInput, responses={201: RequestDetailOutput})
+    def post(self, request: Request, pk: int) -> Response:
+        """Ask somebody for a review, or remind them, once a day at most. Nobody's verdict counts more for it."""
+        item = get_request(user_of(request), pk)
+        services.ask_for_review(actor=user_of(request), review_request=item, person=_person(request))
+        return detail(request, pk, status=201)
+
+    @extend_schema(parameters=[ReviewerInput], responses=RequestDetailOutput)
+    def delete(self, request: Request, pk: int) -> Response:
+        """Ask them no longer. For who asked them, the requester, and who manages the model."""
+        item = get_request(user_of(request), pk)
+        services.withdraw_ask(actor=user_of(request), review_request=item, person=_person(request))
+        return detail(request, pk)
+
+
+def _person(request: Request) -> User:
+    name = read(ReviewerInput, request)["person"]
+    people, _ = find_holders(users=[name], teams=[])
+    return people[name]
+
+
+class RequestRecusal(Endpoint):
+    @extend_schema(request=RecusalInput, responses={201: RequestDetailOutput})
+    def post(self, request: Request, pk: int) -> Response:
+        """Step back from the review: it waits for you no longer, and an approval of yours counts no longer."""
+        item = get_request(user_of(request), pk)
+        services.recuse(actor=user_of(request), review_request=item, **read(RecusalInput, request))
+        return detail(request, pk, status=201)
+
+    @extend_schema(responses=RequestDetailOutput)
+    def delete(self, request: Request, pk: int) -> Response:
+        """Step in again."""
+        services.step_in_again(actor=user_of(request), review_request=get_request(user_of(request), pk))
         return detail(request, pk)
 
 

@@ -53,6 +53,8 @@ urlpatterns = [
     path("requests/<int:pk>/ready/", requests.RequestReady.as_view()),
     path("requests/<int:pk>/bypass/", requests.RequestBypass.as_view()),
     path("requests/<int:pk>/schedule/", requests.RequestSchedule.as_view()),
+    path("requests/<int:pk>/reviewers/", requests.RequestReviewers.as_view()),
+    path("requests/<int:pk>/recusal/", requests.RequestRecusal.as_view()),
     path("requests/<int:pk>/comments/", requests.RequestComments.as_view()),
     path("comments/<int:pk>/", comments.CommentDetail.as_view()),
     path("comments/<int:pk>/resolve/", comments.CommentResolve.as_view()),

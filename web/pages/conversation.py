@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from django.db.models import QuerySet
+
 from accounts.models import User
 from approvals.models import Comment, CommentRevision, TransitionRequest
 from approvals.permissions import can_resolve, can_rewrite
@@ -36,6 +38,12 @@ class Thread:
     first: Remark
     replies: list[Remark]
     may_resolve: bool
+    began_before: bool = False  # its first remark, and maybe some replies, are older than what is shown
+
+    @property
+    def shown(self) -> list[Remark]:
+        """Those that belong here."""
+        return self.replies if self.began_before else [self.first, *self.replies]
 
     @property
     def is_gone(self) -> bool:
@@ -43,25 +51,41 @@ class Thread:
         return all(remark.comment.deleted_at for remark in (self.first, *self.replies))
 
 
-def threads_of(user: User, version: ModelVersion, review_request: TransitionRequest | None = None) -> list[Thread]:
-    """The newest remarks as threads, in the order in which these began."""
-    rows = Comment.objects.filter(version=version, request=review_request).select_related("author", "resolved_by")
-    comments = list(rows.order_by("-id")[:MAX_COMMENTS])[::-1]
+def comments_about(version: ModelVersion, review_request: TransitionRequest | None = None) -> QuerySet[Comment]:
+    """Each with the first of its thread, which may be older than what is shown."""
+    rows = Comment.objects.filter(version=version, request=review_request)
+    return rows.select_related("author", "resolved_by", "parent__author", "parent__resolved_by")
+
+
+def threads_of(user: User, version: ModelVersion) -> list[Thread]:
+    """The newest remarks about a version as threads, in the order in which these began."""
+    return threaded(user, list(comments_about(version).order_by("-id")[:MAX_COMMENTS])[::-1], version)
+
+
+def threaded(
+    user: User, comments: list[Comment], version: ModelVersion, review_request: TransitionRequest | None = None
+) -> list[Thread]:
+    """Remarks, the oldest first, as threads in the order of their first remark here; of one that began before, its
+    beginning comes along."""
     edited = [comment.pk for comment in comments if comment.edited_at and not comment.deleted_at]
     before: dict[int, list[CommentRevision]] = {}
     for revision in CommentRevision.objects.filter(comment__in=edited) if edited else ():
         before.setdefault(revision.comment_id, []).append(revision)
     plain = _beyond_budget(comments, before)
+
+    def remark_of(comment: Comment) -> Remark:
+        comment.version, comment.request = version, review_request
+        mine = bool(can_rewrite(user, comment))
+        return Remark(comment, before.get(comment.pk, []), mine, is_plain=comment.pk in plain)
+
     threads: dict[int, Thread] = {}
     for comment in comments:
-        comment.version, comment.request = version, review_request
-        remark = Remark(
-            comment, before.get(comment.pk, []), bool(can_rewrite(user, comment)), is_plain=comment.pk in plain
-        )
-        if comment.parent_id is None:
-            threads[comment.pk] = Thread(remark, [], bool(can_resolve(user, comment)))
-        elif comment.parent_id in threads:
-            threads[comment.parent_id].replies.append(remark)
+        first = comment.parent or comment
+        if first.pk not in threads:
+            beginning = remark_of(first)
+            threads[first.pk] = Thread(beginning, [], bool(can_resolve(user, first)), began_before=first is not comment)
+        if first is not comment:
+            threads[first.pk].replies.append(remark_of(comment))
     return list(threads.values())
 
 

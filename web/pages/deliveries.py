@@ -57,4 +57,6 @@ def send_again(request: SignedInRequest, pk: int) -> HttpResponse:
         messages.error(request, error.message)
     else:
         messages.success(request, "It is on its way again, with the same event key.")
+    if request.POST.get("back") == "request" and delivery.event.request_id:
+        return redirect("request", delivery.event.request_id)
     return redirect("deliveries")

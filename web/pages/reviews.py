@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.db.models import Exists, OuterRef, Subquery
 from django.http import HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
-from approvals.models import TransitionRequest
+from approvals.models import Look, Reviewer, TransitionRequest, TransitionRequestQuerySet
 from approvals.policy import MetricRule
 from approvals.standing import Standing, standings_of
 from core.keyset import key_in
@@ -27,7 +28,7 @@ def index(request: SignedInRequest) -> HttpResponse:
     before = request.GET.get("before", "")
     if (key := key_in(before)) is not None:
         rows = rows.filter(pk__lt=key)
-    found = list(rows.with_rows().order_by("-pk")[: PAGE_SIZE + 1])
+    found = list(_for_me(request, rows.with_rows()).order_by("-pk")[: PAGE_SIZE + 1])
     shown = found[:PAGE_SIZE]
     tabs = [{"label": label, "url": f"?tab={key}", "active": key == tab, "count": None} for key, label in TABS]
     context = {
@@ -49,6 +50,14 @@ def _requests(request: SignedInRequest, tab: str) -> Any:
     if tab == "decided":
         return visible.decided()
     return TransitionRequest.objects.waiting_on(request.user)
+
+
+def _for_me(request: SignedInRequest, rows: TransitionRequestQuerySet) -> TransitionRequestQuerySet:
+    """With who asked this person by name, and whether it has moved since they looked at it."""
+    me = request.user.person_id
+    asked = Reviewer.objects.filter(request=OuterRef("pk"), person=me).values("asked_by__username")
+    looked = Look.objects.filter(request=OuterRef("pk"), person=me, at__lt=OuterRef("updated_at"))
+    return rows.annotate(asked_by=Subquery(asked), has_changed=Exists(looked))
 
 
 def _row(item: TransitionRequest, standing: Standing) -> dict[str, Any]:

@@ -1,68 +1,178 @@
-"""Who said what about a request, whom it waits for and who was told: for the review page."""
+"""Everything that happened to a request in one order of time, a page of it at once: for the review page."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from accounts.models import User
-from approvals.models import Review, TransitionRequest
-from approvals.standing import Standing
-from notifications.models import Delivery, Event
-from web.pages.conversation import threads_of
+from django.db.models import Q, QuerySet
 
-# Events that the timeline shows as lines; requests, reviews and comments have bubbles of their own.
-LINES = (
-    "request.updated",
-    "request.ready",
-    "request.rescheduled",
-    "review.dismissed",
-    "request.withdrawn",
-    "request.superseded",
-    "request.expired",
-    "transition.applied",
-    "transition.bypassed",
-    "transition.rolled_back",
-)
-MAX_TIMELINE = 500
+from accounts.models import User
+from approvals.models import Check, Comment, Review, TransitionRequest
+from core.keyset import key_in
+from notifications.models import Event
+from web.pages.conversation import comments_about, threaded
+from web.pages.reviewers import Undelivered
+
+# Events that are lines; requests, reviews, comments and checks have entries of their own. With the words for those that
+# say on this page more than needs to be said.
+LINES = {
+    "request.updated": "",
+    "request.ready": "says that it is ready for another look",
+    "request.rescheduled": "",
+    "request.withdrawn": "",
+    "request.superseded": "",
+    "request.expired": "",
+    "review.dismissed": "",
+    "reviewer.asked": "asked {reviewer} for a review",
+    "reviewer.released": "no longer asks {reviewer} for a review",
+    "reviewer.recused": "stepped back from this review",
+    "reviewer.returned": "takes part again",
+    "transition.applied": "",
+    "transition.bypassed": "",
+    "transition.rolled_back": "",
+}
+PAGE = 50
+WHOLE = 2000  # the most that is shown at once, when all is asked for
+# In this order where several bear one time.
+REQUEST, EVENT, CHECK, REVIEW, COMMENT, DELIVERY = range(6)
+KINDS = {REQUEST: "request", CHECK: "check", REVIEW: "review", DELIVERY: "delivery"}
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+_LAST = 2**53  # microseconds: the year 2255
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Place:
+    """Where a row stands in the order of time."""
+
+    at: datetime
+    kind: int
+    key: int
+
+    def __str__(self) -> str:
+        return f"{(self.at - _EPOCH) // _MICROSECOND}.{self.kind}.{self.key}"
+
+    @classmethod
+    def from_text(cls, text: str) -> Place | None:
+        """As an address carries it; None where it is none."""
+        parts = text.split(".")
+        numbers = [number for part in parts if (number := key_in(part)) is not None]
+        if len(parts) != 3 or len(numbers) != 3 or numbers[0] >= _LAST:
+            return None
+        return cls(_EPOCH + numbers[0] * _MICROSECOND, numbers[1], numbers[2])
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One entry of the conversation: a review, a thread of comments, or an event that is a line."""
+    """``kind`` is request, event, check, review, thread or delivery."""
 
-    at: datetime
+    place: Place
     kind: str
     thing: Any
+    says: str = ""  # of an event: what its actor did, where that is shorter than its own sentence
+    is_new: bool = False
+    begins_new: bool = False  # the first of those
+
+    @property
+    def at(self) -> datetime:
+        return self.place.at
 
 
-def timeline_of(user: User, review_request: TransitionRequest, reviews: list[Review]) -> list[Entry]:
-    threads = threads_of(user, review_request.version, review_request)
-    events = Event.objects.filter(request_id=review_request.pk, kind__in=LINES).select_related("actor").order_by("id")
-    entries = [Entry(review.created_at, "review", review) for review in reviews]
-    entries += [Entry(thread.first.comment.created_at, "thread", thread) for thread in threads]
-    entries += [Entry(event.created_at, "event", event) for event in events[:MAX_TIMELINE]]
-    return sorted(entries, key=lambda entry: entry.at)
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    entries: list[Entry] = field(default_factory=list)
+    earlier: int = 0  # how many the page before this one has
+    before: Place | None = None  # where that page ends
+    is_newest: bool = True
+    is_whole: bool = False  # all of it was asked for
 
 
-def waiting_names(standing: Standing, reviews: list[Review]) -> list[str]:
-    spoken = {r.reviewer.username for r in reviews if r.is_current and r.dismissed_at is None}
-    names: dict[str, None] = {}
-    for node in standing.verdict.open:
-        if node.kind in ("approvals", "objections"):
-            names |= dict.fromkeys(name for name in node.who if name not in spoken)
-    return list(names)[:20]
-
-
-def told_of(review_request: TransitionRequest) -> list[dict[str, Any]]:
-    """How many deliveries about this request each shared channel and the mailboxes got."""
-    rows = Delivery.objects.filter(event__request_id=review_request.pk).values_list(
-        "channel__name", "channel__user", "state"
+def timeline_of(
+    user: User,
+    review_request: TransitionRequest,
+    undelivered: list[Undelivered],
+    *,
+    before: str = "",
+    whole: bool = False,
+    looked: datetime | None = None,
+) -> Timeline:
+    """The newest entries, those ``before`` a place, or the ``whole``; what others did since one ``looked`` is new."""
+    end = Place.from_text(before) if before else None
+    size = WHOLE if whole else PAGE
+    # Two pages of each kind tell how many the page before this one has.
+    rows = sorted(_rows(review_request, undelivered, end=end, limit=2 * size + 1), key=lambda row: row[0])
+    kept, earlier = rows[-size:], len(rows[:-size])
+    entries = list(_entries(user, review_request, kept))
+    return Timeline(
+        entries=_marked(entries, user, looked) if looked else entries,
+        earlier=min(earlier, size),
+        before=kept[0][0] if earlier else None,
+        is_newest=end is None,
+        is_whole=whole,
     )
-    counts: dict[str, dict[str, int]] = {}
-    for name, person, state in rows[:1000]:
-        label = "email" if person else name
-        counts.setdefault(label, {"sent": 0, "failed": 0, "waiting": 0})
-        counts[label]["sent" if state == "sent" else "failed" if state == "failed" else "waiting"] += 1
-    return [{"label": label, **states} for label, states in sorted(counts.items())]
+
+
+def _rows(
+    review_request: TransitionRequest, undelivered: list[Undelivered], *, end: Place | None, limit: int
+) -> Iterator[tuple[Place, Any]]:
+    version, pk = review_request.version, review_request.pk
+    known: list[tuple[Place, Any]] = [(Place(review_request.created_at, REQUEST, pk), review_request)]
+    known += [(Place(row.at, DELIVERY, row.last), row) for row in undelivered]
+    yield from ((place, row) for place, row in known if end is None or place < end)
+    checks = Check.objects.filter(Q(reported_at__gte=review_request.created_at) | Q(is_current=True), version=version)
+    sources: tuple[tuple[int, str, QuerySet[Any]], ...] = (
+        (EVENT, "created_at", Event.objects.filter(request_id=pk, kind__in=LINES).select_related("actor")),
+        (CHECK, "reported_at", checks.select_related("reporter").defer("summary")),
+        (REVIEW, "created_at", Review.objects.filter(request=pk).select_related("reviewer")),
+        (COMMENT, "created_at", comments_about(version, review_request)),
+    )
+    for kind, column, found in sources:
+        if end is not None:
+            found = found.filter(_before(end, kind, column), **{f"{column}__lte": end.at})
+        for row in found.order_by(f"-{column}", "-pk")[:limit]:
+            yield Place(getattr(row, column), kind, row.pk), row
+
+
+def _before(end: Place, kind: int, column: str) -> Q:
+    earlier = Q(**{f"{column}__lt": end.at})
+    if kind == end.kind:
+        return earlier | Q(**{column: end.at}, pk__lt=end.key)
+    return earlier | Q(**{column: end.at}) if kind < end.kind else earlier
+
+
+def _entries(user: User, review_request: TransitionRequest, rows: list[tuple[Place, Any]]) -> Iterator[Entry]:
+    """The rows as entries: remarks stand together as threads, each where its first one of this page stands."""
+    comments = [row for _, row in rows if isinstance(row, Comment)]
+    threads = threaded(user, comments, review_request.version, review_request)
+    starting = {thread.shown[0].comment.pk: thread for thread in threads}
+    for place, row in rows:
+        if place.kind == COMMENT:
+            if place.key in starting:
+                yield Entry(place, "thread", starting[place.key])
+        elif place.kind == EVENT:
+            yield Entry(place, "event", row, says=_says(row))
+        else:
+            if place.kind == CHECK:
+                row.version = review_request.version
+            yield Entry(place, KINDS[place.kind], row)
+
+
+def _says(event: Event) -> str:
+    return LINES[event.kind].format(reviewer=event.data.get("reviewer", "")) if event.actor else ""
+
+
+def _marked(entries: list[Entry], user: User, looked: datetime) -> list[Entry]:
+    new = [entry for entry in entries if _is_new(entry, user, looked)]
+    return [replace(entry, is_new=entry in new, begins_new=entry is new[0] if new else False) for entry in entries]
+
+
+def _is_new(entry: Entry, user: User, looked: datetime) -> bool:
+    if entry.kind == "thread":
+        remarks = (remark.comment for remark in entry.thing.shown)
+        return any(comment.created_at > looked and comment.author_id != user.pk for comment in remarks)
+    by = {"event": "actor_id", "check": "reporter_id", "review": "reviewer_id", "request": "requester_id"}
+    return entry.at > looked and getattr(entry.thing, by.get(entry.kind, ""), None) != user.pk

@@ -214,7 +214,7 @@ def test_a_reader_decides_nothing_and_sees_why(asked: TransitionRequest, sam: Us
     assert answer.status_code == 422
     assert "you are in no such team" in answer.content.decode()
     shown = page.get(asked.get_absolute_url()).content.decode()
-    assert 'disabled title="The policy production-gate counts approvals from' in shown
+    assert 'aria-disabled="true" title="The policy production-gate counts approvals from' in shown
     assert 'aria-describedby="why-not-approve"' in shown
 
 
