@@ -12,7 +12,9 @@ from accounts.models import User
 from approvals.models import Look, Reviewer, TransitionRequest
 from approvals.permissions import can_ask_for_review, can_recuse, can_withdraw_ask
 from approvals.pins import BASELINE, EVIDENCE, POLICY, Pins, in_words
+from approvals.queries import NO_REQUEST
 from approvals.standing import Standing
+from core.errors import NotFound
 from core.formatting import metric
 from notifications.models import Channel, Delivery, Event
 from notifications.services import can_send_again
@@ -161,7 +163,7 @@ def news_of(user: User, pk: int, *, after: int) -> list[Event]:
     found = TransitionRequest.objects.visible_to(user).filter(pk=pk).values_list("model__name", "version__version")
     about = found.first()
     if about is None:
-        return []
+        raise NotFound(NO_REQUEST)
     name, version = about
     events = Event.objects.filter(Q(request_id=pk) | Q(request_id=None), model_name=name, version=version, pk__gt=after)
     return list(events.select_related("actor").order_by("pk")[:MOST_NEWS])
