@@ -123,6 +123,7 @@ def _context(
         "may_vouch": review_request.is_pending and _may_vouch(standing, request.user),
         "ready": can_mark_ready(request.user, review_request),
         "is_last": is_last,
+        "draft": f"request-{review_request.pk}-comment",
         "apply_label": f"Approve and {'return' if review_request.returns_to_id else 'promote'}",
         "archives": review_request.archive_existing or standing.archives_replaced,
         **outside_of(request, review_request.version),

@@ -330,18 +330,6 @@ def test_who_decided_first_is_said_and_the_text_stays(
     assert "All fine.</textarea>" in answer.content.decode()
 
 
-def test_who_is_signed_out_comes_back_to_the_page_of_the_form(asked: TransitionRequest) -> None:
-    page = asked.get_absolute_url()
-
-    by_form = Client().post(f"{page}review/", headers={"referer": f"http://testserver{page}"})
-    by_htmx = Client().post(f"{page}review/", headers={"hx-current-url": f"http://testserver{page}", **HTMX})
-    from_elsewhere = Client().post(f"{page}review/", headers={"referer": f"http://evil.example{page}"})
-
-    assert by_form["Location"] == f"/sign-in/?next={page}"
-    assert by_htmx["HX-Redirect"] == f"/sign-in/?next={page}"
-    assert from_elsewhere["Location"] == "/sign-in/?next=/"
-
-
 def test_a_return_is_named_as_one(
     asked: TransitionRequest, alice: User, dkim: User, mira: User, session: Session
 ) -> None:
