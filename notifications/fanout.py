@@ -40,8 +40,9 @@ def _deliveries(events: list[Event]) -> list[Delivery]:
 
 
 def _wanted(channel: Channel, event: Event) -> list[str]:
-    """The parts of the event that the channel wants to hear of; "" is the whole."""
-    if not hears_of_model(channel, event):
+    """The parts of the event that the channel wants to hear of; "" is the whole. It hears nothing of what happened
+    before it was switched on."""
+    if (channel.active_since and event.created_at < channel.active_since) or not hears_of_model(channel, event):
         return []
     names = FORMS[channel.form].names_of(event) if channel.form else {"": event.kind}
     return [part for part, name in names.items() if name in (channel.kinds or TOLD)]

@@ -174,6 +174,8 @@ class Channel(models.Model):
     models_glob = models.CharField(max_length=256, default="*")
     kinds = models.JSONField(default=list, blank=True)  # event kinds; empty means all that people are told of
     is_active = models.BooleanField(default=True)
+    # It hears of what happens from here on, however late an event is fanned out; None of a mailbox, which hears of all.
+    active_since = models.DateTimeField(null=True)
     is_in_test_mode = models.BooleanField(default=False)  # switched off, but for tests of a webhook
     disabled_reason = models.CharField(max_length=300, blank=True)
     created_at = models.DateTimeField(default=now)

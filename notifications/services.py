@@ -102,7 +102,7 @@ def create_channel(
         is_active=is_active and not is_in_test_mode,
         is_in_test_mode=is_in_test_mode,
     )
-    channel.updated_at = channel.created_at
+    channel.updated_at = channel.active_since = channel.created_at
     with transaction.atomic():
         channel.save(force_insert=True)
         record(ChannelCreated(channel=channel.name, transport=channel.get_kind_display()), actor=actor)
@@ -173,7 +173,9 @@ def _switch(actor: User, locked: Channel, *, is_active: bool, is_in_test_mode: b
         return
     locked.is_active, locked.is_in_test_mode = is_active, is_in_test_mode
     locked.disabled_reason, locked.updated_at = "", now()
-    locked.save(update_fields=["is_active", "is_in_test_mode", "disabled_reason", "updated_at"])
+    if is_active:
+        locked.active_since = locked.updated_at
+    locked.save(update_fields=["is_active", "active_since", "is_in_test_mode", "disabled_reason", "updated_at"])
     if was_active == is_active:
         record(ChannelUpdated(channel=locked.name, changed=("is_in_test_mode",)), actor=actor)
         return

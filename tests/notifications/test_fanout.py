@@ -6,6 +6,7 @@ import pytest
 from pytest_django import DjangoAssertNumQueries
 
 from accounts.models import User
+from notifications import services
 from notifications.fanout import fan_out
 from notifications.models import Channel, Delivery, Event
 from tests.notifications.conftest import happened, slack_channel
@@ -143,3 +144,24 @@ def test_many_events_cost_as_many_queries_as_one(
         assert fan_out() == 60
 
     assert Delivery.objects.count() == 180
+
+
+def test_a_channel_hears_nothing_of_what_happened_before_it_was_switched_on(admin: User) -> None:
+    made = services.create_channel(actor=admin, kind="slack", name="late", target="https://hooks.slack.com/x")
+    services.set_channel_active(actor=admin, channel=made, is_active=False)
+    before = happened()
+    services.set_channel_active(actor=admin, channel=made, is_active=True)
+    after = happened()
+
+    fan_out()
+
+    assert (told(before), told(after)) == (set(), {"late"})
+
+
+def test_a_new_channel_hears_nothing_of_what_happened_before(admin: User) -> None:
+    before = happened()
+    services.create_channel(actor=admin, kind="slack", name="late", target="https://hooks.slack.com/x")
+
+    fan_out()
+
+    assert told(before) == set()
