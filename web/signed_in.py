@@ -14,3 +14,4 @@ class SignedInRequest(HttpRequest):
     user: User
     token: Token | None
     htmx: HtmxDetails
+    waiting: int  # how many requests wait for this person, where a page has counted them

@@ -10,6 +10,8 @@ from django.utils.functional import SimpleLazyObject
 from approvals.models import TransitionRequest
 from web.signed_in import SignedInRequest
 
+MOST_COUNTED = 100  # then it says "99+": the bar is on every page, and thousands may wait
+
 
 def site(request: SignedInRequest) -> dict[str, Any]:
     """The navigation, with the number of requests that wait for this person. Counted only when a page shows it."""
@@ -36,5 +38,13 @@ def _nav(request: SignedInRequest) -> list[dict[str, Any]]:
         url = reverse(name)
         active = request.path.startswith((url, prefix))
         nav.append({"label": label, "url": url, "active": active, "count": 0, "key": key})
-    nav[0]["count"] = TransitionRequest.objects.waiting_on(request.user).count()
+    waiting = getattr(request, "waiting", None)  # the inbox has counted it already
+    if waiting is None:
+        waiting = TransitionRequest.objects.waiting_on(request.user).order_by()[:MOST_COUNTED].count()
+    nav[0]["count"] = up_to(MOST_COUNTED, waiting)
     return nav
+
+
+def up_to(most: int, count: int) -> int | str:
+    """A number that was counted no further than ``most``."""
+    return count if count < most else f"{most - 1}+"
