@@ -62,7 +62,7 @@ urlpatterns = [
     path("policies/", policies.Policies.as_view()),
     path("policies/check/", policies.PolicyCheck.as_view()),
     path("policies/replay/", policies.PolicyReplay.as_view()),
-    path("policies/schema/", policies.PolicySchema.as_view()),
+    path("policies/schema/", policies.PolicySchema.as_view(), name="api_policy_schema"),
     path("policies/simulate/", policies.PolicySimulate.as_view()),
     path("policies/<slug:name>/", policies.PolicyDetail.as_view()),
     path("policies/<slug:name>/archive/", policies.PolicyArchive.as_view()),

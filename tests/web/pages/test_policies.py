@@ -6,14 +6,22 @@ from collections.abc import Callable
 
 import pytest
 from django.test import Client
+from django.utils.html import escape
+from pytest_django import Settings
 
 from accounts.models import User
 from approvals import services
 from approvals.models import Policy, PolicyRevision, TransitionRequest
+from approvals.policy import parse
+from approvals.policy.reading import RULES
+from registry.models import ModelVersion
+from tests.factories import make_model
 from tests.scenes import POLICY, say
-from web.pages import policies
+from web.pages import policies, policy_draft
+from web.pages.policy_texts import EXAMPLES, TEMPLATES, Example, Template
 
 Session = Callable[[User], Client]
+HTMX = {"HX-Request": "true"}
 BROKEN = POLICY.replace("min: 0.90", "mni: 0.90")
 
 
@@ -63,7 +71,7 @@ def test_a_check_shows_what_the_text_changes(policy: Policy, admin: User, sessio
     assert "The texts are the same." in session(admin).post(f"/policies/{policy.name}/edit/", form).content.decode()
 
 
-def test_a_check_of_many_decisions_looks_at_some_and_offers_all(
+def test_a_replay_of_many_decisions_looks_at_some_and_offers_all(
     asked: TransitionRequest, sam: User, admin: User, session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     services.open_request(actor=sam, version=asked.version, target=asked.asks_for)
@@ -72,11 +80,11 @@ def test_a_check_of_many_decisions_looks_at_some_and_offers_all(
 
     some, every = (
         session(admin).post("/policies/new/", {**form, "action": action}).content.decode()
-        for action in ("check", "check_all")
+        for action in ("replay", "replay_all")
     )
 
-    assert "1 of 1 open requests" in some and 'value="check_all"' in some
-    assert "2 of 2 open requests" in every and 'value="check_all"' not in every
+    assert "1 of 1 open requests" in some and 'value="replay_all"' in some
+    assert "2 of 2 open requests" in every and 'value="replay_all"' not in every
 
 
 def test_without_a_policy_the_page_says_what_that_means(sam: User, session: Session) -> None:
@@ -97,17 +105,17 @@ def test_a_check_reads_the_text_back_and_publishes_nothing(admin: User, session:
     assert not Policy.objects.exists()
 
 
-def test_a_check_says_what_publishing_would_change(
+def test_a_replay_says_what_publishing_would_change(
     asked: TransitionRequest, alice: User, dkim: User, admin: User, sam: User, session: Session
 ) -> None:
     stricter = POLICY.replace("min: 0.90", "min: 0.99") + "reviews: {expires_after: 1h}\n"
-    form = {"text": stricter, "action": "check"}
+    form = {"text": stricter, "action": "replay"}
 
     open_still = session(admin).post("/policies/new/", form).content.decode()
     for person in (alice, dkim):
         say(person, asked)
     applied = session(admin).post("/policies/new/", form).content.decode()
-    unchanged = session(admin).post("/policies/new/", {"text": POLICY, "action": "check"}).content.decode()
+    unchanged = session(admin).post("/policies/new/", {"text": POLICY, "action": "replay"}).content.decode()
     reader = session(sam).post("/policies/new/", form).content.decode()
 
     assert "1 open request" in open_still and "but it must be at least 0.99" in open_still
@@ -163,3 +171,162 @@ def test_a_policy_taken_out_of_force_is_said_to_be(policy: Policy, admin: User, 
 
 def test_an_unknown_policy_is_not_found(sam: User, session: Session) -> None:
     assert session(sam).get("/policies/nothing/").status_code == 404
+
+
+# -- What a policy is about --------------------------------------------------------------------------------------------
+
+
+def test_the_requests_of_a_policy_show_what_it_says_or_said_of_them(
+    asked: TransitionRequest, alice: User, dkim: User, sam: User, session: Session
+) -> None:
+    path = "/policies/production-gate/?tab=requests"
+
+    open_still = session(sam).get(path).content.decode()
+    for person in (alice, dkim):
+        say(person, asked)
+    applied = session(sam).get(path).content.decode()
+
+    assert asked.get_absolute_url() in open_still and "All that it asks was met." not in open_still
+    assert "All that it asks was met." in applied and "Applied" in applied
+
+
+def test_the_models_of_a_policy_are_those_that_fit_its_names_and_tags(
+    version: ModelVersion, mira: User, sam: User, session: Session
+) -> None:
+    make_model("churn-of-others", user=mira)
+    tagged = POLICY.replace('models: ["churn-*"]', 'models: ["churn-*"], tags: {tier: critical}')
+    services.publish_policy(actor=None, text=tagged)
+
+    page = session(sam).get("/policies/production-gate/?tab=models").content.decode()
+
+    assert "/models/churn-predictor/" in page and "churn-of-others" not in page
+    assert "of 1 model (" in session(sam).get("/policies/").content.decode()
+
+
+def test_models_and_requests_that_are_not_for_one_are_not_counted(
+    asked: TransitionRequest, eve: User, settings: Settings, session: Session
+) -> None:
+    settings.DEFAULT_MODEL_LEVEL = "NONE"
+
+    for path in ("/policies/production-gate/?tab=requests", "/policies/production-gate/?tab=models"):
+        assert "churn-predictor" not in session(eve).get(path).content.decode()
+    assert "of 0 models" in session(eve).get("/policies/").content.decode()
+
+
+def test_a_page_of_models_leads_to_the_next(version: ModelVersion, mira: User, sam: User, session: Session) -> None:
+    for number in range(30):
+        make_model(f"churn-{number:02}", user=mira)
+    first = session(sam).get("/policies/production-gate/?tab=models").content.decode()
+    second = session(sam).get("/policies/production-gate/?tab=models&after=churn-24").content.decode()
+
+    assert "after=churn-24" in first and "churn-25" not in first
+    assert "/models/churn-25/" in second and "/models/churn-24/" not in second
+
+
+# -- The editor --------------------------------------------------------------------------------------------------------
+
+
+def test_while_one_types_the_answer_is_what_the_text_says_and_never_the_text(admin: User, session: Session) -> None:
+    def check(text: str) -> tuple[int, str]:
+        answer = session(admin).post("/policies/new/", {"text": text, "action": "check"}, headers=HTMX)
+        return answer.status_code, answer.content.decode()
+
+    good, bad = check(POLICY), check(BROKEN)
+
+    assert good[0] == 200 and "accuracy must be at least 0.90." in good[1]
+    assert bad[0] == 200 and 'data-line="5"' in bad[1] and "mni" in bad[1]
+    assert "<textarea" not in good[1] + bad[1]
+    assert not Policy.objects.exists()
+
+
+def test_a_check_names_whom_the_text_touches_and_names_that_nobody_has(
+    asked: TransitionRequest, admin: User, session: Session
+) -> None:
+    text = POLICY.replace("ml-leads: 1", "mi-leads: 1") + "bypass: {people: [nobody]}\n"
+
+    page = session(admin).post("/policies/new/", {"text": text, "action": "check"}, headers=HTMX).content.decode()
+
+    assert "churn-predictor" in page and "<dt>Open requests</dt><dd>1</dd>" in page
+    assert "<dt>risk</dt><dd>alice</dd>" in page
+    assert "No team is called mi-leads." in page and "No active account is called nobody." in page
+
+
+def test_a_new_text_under_a_name_that_is_taken_is_said_to_replace(
+    policy: Policy, admin: User, session: Session
+) -> None:
+    page = session(admin).post("/policies/new/", {"text": POLICY, "action": "check"}).content.decode()
+
+    assert "this would be revision 3 of it" in page
+
+
+def test_a_version_is_simulated_against_the_draft(asked: TransitionRequest, mira: User, session: Session) -> None:
+    form = {"text": POLICY.replace("0.90", "0.99"), "action": "simulate", "model": "churn-predictor", "version": "2"}
+
+    page = session(mira).post("/policies/new/", form, headers=HTMX).content.decode()
+
+    assert "churn-predictor version 2 → Production" in page and "but it must be at least 0.99" in page
+    assert PolicyRevision.objects.count() == 1
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        ({}, "Name a model and the number"),
+        ({"model": "churn-predictor", "version": "two"}, "Name a model and the number"),
+        ({"model": "churn-predictor", "version": "9"}, "not found"),
+        ({"model": "churn-predictor", "version": "2", "target": "Produktion"}, "Produktion"),
+    ],
+)
+def test_a_simulation_of_nothing_says_what_is_missing(
+    typed: dict[str, str], said: str, version: ModelVersion, admin: User, session: Session
+) -> None:
+    for headers in ({}, HTMX):
+        answer = session(admin).post("/policies/new/", {"text": POLICY, "action": "simulate", **typed}, headers=headers)
+        assert answer.status_code == 422 and said in answer.content.decode()
+
+
+def test_a_hidden_model_is_not_simulated(
+    version: ModelVersion, eve: User, settings: Settings, session: Session
+) -> None:
+    settings.DEFAULT_MODEL_LEVEL = "NONE"
+    form = {"text": POLICY, "action": "simulate", "model": "churn-predictor", "version": "2"}
+
+    assert "not found" in session(eve).post("/policies/new/", form).content.decode()
+
+
+def test_a_long_replay_is_paged(
+    asked: TransitionRequest, sam: User, admin: User, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    services.open_request(actor=sam, version=asked.version, target=asked.asks_for)
+    monkeypatch.setattr(policy_draft, "PAGE_SIZE", 1)
+    form = {"text": POLICY.replace("min: 0.90", "min: 0.99"), "action": "replay"}
+
+    pages = [session(admin).post(f"/policies/new/?page={n}", form, headers=HTMX).content.decode() for n in (1, 2, 3)]
+
+    assert "page 1 of 2" in pages[0] and "page 2 of 2" in pages[1] == pages[2]
+    assert [asked.get_absolute_url() in page for page in pages] == [True, False, False]
+
+
+def test_an_action_that_nobody_knows_publishes_nothing(admin: User, session: Session) -> None:
+    answer = session(admin).post("/policies/new/", {"text": POLICY, "action": "burn"})
+
+    assert answer.status_code == 422 and not Policy.objects.exists()
+
+
+@pytest.mark.parametrize("template", TEMPLATES, ids=lambda template: template.key)
+def test_a_template_can_be_published_as_it_is(template: Template, admin: User, session: Session) -> None:
+    page = session(admin).get(f"/policies/new/?template={template.key}").content.decode()
+
+    assert escape(template.text) in page and "No errors" in page
+    services.publish_policy(actor=None, text=template.text)
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.title)
+def test_an_example_fits_where_the_editor_puts_it(example: Example) -> None:
+    head = "name: x\nmatch: {models: ['*']}\nguards: [stage:Production]\nrequirements:\n"
+
+    parse(head + ("  - approvals: {count: 1}\n" if example.is_part else "") + example.text)
+
+
+def test_every_kind_of_requirement_has_an_example() -> None:
+    assert {kind for kind in RULES if not any(f"  - {kind}: " in example.text for example in EXAMPLES)} == set()
