@@ -159,6 +159,20 @@ def decide(cast: dict[str, Person]) -> None:
     mira.call("POST", f"requests/{withdrawn}/withdraw/", comment="Version 6 is the better canary.")
 
 
+def deploy(cast: dict[str, Person]) -> None:
+    """What runs where; the nightly batch was forgotten when version 5 took over."""
+    places = (
+        ("churn-predictor", 5, "eu-west", "running"),
+        ("churn-predictor", 5, "us-east", "running"),
+        ("churn-predictor", 6, "shadow", "running"),
+        ("churn-predictor", 3, "batch-nightly", "running"),
+        ("demand-forecast", 4, "warehouse", "deploying"),
+    )
+    for name, version, place, status in places:
+        link = f"https://{place}.example.com/{name}"
+        cast["mira"].call("PUT", f"models/{name}/deployments/{place}/", version=version, status=status, link=link)
+
+
 def main() -> None:
     if "mira" in manage(
         "shell",
@@ -178,6 +192,7 @@ def main() -> None:
     train(cast["mira"])
     print("Requests and reviews")
     decide(cast)
+    deploy(cast)
     link = manage("sign_in_link", "dkim").splitlines()[-1]
     print(f"\nDone. Sign in as dkim, for whom a request waits: {link}")
 

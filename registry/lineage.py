@@ -10,7 +10,7 @@ from __future__ import annotations
 import enum
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -137,8 +137,9 @@ def whole(user: User, version: ModelVersion) -> Graph:
 
 
 def _this(version: ModelVersion) -> Node:
-    number = version.version
-    return Node(THIS, Kind.VERSION, version.model.name, f"version {number}", version.model.name, Look.THIS, number)
+    number, name = version.version, version.model.name
+    note = "archived" if version.current_stage == Stage.ARCHIVED else name
+    return Node(THIS, Kind.VERSION, name, f"version {number}", note, Look.THIS, number)
 
 
 # -- What it was made from ---------------------------------------------------------------------------------------------
@@ -237,9 +238,11 @@ def _target(target: Target, role: str, note: str = "", look: Look = Look.PLAIN) 
 
 def _targets(version: ModelVersion) -> list[Node]:
     """Its stage and its aliases, as its own row says them."""
-    stage = Target(TargetKind.STAGE, version.current_stage)
-    stages = [] if stage.name == Stage.NONE else [_target(stage, "Is" if stage.name == Stage.ARCHIVED else "Holds")]
-    return stages + [_target(Target(TargetKind.ALIAS, alias), "Holds") for alias in version.aliases]
+    stages = [stage for stage in (Stage.PRODUCTION, Stage.STAGING) if stage == version.current_stage]
+    held = [Target(TargetKind.STAGE, stage) for stage in stages]
+    return [
+        _target(target, "Holds") for target in held + [Target(TargetKind.ALIAS, alias) for alias in version.aliases]
+    ]
 
 
 @dataclass(slots=True)
@@ -317,9 +320,19 @@ def _add_others(graph: Graph, others: _Others, role: str, **edge: str) -> None:
     nodes = [other.node(role) for other in others.found.values()]
     graph.add_some(nodes, MANY, uncounted=others.rows == DEEP, **edge)
     for other in others.found.values():
-        if f"version {other.number}" in graph.nodes:
-            keys = [f"target {target}" for target in other.holds]
-            graph.edges += [(f"version {other.number}", key) for key in keys if key in graph.nodes]
+        for key in [f"target {target}" for target in other.holds]:
+            if f"version {other.number}" in graph.nodes and key in graph.nodes:
+                _hold(graph, other.number, key)
+
+
+def _hold(graph: Graph, number: int, key: str) -> None:
+    """Another version holds the target now: what this one held and lost is reached through that."""
+    graph.edges.append((f"version {number}", key))
+    target = graph.nodes[key]
+    if target.look == Look.PAST:
+        graph.nodes[key] = replace(target, note=f"version {number} now", look=Look.PLAIN)
+        if (THIS, f"version {number}") in graph.edges:
+            graph.edges.remove((THIS, key))
 
 
 def _day(moment: datetime) -> str:

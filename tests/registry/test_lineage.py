@@ -178,9 +178,22 @@ def test_the_versions_before_and_after_it_on_the_same_target(reader: User, manag
     graph = whole(reader, middle)
 
     assert {("version 1", "version 2"), ("version 2", "version 3"), ("version 3", "Production")} <= lines(graph)
-    assert set(looks(graph, Look.PAST)) == {"Production"}
+    assert ("version 2", "Production") not in lines(graph)  # through the one that took it
+    assert (graph.nodes["target Production"].note, graph.nodes["target Production"].look) == ("version 3 now", "")
     assert graph.nodes["version 1"].note == "Production"
-    assert looks(whole(reader, last), Look.PAST) == {}
+
+
+def test_what_nobody_holds_any_more_is_past(reader: User, manager: User) -> None:
+    version = make_version("churn")
+    move(version, manager)
+    services.move_to_stage(actor=manager, version=version, stage=Stage.ARCHIVED)
+    version.refresh_from_db()
+
+    graph = whole(reader, version)
+
+    assert ("version 1", "Production") in lines(graph)
+    assert set(looks(graph, Look.PAST)) == {"Production"}
+    assert graph.nodes[THIS].note == "archived"
 
 
 def test_who_came_before_and_again_after_stands_after_it(reader: User, manager: User) -> None:

@@ -19,8 +19,8 @@ from registry.queries import get_known_version
 from web.signed_in import SignedInRequest
 
 SMALL = Shape(width=102, height=26, gap=6, channel=22, lane=6, down=True)
-WIDE = Shape(width=172, height=44, gap=12, channel=36)
-FITS, FITS_WIDE = 14, 18  # characters of a label, a wide one counting as two
+WIDE = Shape(width=152, height=44, gap=12, channel=28)
+FITS, FITS_WIDE = 14, 16  # characters of a label, a wide one counting as two
 KINDS = {  # what each is called in the legend, and its icon
     Kind.DATASET: ("Dataset", "database"),
     Kind.COMMIT: ("Commit", "git-commit"),
