@@ -20,7 +20,7 @@ from web.signed_in import SignedInRequest
 
 SMALL = Shape(width=102, height=26, gap=6, channel=22, lane=6, down=True)
 WIDE = Shape(width=152, height=44, gap=12, channel=28)
-FITS, FITS_WIDE = 14, 16  # characters of a label, a wide one counting as two
+FITS, FITS_WIDE = 14, 16  # characters of a label, wide ones counting for more
 KINDS = {  # what each is called in the legend, and its icon
     Kind.DATASET: ("Dataset", "database"),
     Kind.COMMIT: ("Commit", "git-commit"),
@@ -48,11 +48,6 @@ class Box:
     @property
     def label(self) -> str:
         return shortened(self.node.text, self.fits)
-
-    @property
-    def baseline(self) -> int:
-        """Of the label: in the middle where nothing stands below it."""
-        return self.y + (19 if self.node.note else 27)
 
     @property
     def note(self) -> str:
@@ -156,9 +151,15 @@ def url_of(node: Node, version: ModelVersion) -> str:
 
 def shortened(text: str, fits: int = FITS) -> str:
     """The beginning that fits into a box, and an ellipsis; a picture cannot shorten text by itself."""
-    ends: list[int] = []  # after each character, the width so far
+    ends: list[float] = []  # after each character, the width so far
     for character in text[: fits + 1]:
-        ends.append((ends[-1] if ends else 0) + (2 if unicodedata.east_asian_width(character) in "WF" else 1))
-    if not ends or ends[-1] <= fits:
+        ends.append((ends[-1] if ends else 0) + _width(character))
+    if not ends or (ends[-1] <= fits and len(ends) == len(text)):
         return text
     return text[: sum(end < fits for end in ends)] + "…"
+
+
+def _width(character: str) -> float:
+    if unicodedata.east_asian_width(character) in "WF":
+        return 2
+    return 1.4 if character.isupper() or character in "mw@%&<>=+~#" else 1
