@@ -20,7 +20,7 @@ from web.signed_in import SignedInRequest
 
 SMALL = Shape(width=102, height=26, gap=6, channel=22, lane=6, down=True)
 WIDE = Shape(width=152, height=44, gap=12, channel=28)
-FITS, FITS_WIDE = 14, 16  # characters of a label, wide ones counting for more
+FITS, FITS_WIDE = 14, 15  # characters of a label, wide ones counting for more
 KINDS = {  # what each is called in the legend, and its icon
     Kind.DATASET: ("Dataset", "database"),
     Kind.COMMIT: ("Commit", "git-commit"),
