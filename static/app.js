@@ -107,12 +107,6 @@ function showAppearance() {
     button.setAttribute("aria-pressed", String(button.dataset.appearance === chosenAppearance()));
 }
 
-// -- What works with JavaScript only is hidden until then: data-scripted ----------------------------------------------
-
-function showScripted() {
-  for (const part of document.querySelectorAll("[data-scripted]")) part.hidden = false;
-}
-
 // -- Markdown: write or preview (templates/components/markdown_field.html) ----------------------------------------------
 
 function turnMarkdown(button) {
@@ -236,7 +230,6 @@ document.addEventListener("htmx:finally:request", ({ detail: { ctx } }) => {
 document.addEventListener("htmx:after:swap", () => {
   refreshTimes();
   showAppearance();
-  showScripted();
   // A swapped region may carry a sentence for screen readers: <p data-announce>…</p>
   const note = document.querySelector("[data-announce]");
   if (!note) return;
@@ -245,6 +238,5 @@ document.addEventListener("htmx:after:swap", () => {
 });
 
 showAppearance();
-showScripted();
 refreshTimes();
 setInterval(refreshTimes, 30000);

@@ -1,5 +1,7 @@
-// Runs in the head, before anything is painted: a chosen appearance wins over the system's.
+// Runs in the head, before anything is painted: a chosen appearance wins over the system's, and what needs JavaScript is
+// shown (data-scripted).
 (() => {
+  document.documentElement.dataset.scripted = "";
   let choice = null;
   try {
     choice = localStorage.getItem("countersign-appearance");
