@@ -451,5 +451,10 @@ def _run(version: ModelVersion, status: str) -> RunFact | None:
     )
 
 
+def evaluated_on(known: EvidenceData) -> frozenset[tuple[str, str]]:
+    """(name, digest) of each dataset that the run of a version was evaluated on."""
+    return policy.evaluated_on(_datasets(known))
+
+
 def _datasets(known: EvidenceData) -> tuple[Dataset, ...]:
     return tuple(Dataset(d["name"], d["digest"], d.get("context", "")) for d in known["datasets"])

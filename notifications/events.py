@@ -34,8 +34,18 @@ def record(event: Announcement, *, actor: User | None, audience: Iterable[int] =
     """
     if not transaction.get_connection().in_atomic_block:
         raise RuntimeError(f"{event.kind} was recorded outside a transaction")
-    actor_id = actor.pk if actor else None
-    row = Event(
+    row = event_of(event, actor=actor)
+    row.audience = sorted(set(audience) - {row.actor_id})
+    add(row)
+    if isinstance(event, ChannelAnnouncement):
+        transaction.on_commit(listeners.forget)
+    jobs.wake_after_commit(DRAIN, when=lambda: listeners.is_awaited(row))
+    return row
+
+
+def event_of(event: Announcement, *, actor: User | None) -> Event:
+    """The row of what may happen, or is about to; nothing is saved."""
+    return Event(
         kind=event.kind,
         actor=actor,
         model_name=event.model_name,
@@ -45,13 +55,7 @@ def record(event: Announcement, *, actor: User | None, audience: Iterable[int] =
         summary=event.summary(actor.display_name if actor else "Countersign"),
         path=event.path,
         data=event.data(),
-        audience=sorted(set(audience) - {actor_id}),
     )
-    add(row)
-    if isinstance(event, ChannelAnnouncement):
-        transaction.on_commit(listeners.forget)
-    jobs.wake_after_commit(DRAIN, when=lambda: listeners.is_awaited(row))
-    return row
 
 
 def known_kinds() -> frozenset[str]:

@@ -28,8 +28,7 @@ def fan_out() -> int:
 
 
 def _deliveries(events: list[Event]) -> list[Delivery]:
-    concerned = Q(model_id=None) | Q(model_id__in={event.model_id for event in events if event.model_id})
-    shared = list(Channel.objects.shared().filter(concerned, is_active=True)) if events else []
+    shared = _shared(events)
     mailboxes = _mailboxes({user_id for event in events for user_id in told_personally(event)})
     deliveries = []
     for event in events:
@@ -37,6 +36,16 @@ def _deliveries(events: list[Event]) -> list[Delivery]:
         told += [(mailboxes[user_id], "") for user_id in told_personally(event) if user_id in mailboxes]
         deliveries += [Delivery(event=event, channel=channel, part=part) for channel, part in told]
     return deliveries
+
+
+def channels_told(events: list[Event]) -> list[Channel]:
+    """The shared channels that get a message of any of these events, by name; they need not have happened yet."""
+    return [channel for channel in _shared(events) if any(_wanted(channel, event) for event in events)]
+
+
+def _shared(events: list[Event]) -> list[Channel]:
+    concerned = Q(model_id=None) | Q(model_id__in={event.model_id for event in events if event.model_id})
+    return list(Channel.objects.shared().filter(concerned, is_active=True)) if events else []
 
 
 def _wanted(channel: Channel, event: Event) -> list[str]:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 EvidenceData = dict[str, Any]
+Schema = dict[str, Any]  # one column, as the signature states it
+Judge = Callable[[str, Schema | None, Schema | None], tuple[str, str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +20,13 @@ class Changed:
     before: Any
     after: Any
 
+    @property
+    def kind(self) -> str:
+        """added, removed, changed or same."""
+        if self.before == self.after:
+            return "same"
+        return "added" if self.before is None else "removed" if self.after is None else "changed"
+
 
 @dataclass(frozen=True, slots=True)
 class Column:
@@ -25,6 +35,23 @@ class Column:
     sign: str
     name: str
     type: str
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnChange:
+    """A column of the inputs or outputs with its type before and after, None where it is absent. ``breaks`` is what
+    makes callers of the version before fail, ``allows`` why a change does not; both are clauses, or empty."""
+
+    part: str
+    name: str
+    before: str | None
+    after: str | None
+    breaks: str
+    allows: str
+
+    @property
+    def differs(self) -> bool:
+        return self.before != self.after
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +75,8 @@ def compare(before: EvidenceData | None, after: EvidenceData) -> Comparison:
     outputs = _columns(old, after, "outputs")
     return Comparison(
         metrics=_metrics(old, after),
-        params_changed=tuple(c for c in _pairs(old.get("params", {}), after.get("params", {})) if c.before != c.after),
-        params_unchanged=sum(1 for c in _pairs(old.get("params", {}), after.get("params", {})) if c.before == c.after),
+        params_changed=tuple(c for c in pairs(old.get("params", {}), after.get("params", {})) if c.before != c.after),
+        params_unchanged=sum(1 for c in pairs(old.get("params", {}), after.get("params", {})) if c.before == c.after),
         inputs=inputs,
         outputs=outputs,
         breaks=breaking_changes(old, after),
@@ -65,30 +92,54 @@ def has_signature(evidence: EvidenceData) -> bool:
 
 
 def breaking_changes(before: EvidenceData, after: EvidenceData) -> tuple[str, ...]:
-    """What makes a caller of the version before fail, as clauses; () where one of them has no signature to compare.
+    """What makes a caller of the version before fail, as clauses; () where one of them has no signature to compare."""
+    changes = (*columns_changed(before, after, "inputs"), *columns_changed(before, after, "outputs"))
+    return tuple(change.breaks for change in changes if change.breaks)
 
-    As ``mlflow.pyfunc`` enforces a schema: what no input names is ignored, an optional one may be missing, and a number
-    is taken for a wider one (mlflow/models/utils.py, ``_enforce_mlflow_datatype``).
+
+def columns_changed(before: EvidenceData, after: EvidenceData, part: str) -> tuple[ColumnChange, ...]:
+    """Every column of the ``inputs`` or ``outputs`` of either version, as ``mlflow.pyfunc`` enforces a schema: what no
+    input names is ignored, an optional one may be missing, and a number is taken for a wider one
+    (mlflow/models/utils.py, ``_enforce_mlflow_datatype``).
+
+    Without two signatures there is nothing to judge: then no column breaks or is said to be compatible.
     """
-    if not (has_signature(before) and has_signature(after)):
-        return ()
-    found = []
-    old, new = _by_name(before, "inputs"), _by_name(after, "inputs")
-    for name, column in new.items():
-        had = old.get(name)
-        if had is None:
-            found += [f"the input {name} is new and required"] if _is_required(column) else []
-        elif not _takes(column, had):
-            found.append(f"the input {name} was {_type(had)} and is {_type(column)}")
-        elif _is_required(column) and not _is_required(had):
-            found.append(f"the input {name} was optional and is required")
-    old, new = _by_name(before, "outputs"), _by_name(after, "outputs")
-    for name, column in old.items():
-        if name not in new:
-            found.append(f"the output {name} is gone")
-        elif _type(column) != _type(new[name]):
-            found.append(f"the output {name} was {_type(column)} and is {_type(new[name])}")
-    return tuple(found)
+    old, new = _by_name(before, part), _by_name(after, part)
+    judge = _input if part == "inputs" else _output
+    is_judged = has_signature(before) and has_signature(after)
+    return tuple(
+        _column_change(part, name, old.get(name), new.get(name), judge if is_judged else None)
+        for name in dict.fromkeys((*new, *old))
+    )
+
+
+def _column_change(part: str, name: str, had: Schema | None, has: Schema | None, judge: Judge | None) -> ColumnChange:
+    breaks, allows = judge(name, had, has) if judge else ("", "")
+    said = [_type(column) + ("" if _is_required(column) else ", optional") if column else None for column in (had, has)]
+    return ColumnChange(part, name, said[0], said[1], breaks, allows)
+
+
+def _input(name: str, had: Schema | None, has: Schema | None) -> tuple[str, str]:
+    """(what breaks callers, what lets them be)."""
+    if has is None:
+        return "", "callers that still send it are not refused"
+    if had is None:
+        return (f"the input {name} is new and required", "") if _is_required(has) else ("", "it may be left out")
+    if not _takes(has, had):
+        return f"the input {name} was {_type(had)} and is {_type(has)}", ""
+    if _is_required(has) and not _is_required(had):
+        return f"the input {name} was optional and is required", ""
+    return "", f"it takes {_type(had)} too" if _type(has) != _type(had) else ""
+
+
+def _output(name: str, had: Schema | None, has: Schema | None) -> tuple[str, str]:
+    if has is None:
+        return f"the output {name} is gone", ""
+    if had is None:
+        return "", "callers may ignore it"
+    if _type(had) != _type(has):
+        return f"the output {name} was {_type(had)} and is {_type(has)}", ""
+    return "", ""
 
 
 _WIDENINGS = frozenset({("integer", "long"), ("integer", "double"), ("float", "double")})
@@ -116,7 +167,8 @@ def _is_required(column: dict[str, Any]) -> bool:
     return column.get("required") is not False and column.get("optional") is not True
 
 
-def _pairs(before: dict[str, Any], after: dict[str, Any]) -> list[Changed]:
+def pairs(before: dict[str, Any], after: dict[str, Any]) -> list[Changed]:
+    """Each name that either has, in their order."""
     return [Changed(name, before.get(name), after.get(name)) for name in sorted(before.keys() | after.keys())]
 
 
@@ -127,8 +179,8 @@ def number(entry: dict[str, Any] | None) -> float | None:
 
 
 def _metrics(before: EvidenceData, after: EvidenceData) -> tuple[Changed, ...]:
-    pairs = _pairs(before.get("metrics", {}), after.get("metrics", {}))
-    return tuple(Changed(pair.name, number(pair.before), number(pair.after)) for pair in pairs)
+    found = pairs(before.get("metrics", {}), after.get("metrics", {}))
+    return tuple(Changed(pair.name, number(pair.before), number(pair.after)) for pair in found)
 
 
 def read_columns(evidence: EvidenceData, part: str) -> list[dict[str, Any]]:
@@ -159,6 +211,19 @@ def _type(column: dict[str, Any]) -> str:
         return f"tensor {spec.get('dtype')} {spec.get('shape')}"
     inside = [f"{key} {json.dumps(column[key], sort_keys=True)}" for key in ("items", "properties") if key in column]
     return " of ".join([str(column.get("type", "?")), *inside])
+
+
+def datasets_of(evidence: EvidenceData) -> dict[str, str]:
+    """By name and what it was used for, the digest of each."""
+    return {
+        f"{dataset['name']} ({dataset['context']})" if dataset.get("context") else dataset["name"]: dataset["digest"]
+        for dataset in evidence.get("datasets", [])
+    }
+
+
+def files_of(evidence: EvidenceData) -> dict[str, tuple[int, str]]:
+    """By path, the size and SHA-256 of each."""
+    return {path: (size, sha256) for path, size, sha256 in evidence.get("files", [])}
 
 
 def _datasets(before: EvidenceData, after: EvidenceData, *, shared: bool) -> tuple[str, ...]:

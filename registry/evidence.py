@@ -179,7 +179,7 @@ def _of_mlmodel_file(files: list[ArtifactFile], version: ModelVersion, known: di
 
 def of_mlmodel(text: bytes) -> dict[str, Any]:
     """Signature and flavors from an MLmodel file: parsed as plain YAML, never loaded as a model."""
-    document = _plain_yaml(text)
+    document = plain_yaml(text)
     if not isinstance(document, dict):
         return {"signature": None, "flavors": []}
     signature, flavors = document.get("signature"), document.get("flavors")
@@ -195,7 +195,7 @@ def of_mlmodel(text: bytes) -> dict[str, Any]:
     }
 
 
-def _plain_yaml(text: bytes) -> Any:
+def plain_yaml(text: bytes) -> Any:
     """Mappings, lists and strings, and nothing else: no number too long, no date of month 13, no type by its tag. None
     for what no client writes. What it holds is counted event by event first, because libyaml's trees recurse in C."""
     depth = count = 0

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from registry.comparison import EvidenceData, described_columns, number
+from registry.comparison import EvidenceData, datasets_of, described_columns, files_of, number
 
 MOST_ROWS = 300  # of one part; more are counted and not shown
 
@@ -78,15 +78,8 @@ def _code(evidence: EvidenceData) -> dict[str, Any]:
     return {name: value for name, value in named.items() if value}
 
 
-def _data(evidence: EvidenceData) -> dict[str, Any]:
-    return {
-        f"{dataset['name']} ({dataset['context']})" if dataset.get("context") else dataset["name"]: dataset["digest"]
-        for dataset in evidence.get("datasets", [])
-    }
-
-
 def _files(evidence: EvidenceData) -> dict[str, Any]:
-    return {path: sha256[:12] for path, _size, sha256 in evidence.get("files", [])}
+    return {path: sha256[:12] for path, (_size, sha256) in files_of(evidence).items()}
 
 
 _READ: dict[str, Callable[[EvidenceData], Mapping[str, Any]]] = {
@@ -94,7 +87,7 @@ _READ: dict[str, Callable[[EvidenceData], Mapping[str, Any]]] = {
     "params": lambda evidence: evidence.get("params", {}),
     "inputs": lambda evidence: described_columns(evidence, "inputs"),
     "outputs": lambda evidence: described_columns(evidence, "outputs"),
-    "data": _data,
+    "data": datasets_of,
     "code": _code,
     "tags": lambda evidence: evidence.get("tags", {}),
     "files": _files,

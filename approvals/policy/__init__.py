@@ -35,6 +35,7 @@ from approvals.policy.facts import (
 from approvals.policy.globs import matches
 from approvals.policy.moments import ends_between, scheduled
 from approvals.policy.reading import parse
+from approvals.policy.rules import evaluated_on
 from approvals.policy.source import Number, PolicyError, Problem, listed
 from approvals.policy.verdict import Node, Status, Verdict
 from approvals.policy.wording import moment, sentences, span
@@ -74,6 +75,7 @@ __all__ = [
     "combine",
     "ends_between",
     "evaluate",
+    "evaluated_on",
     "listed",
     "matches",
     "moment",

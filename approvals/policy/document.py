@@ -72,6 +72,14 @@ class MetricRule:
     changes: tuple[Change, ...] = ()
     dataset: str = ""
 
+    @property
+    def lower_is_better(self) -> bool | None:
+        """As far as the rule tells: a floor and a limited drop want more, a ceiling and a limited rise want less. None
+        where it asks for both."""
+        wants_less = {(change.way == "rise") == (change.bound == "max") for change in self.changes}
+        wants_less |= {bound is self.max for bound in (self.min, self.max) if bound is not None}
+        return wants_less.pop() if len(wants_less) == 1 else None
+
 
 @dataclass(frozen=True, slots=True)
 class CheckRule:

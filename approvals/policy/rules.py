@@ -321,7 +321,7 @@ def _evaluated(rule: RunRule, run: RunFact, facts: Facts) -> _Answer:
     if not rule.evaluated_like:
         return None
     holder = _holder(rule.evaluated_like, facts)
-    mine = _evaluation(run.datasets)
+    mine = evaluated_on(run.datasets)
     if not mine:
         return Status.WAITING, "The run names no dataset that it was evaluated on."
     if not all(digest for _, digest in mine):
@@ -330,7 +330,7 @@ def _evaluated(rule: RunRule, run: RunFact, facts: Facts) -> _Answer:
         if holder is UNREAD:
             return Status.ERROR, _UNREAD
         return Status.MET, f"Nobody holds {_held(rule.evaluated_like, facts)} yet, so any evaluation will do."
-    theirs = _evaluation(holder.datasets)
+    theirs = evaluated_on(holder.datasets)
     if not theirs:
         reason = (
             f"Version {holder.version} names no dataset that it was evaluated on, so there is nothing to compare with."
@@ -343,7 +343,7 @@ def _evaluated(rule: RunRule, run: RunFact, facts: Facts) -> _Answer:
     return Status.MET, f"It was evaluated on the same datasets as version {holder.version}."
 
 
-def _evaluation(datasets: tuple[Dataset, ...]) -> frozenset[tuple[str, str]]:
+def evaluated_on(datasets: tuple[Dataset, ...]) -> frozenset[tuple[str, str]]:
     """Those that say what they are for, and that it was not training."""
     return frozenset((d.name, d.digest) for d in datasets if d.context.lower() not in ("", "train", "training"))
 

@@ -9,6 +9,7 @@ from django.db import transaction
 
 from accounts.models import User
 from approvals.audience import askers, participants, who_may_hear_of_bypass, who_may_read
+from approvals.consequences import archives, replaced
 from approvals.events import (
     RequestExpired,
     RequestOverdue,
@@ -215,11 +216,8 @@ def _move(review_request: TransitionRequest, *, actor: User, standing: Standing,
     if review_request.target_kind != TargetKind.STAGE:
         registry.set_alias(actor=actor, version=version, alias=review_request.target, permit=permit)
         return ()
-    stage = Stage(review_request.target)
-    wanted = review_request.archive_existing or standing.archives_replaced
-    archive = wanted and stage in (Stage.STAGING, Stage.PRODUCTION)
-    holders = version.model.versions.filter(current_stage=stage, deleted_at=None).exclude(pk=version.pk)
-    archived = tuple(holders.order_by("version").values_list("version", flat=True)) if archive else ()
+    stage, archive = Stage(review_request.target), archives(review_request, standing)
+    archived = replaced(review_request) if archive else ()
     registry.move_to_stage(actor=actor, version=version, stage=stage, archive_existing=archive, permit=permit)
     return archived
 

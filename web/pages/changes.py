@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
+
+from django.urls import reverse
 
 from approvals.models import TransitionRequest
 from approvals.policy import MetricRule, Node
-from approvals.standing import Standing
-from registry.comparison import compare
+from approvals.standing import Standing, evaluated_on
+from registry.comparison import Changed, EvidenceData, compare
 from registry.evidence import known_of
+from registry.metric_rows import metric_history
+from registry.models import ModelVersion
+from web.pages.evidence import SHARED, Asked, Subject, asked_of, tabbed
 from web.pages.verdicts import Shown
+
+TABS = ("summary", *SHARED, "description")
+MOST_METRICS = 20  # rows; all of them are on the page that compares
+DRAWN = 20  # versions of a sparkline
 
 
 @dataclass(frozen=True, slots=True)
 class MetricRow:
-    """One line of the comparison; ``passed`` is None where no policy asks for anything."""
+    """One line of the comparison; ``passed`` is None where no policy asks for anything, ``is_better`` where none says
+    which way is better. ``other_data``: the two were measured on different datasets. ``trend``: (number, value) over
+    the versions up to this one."""
 
     name: str
     before: float | None
@@ -26,13 +38,125 @@ class MetricRow:
     maximum: float | None
     needed: str
     passed: bool | None
+    other_data: bool
+    trend: tuple[tuple[int, float], ...] = ()
+
+    @property
+    def relative(self) -> float:
+        """How far it moved, as a part of what it was."""
+        if not self.change:
+            return 0.0
+        return abs(self.change) / (abs(self.before or 0.0) or 1.0)
+
+    @property
+    def rank(self) -> tuple[Any, ...]:
+        """What stops it, what got worse, what a policy asks for, then what moved most."""
+        worse = self.is_better is False
+        return (
+            self.passed is not False,
+            not worse,
+            -self.relative if worse else 0.0,
+            self.passed is None,
+            -self.relative,
+        )
 
 
-def changes_of(review_request: TransitionRequest, standing: Standing, shown: Shown) -> dict[str, Any]:
-    """The version asked for against who holds the target: as pinned once closed, as of now while open."""
-    baseline = standing.known.baseline if review_request.is_pending else review_request.baseline
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A version that this one can be compared with; ``query`` is of the address that does."""
+
+    version: int
+    what: str
+    query: str
+    is_shown: bool
+
+
+def changes_of(
+    review_request: TransitionRequest, standing: Standing, shown: Shown, query: Mapping[str, str]
+) -> dict[str, Any]:
+    """The version asked for against who holds the target, as pinned once closed, as of now while open; or against
+    another version that the address names (``against``)."""
+    holder = standing.known.baseline if review_request.is_pending else review_request.baseline
+    baseline, error = _baseline(review_request, holder, query.get("against", ""))
+    asked = asked_of(query, TABS, kept=("against",) if baseline != holder else ())
+    version, after = review_request.version, review_request.evidence.data
     before = known_of(baseline) if baseline else None
-    compared = compare(before, review_request.evidence.data)
+    rows = _metric_rows(standing, shown, before, after)
+    worst = rows[:MOST_METRICS]
+    trends = metric_history(review_request.model, [row.name for row in worst], last=DRAWN, until=version.version)
+    return {
+        "holder": holder,
+        "baseline": baseline,
+        "is_other": baseline != holder,
+        "error": error,
+        "choices": _choices(review_request, holder, baseline, asked),
+        "metrics": [replace(row, trend=tuple(trends[row.name])) for row in worst],
+        "metric_count": len(rows),
+        "other_data": _other_data(before, after),
+        "compared": compare(before, after) if asked.tab == "summary" else None,
+        "tabbed": tabbed(
+            Subject(version, after, baseline, before),
+            asked,
+            TABS,
+            url=review_request.get_absolute_url(),
+            part=reverse("request_changes", args=[review_request.pk]),
+            into="changes",
+        ),
+    }
+
+
+def _baseline(
+    review_request: TransitionRequest, holder: ModelVersion | None, against: str
+) -> tuple[ModelVersion | None, str]:
+    """The version that the address names, or the holder; and why it is not the one that was named."""
+    if not against or (holder and against == str(holder.version)):
+        return holder, ""
+    number = int(against) if against.isascii() and against.isdecimal() and len(against) < 10 else 0
+    if number == review_request.version.version:
+        return holder, f"This is about version {number} itself: choose another one to compare it with."
+    versions = ModelVersion.objects.live().filter(model=review_request.model_id, version=number)
+    found = versions.select_related("evidence").first() if number else None
+    if found is None:
+        return holder, f"{review_request.model.name} has no version {against[:20]} to compare with."
+    found.model = review_request.model
+    return found, ""
+
+
+def _choices(
+    review_request: TransitionRequest, holder: ModelVersion | None, baseline: ModelVersion | None, asked: Asked
+) -> list[Choice]:
+    target, number = review_request.asks_for, review_request.version.version
+    past = "" if review_request.is_pending else " then"
+    known = {holder.version: f"{'holds' if not past else 'held'} {target}{past or ' now'}"} if holder else {}
+    applied = TransitionRequest.objects.filter(model=review_request.model_id, state=TransitionRequest.State.APPLIED)
+    approved = applied.for_target(target).filter(pk__lt=review_request.pk).exclude(version=review_request.version_id)
+    for last, pk in approved.order_by("-pk").values_list("version__version", "pk")[:1]:
+        known.setdefault(last, f"last approved for {target}, by request {pk}")
+    if baseline and baseline.version not in known and baseline.version != number:
+        known[baseline.version] = "chosen"
+    return [
+        Choice(
+            version,
+            what,
+            asked.query(tab=asked.tab, against=version if holder is None or version != holder.version else ""),
+            is_shown=baseline is not None and baseline.version == version,
+        )
+        for version, what in known.items()
+    ]
+
+
+def _other_data(before: EvidenceData | None, after: EvidenceData) -> tuple[str, str] | None:
+    """The names of the datasets that each was evaluated on, where they differ: such metrics do not compare."""
+    if before is None:
+        return None
+    old, new = evaluated_on(before), evaluated_on(after)
+    if not old or not new or old == new:
+        return None
+    return tuple(", ".join(sorted(f"{name} ({digest})" for name, digest in data)) for data in (old, new))  # type: ignore[return-value]
+
+
+def _metric_rows(standing: Standing, shown: Shown, before: EvidenceData | None, after: EvidenceData) -> list[MetricRow]:
+    """The worst first."""
     rules = {
         rule.name: rule
         for judged in standing.rules
@@ -40,29 +164,33 @@ def changes_of(review_request: TransitionRequest, standing: Standing, shown: Sho
         for rule in judged.read.requirements
         if isinstance(rule, MetricRule)
     }
-    rows = [_metric_row(c.name, c.before, c.after, rules.get(c.name), shown.metric(c.name)) for c in compared.metrics]
-    # What stops it first, then what a policy asks for, then what can be compared at all.
-    rows.sort(key=lambda row: (row.passed is not False, row.passed is None, row.change is None, row.name))
-    return {"compared": compared, "metrics": rows}
+    measured_on = [_measured_on(known) for known in (before or {}, after)]
+    rows = [
+        _metric_row(change, rules.get(change.name), shown.metric(change.name), measured_on)
+        for change in compare(before, after).metrics
+    ]
+    return sorted(rows, key=lambda row: row.rank)
+
+
+def _measured_on(known: EvidenceData) -> dict[str, str]:
+    return {name: entry.get("dataset", "") for name, entry in known.get("metrics", {}).items()}
 
 
 def _metric_row(
-    name: str, before: float | None, after: float | None, rule: MetricRule | None, node: Node | None
+    metric: Changed, rule: MetricRule | None, node: Node | None, measured_on: list[dict[str, str]]
 ) -> MetricRow:
-    change = after - before if after is not None and before is not None else None
-    minimum = rule.min.value if rule and rule.min else None
-    maximum = rule.max.value if rule and rule.max else None
-    lower_is_better = maximum is not None and minimum is None
-    is_better = None if not change else (change < 0) == lower_is_better
-    known_direction = rule is not None
+    change = metric.after - metric.before if metric.after is not None and metric.before is not None else None
+    lower_is_better = rule.lower_is_better if rule else None
+    datasets = {found[metric.name] for found in measured_on if found.get(metric.name)}
     return MetricRow(
-        name=name,
-        before=before,
-        after=after,
+        name=metric.name,
+        before=metric.before,
+        after=metric.after,
         change=change,
-        is_better=is_better if known_direction else None,
-        minimum=minimum,
-        maximum=maximum,
+        is_better=None if not change or lower_is_better is None else (change < 0) == lower_is_better,
+        minimum=rule.min.value if rule and rule.min else None,
+        maximum=rule.max.value if rule and rule.max else None,
         needed=node.needed if node else "",
         passed=node.passes if node else None,
+        other_data=len(datasets) > 1,
     )

@@ -15,6 +15,7 @@ from django.views.decorators.http import require_POST, require_safe
 from accounts.models import User
 from accounts.queries import find_holders
 from approvals import services
+from approvals.consequences import archives, consequences_of
 from approvals.models import Comment, Review, TransitionRequest
 from approvals.permissions import can_bypass, can_mark_ready, can_reschedule, can_review, can_withdraw
 from approvals.policy import SCAN
@@ -26,6 +27,7 @@ from registry.lineage import brief
 from web.errors import refused_status
 from web.pages.changes import changes_of
 from web.pages.conversation import kept, thread_named
+from web.pages.evidence import query_of
 from web.pages.lineage import SMALL, picture_of
 from web.pages.moments import moment_of
 from web.pages.reviewers import news_of, people_of, since, told_of
@@ -36,6 +38,23 @@ from web.signed_in import SignedInRequest
 
 Decision = Review.Decision
 MAX_ELSEWHERE = 5
+
+
+@require_safe
+def changes(request: SignedInRequest, pk: int) -> HttpResponse:
+    """What changes, alone: for HTMX, when another tab or another version to compare with is chosen."""
+    review_request = get_request(request.user, pk)
+    if not request.htmx:
+        return redirect(f"{review_request.get_absolute_url()}?{request.GET.urlencode()}#changes")
+    standing = standing_of(review_request)
+    context = {
+        "item": review_request,
+        "model": review_request.model,
+        "version": review_request.version,
+        "changes": changes_of(review_request, standing, shown_of(review_request, standing), request.GET),
+        **outside_of(request, review_request.version),
+    }
+    return render(request, "requests/changes.html", context)
 
 
 @require_safe
@@ -79,22 +98,23 @@ def _context(
     is_last = review_request.is_pending and bool(answers[Decision.APPROVE]) and standing.would_apply(request.user)
     shown = shown_of(review_request, standing)
     met, total = shown.verdict.counts
-    baseline = standing.known.baseline if review_request.is_pending else review_request.baseline
+    changes = changes_of(review_request, standing, shown, query_of(request))
     return {
         "item": review_request,
         "model": review_request.model,
         "version": review_request.version,
-        "baseline": baseline,
+        "baseline": changes["holder"],
         "standing": standing,
         "shown": shown,
         "state_label": state_label(review_request, shown.verdict),
         "counts_for": _counts_for(standing, request.user),
         "met": met,
         "total": total,
-        "changes": changes_of(review_request, standing, shown),
+        "changes": changes,
+        "consequences": consequences_of(review_request, standing) if review_request.is_pending else None,
         "lineage": picture_of(
             brief(
-                review_request.version, review_request.evidence.data, asked=review_request.asks_for, replaces=baseline
+                review_request.version, review_request.evidence.data, asked=review_request.asks_for, replaces=changes["holder"]
             ),
             review_request.version,
             SMALL,
@@ -125,7 +145,7 @@ def _context(
         "is_last": is_last,
         "draft": f"request-{review_request.pk}-comment",
         "apply_label": f"Approve and {'return' if review_request.returns_to_id else 'promote'}",
-        "archives": review_request.archive_existing or standing.archives_replaced,
+        "archives": archives(review_request, standing),
         **outside_of(request, review_request.version),
     }
 

@@ -166,10 +166,9 @@ def _worst_change(standing: Standing) -> Changed | None:
     losses = {}
     for name, asked in rules.items():
         before, after = number(was.get(name)), number(now.get(name))
-        if not before or after is None:
+        if asked.lower_is_better is None or not before or after is None:
             continue
         gain = (after - before) / abs(before)
-        lower_is_better = asked.max is not None and asked.min is None
-        losses[Changed(name, before, after)] = gain if lower_is_better else -gain
+        losses[Changed(name, before, after)] = gain if asked.lower_is_better else -gain
     worst = max(losses, key=lambda change: losses[change], default=None)
     return worst if worst is not None and losses[worst] > 0 else None

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from django.contrib import messages
 from django.http import HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from accounts.models import User
@@ -17,18 +19,19 @@ from approvals.rulebook import Rule, Rulebook
 from core.errors import CountersignError, Invalid
 from registry import services
 from registry.artifacts import file_of_version
-from registry.comparison import read_columns
 from registry.evidence import known_of
 from registry.gate import GateRefused, Target
 from registry.lineage import brief
-from registry.models import FileScan, ModelVersion, Stage, StageHolding, TargetKind
+from registry.models import ModelVersion, Stage, TargetKind
 from registry.permissions import can_edit, can_manage, can_move
+from registry.previews import picture as picture_of
 from registry.queries import canonical_stage, events_of, get_known_version, get_version, holder
-from registry.scanning import Scan, scan_of
+from registry.scanning import scan_of
 from web.errors import refused_status
-from web.files import serve
+from web.files import SHOWN_IN_A_BOX, serve
 from web.gated import gated
 from web.pages.conversation import TALK, kept, thread_named, threads_of
+from web.pages.evidence import SHARED, Subject, asked_of, query_of, tabbed
 from web.pages.lineage import SMALL, picture_of
 from web.pages.moments import moment_of
 from web.pages.run_reading import outside_of
@@ -36,8 +39,8 @@ from web.signed_in import SignedInRequest
 
 MAX_CHECKS = 100
 MAX_DEPLOYMENTS = 50
-MAX_FILES = 200
-MAX_FINDINGS = 50
+MOST_METRICS = 12  # of the overview; all of them are in their tab
+TABS = ("overview", "metrics", *SHARED)
 # As people look for them, where they choose one.
 STAGES_IN_ORDER = (Stage.PRODUCTION, Stage.STAGING, Stage.ARCHIVED, Stage.NONE)
 LOAD_CODE = 'import mlflow\n\nmodel = mlflow.pyfunc.load_model("models:/{name}/{version}")'
@@ -49,45 +52,63 @@ def detail(request: SignedInRequest, name: str, number: int) -> HttpResponse:
     return render(request, "versions/detail.html", _context(request, get_known_version(request.user, name, number)))
 
 
-def _context(request: SignedInRequest, version: ModelVersion) -> dict[str, Any]:
-    evidence = known_of(version)
-    files = evidence.get("files", [])
-    scan = scan_of(version)
+def _context(request: SignedInRequest, version: ModelVersion, *, tab: str = "") -> dict[str, Any]:
+    """``tab``: to be open, whatever the address says."""
+    known = known_of(version)
     moves = _moves(request.user, version)
     deployments = list(version.deployments.with_rows()[: MAX_DEPLOYMENTS + 1])
     return {
-        "version": version,
-        "model": version.model,
-        "evidence": evidence,
-        "metrics": [{"name": key, **entry} for key, entry in sorted(evidence.get("metrics", {}).items())],
-        "params": sorted(evidence.get("params", {}).items()),
-        "tags": sorted(version.tags.items()),
-        "signature": signature_columns(evidence.get("signature")),
+        **_known(request, version, {"tab": tab} if tab else query_of(request)),
         "load_code": LOAD_CODE.format(name=version.model.name, version=version.version),
-        "files": _scanned(files[:MAX_FILES], scan),
-        "scan": scan,
-        "findings": (scan.findings(FileScan.Verdict.UNSAFE) + scan.findings(FileScan.Verdict.UNREAD))[:MAX_FINDINGS]
-        if scan
-        else (),
-        "more_files": max(0, len(files) - MAX_FILES),
-        "holdings": StageHolding.objects.filter(version=version).select_related("set_by").order_by("-since")[:20],
         "requests": TransitionRequest.objects.filter(version=version).with_rows().order_by("-id")[:20],
-        "checks": version.checks.filter(is_current=True).select_related("reporter").order_by("name", "id")[:MAX_CHECKS],
         "threads": threads_of(request.user, version),
         "events": events_of(version.model)
         .filter(version=version.version)
         .exclude(kind__in=TALK)
         .select_related("actor")
         .order_by("-id")[:15],
-        "can_edit": can_edit(request.user, version.model),
         "can_manage": can_manage(request.user, version.model),
         "moves": moves,
         "may_not_move": "" if any(move["answer"] for move in moves) else moves[0]["answer"].reason,
         "deployments": deployments,
         "most_deployments": MAX_DEPLOYMENTS,
-        "lineage": picture_of(brief(version, evidence, deployments=deployments), version, SMALL),
-        **outside_of(request, version),
+        "lineage": picture_of(brief(version, known, deployments=deployments), version, SMALL),
     }
+
+
+def _known(request: SignedInRequest, version: ModelVersion, query: Mapping[str, str]) -> dict[str, Any]:
+    """What is known of it: the tabs, and what is in the open one."""
+    asked, known = asked_of(query, TABS), known_of(version)
+    part = reverse("version_evidence", args=[version.model.name, version.version])
+    is_overview = asked.tab == "overview"
+    return {
+        "version": version,
+        "model": version.model,
+        "evidence": known,
+        "can_edit": can_edit(request.user, version.model),
+        "tabbed": tabbed(Subject(version, known), asked, TABS, url=version.get_absolute_url(), part=part, into="known"),
+        **(_overview(version, known) | outside_of(request, version) if is_overview else {}),
+    }
+
+
+def _overview(version: ModelVersion, known: dict[str, Any]) -> dict[str, Any]:
+    metrics = sorted(known.get("metrics", {}).items())
+    checks = version.checks.filter(is_current=True).select_related("reporter").order_by("name", "id")[:MAX_CHECKS]
+    return {
+        "metrics": [{"name": name, **entry} for name, entry in metrics[:MOST_METRICS]],
+        "metric_count": len(metrics),
+        "checks": checks,
+        "scan": scan_of(version),
+    }
+
+
+@require_safe
+def evidence(request: SignedInRequest, name: str, number: int) -> HttpResponse:
+    """The tabs alone: for HTMX, when another one is opened."""
+    version = get_known_version(request.user, name, number)
+    if not request.htmx:
+        return redirect(f"{version.get_absolute_url()}?{request.GET.urlencode()}#known")
+    return render(request, "evidence/tabs.html", _known(request, version, request.GET))
 
 
 def _moves(user: User, version: ModelVersion) -> list[dict[str, Any]]:
@@ -109,30 +130,19 @@ def _with_a_say(rulebook: Rulebook, version: ModelVersion, target: Target) -> tu
     return rulebook.about(version.model, entering=target, leaving=given_up(version, target))
 
 
-def _scanned(files: list[list[Any]], scan: Scan | None) -> list[tuple[str, int, str, str]]:
-    """(path, size, SHA-256, verdict) of each; the verdict is empty until the file has been read."""
-    verdicts = {file.path: file.verdict for file in scan.files} if scan else {}
-    return [(path, size, sha256, verdicts.get(path, "")) for path, size, sha256 in files]
-
-
-def signature_columns(signature: dict[str, str | None] | None) -> list[tuple[str, list[dict[str, Any]]]]:
-    """("Inputs", columns) and ("Outputs", columns) of an MLmodel's signature; what cannot be read is left out."""
-    parts = (("Inputs", "inputs"), ("Outputs", "outputs"))
-    found = [(title, read_columns({"signature": signature}, part)[:200]) for title, part in parts]
-    return [(title, columns) for title, columns in found if columns]
-
-
 # -- Verbs -------------------------------------------------------------------------------------------------------------
 
 
-def _refused(request: SignedInRequest, version: ModelVersion, error: CountersignError, **typed: Any) -> HttpResponse:
+def _refused(
+    request: SignedInRequest, version: ModelVersion, error: CountersignError, *, tab: str = "overview", **typed: Any
+) -> HttpResponse:
     """The page again, with what was typed and why it was not taken."""
-    return render(
-        request,
-        "versions/detail.html",
-        {**_context(request, version), "error": error.message, "typed": typed},
-        status=422,
-    )
+    context = {**_context(request, version, tab=tab), "error": error.message, "typed": typed}
+    return render(request, "versions/detail.html", context, status=422)
+
+
+def _to_tags(version: ModelVersion) -> HttpResponse:
+    return redirect(f"{version.get_absolute_url()}?tab=tags#known")
 
 
 def answer(
@@ -172,8 +182,8 @@ def set_tag(request: SignedInRequest, name: str, number: int) -> HttpResponse:
             raise Invalid("A tag needs a key.", field="key")
         gated(services.set_version_tag)(actor=request.user, version=version, key=key, value=value)
     except CountersignError as error:
-        return _refused(request, version, error, key=key, value=value)
-    return redirect("version", name=name, number=number)
+        return _refused(request, version, error, tab="tags", key=key, value=value)
+    return _to_tags(version)
 
 
 @require_POST
@@ -182,8 +192,8 @@ def delete_tag(request: SignedInRequest, name: str, number: int) -> HttpResponse
     try:
         gated(services.delete_version_tag)(actor=request.user, version=version, key=request.POST.get("key", ""))
     except CountersignError as error:
-        return _refused(request, version, error)
-    return redirect("version", name=name, number=number)
+        return _refused(request, version, error, tab="tags")
+    return _to_tags(version)
 
 
 @require_POST
@@ -224,6 +234,13 @@ def read_run(request: SignedInRequest, name: str, number: int) -> HttpResponse:
         return _refused(request, version, error)
     messages.success(request, f"The run will be read from {reading.server} in a moment.")
     return redirect("version", name=name, number=number)
+
+
+@require_safe
+def picture(request: SignedInRequest, name: str, number: int, path: str) -> HttpResponse:
+    """A picture of the version, shown within the preview of its files; nothing else is ever shown by a browser."""
+    content, kind = picture_of(get_version(request.user, name, number), path)
+    return HttpResponse(content, content_type=kind, headers=SHOWN_IN_A_BOX)
 
 
 @require_safe

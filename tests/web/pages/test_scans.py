@@ -44,13 +44,15 @@ def asked(mira: User, admin: User, alice: User) -> TransitionRequest:
 
 
 def test_the_page_of_a_version_says_what_each_file_is(version: ModelVersion, sam: User, session: Session) -> None:
-    before = session(sam).get(version.get_absolute_url()).content.decode()
+    files = f"{version.get_absolute_url()}?tab=files"
+    before = session(sam).get(files).content.decode()
     tasks.scan_version(version.pk)
-    after = session(sam).get(version.get_absolute_url()).content.decode()
+    after = session(sam).get(files).content.decode()
 
     assert before.count("being read") == 4 and "What a person should look at" not in before
     assert [after.count(f">{label}</span>") for label in ("clean", "unsafe", "needs a look", "none")] == [1, 1, 1, 1]
     assert "<code>b.bin</code>: It imports os.system, which may run anything." in after
+    assert "Unsafe pickles." in session(sam).get(version.get_absolute_url()).content.decode()  # first of all
 
 
 def test_the_json_of_a_version_has_its_scan(version: ModelVersion, sam: User, api: Callable[[User], Api]) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import zip_longest
+from typing import Any
 
 from django import template
 from django.forms import BoundField, CheckboxInput, CheckboxSelectMultiple, RadioSelect, Select, Widget
+from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 
 from approvals.policy import Node, Status
@@ -217,6 +220,42 @@ def metric_bar(
         "needed": needed,
         "passed": passed,
     }
+
+
+@register.inclusion_tag("components/sparkline.html")
+def sparkline(*, points: Sequence[tuple[int, float]], name: str) -> dict[str, object]:
+    """A metric over versions: (number, value), the oldest first; the last one is marked. Nothing for a single one."""
+    if len(points) < 2:
+        return {"path": ""}
+    numbers, values = zip(*points, strict=True)
+    low, high = min(values), max(values)
+    # Divided before it is taken apart: the distance of two very large numbers may be none.
+    scale = max(abs(low), abs(high)) or 1.0
+    span = high / scale - low / scale
+    places = [
+        (
+            round(2 + 80 * (number - numbers[0]) / (numbers[-1] - numbers[0]), 1),
+            round(18 - 16 * (value / scale - low / scale) / span, 1) if span else 10.0,
+        )
+        for number, value in points
+    ]
+    return {
+        "path": "M" + "L".join(f"{x:g} {y:g}" for x, y in places),
+        "end": places[-1],
+        "says": f"{name} from version {numbers[0]}, {formatting.metric(values[0])}, to version {numbers[-1]}, "
+        f"{formatting.metric(values[-1])}; lowest {formatting.metric(low)}, highest {formatting.metric(high)}",
+    }
+
+
+@register.simple_tag
+def tab_link(tabbed: Mapping[str, Any], **changes: object) -> SafeString:
+    """The attributes of a link within tabs: a page of its own, and with HTMX only the region that they are."""
+    query = tabbed["asked"].query(**changes)
+    url = f"{tabbed['url']}?{query}"
+    return format_html(
+        'href="{}#{into}" hx-get="{}?{}" hx-target="#{into}" hx-swap="innerMorph" hx-push-url="{}"',
+        url, tabbed["part"], query, url, into=tabbed["into"],
+    )  # fmt: skip
 
 
 @register.inclusion_tag("components/form_field.html")
