@@ -138,7 +138,7 @@ TAKES = {
 @pytest.fixture
 def world(db: None, mira: User, sam: User, admin: User, risk: Team, settings: Settings) -> World:
     settings.EXTERNAL_TRACKING_URI = "https://mlflow.example.com"  # for a run elsewhere; nobody asks it here
-    files = {"evil.html": EVIL.encode(), "evil.svg": EVIL.encode()}
+    files = {"evil.html": EVIL.encode(), "evil.svg": EVIL.encode(), "plot.png": b"\x89PNG\r\n\x1a\n" + EVIL.encode()}
     run = make_run(user=mira, metrics={"accuracy": 0.9}, params={"evil": EVIL}, tags={"evil": EVIL})
     Experiment.objects.filter(pk=run.experiment_id).update(tags={"evil": EVIL})
     make_files(run.run_id, {f"loose/{path}": content for path, content in files.items()})
@@ -197,6 +197,7 @@ def world(db: None, mira: User, sam: User, admin: User, risk: Team, settings: Se
             "runs/": {"run_id": run.run_id},
             "experiments/": {"pk": run.experiment_id},
             "files/": {"path": "evil.html"},
+            "pictures/": {"path": "plot.png"},
             "logged-models/": {"model_id": logged.model_id, "key": "evil"},
             "": {"name": model.name, "number": version.version, "username": mira.username, "secret": "nothing"},
         },
