@@ -114,7 +114,10 @@ def _context(
         "consequences": consequences_of(review_request, standing) if review_request.is_pending else None,
         "lineage": picture_of(
             brief(
-                review_request.version, review_request.evidence.data, asked=review_request.asks_for, replaces=changes["holder"]
+                review_request.version,
+                review_request.evidence.data,
+                asked=review_request.asks_for,
+                replaces=changes["holder"],
             ),
             review_request.version,
             SMALL,

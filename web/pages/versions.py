@@ -24,7 +24,7 @@ from registry.gate import GateRefused, Target
 from registry.lineage import brief
 from registry.models import ModelVersion, Stage, TargetKind
 from registry.permissions import can_edit, can_manage, can_move
-from registry.previews import picture as picture_of
+from registry.previews import picture as shown_picture
 from registry.queries import canonical_stage, events_of, get_known_version, get_version, holder
 from registry.scanning import scan_of
 from web.errors import refused_status
@@ -239,7 +239,7 @@ def read_run(request: SignedInRequest, name: str, number: int) -> HttpResponse:
 @require_safe
 def picture(request: SignedInRequest, name: str, number: int, path: str) -> HttpResponse:
     """A picture of the version, shown within the preview of its files; nothing else is ever shown by a browser."""
-    content, kind = picture_of(get_version(request.user, name, number), path)
+    content, kind = shown_picture(get_version(request.user, name, number), path)
     return HttpResponse(content, content_type=kind, headers=SHOWN_IN_A_BOX)
 
 
