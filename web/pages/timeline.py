@@ -35,7 +35,7 @@ LINES = {
     "transition.rolled_back": "",
 }
 PAGE = 50
-WHOLE = 2000  # the most that is shown at once, when all is asked for
+WHOLE = 1000  # the most that is shown at once, when all is asked for
 # In this order where several bear one time.
 REQUEST, EVENT, CHECK, REVIEW, COMMENT, DELIVERY = range(6)
 KINDS = {REQUEST: "request", CHECK: "check", REVIEW: "review", DELIVERY: "delivery"}
@@ -103,13 +103,14 @@ def timeline_of(
     """The newest entries, those ``before`` a place, or the ``whole``; what others did since one ``looked`` is new."""
     end = Place.from_text(before) if before else None
     size = WHOLE if whole else PAGE
-    # Two pages of each kind tell how many the page before this one has.
-    rows = sorted(_rows(review_request, undelivered, end=end, limit=2 * size + 1), key=lambda row: row[0])
+    # A page of each kind beyond this one tells how many the page before it has.
+    limit = size + PAGE + 1
+    rows = sorted(_rows(review_request, undelivered, end=end, limit=limit), key=lambda row: row[0])
     kept, earlier = rows[-size:], len(rows[:-size])
     entries = list(_entries(user, review_request, kept))
     return Timeline(
         entries=_marked(entries, user, looked) if looked else entries,
-        earlier=min(earlier, size),
+        earlier=min(earlier, PAGE),
         before=kept[0][0] if earlier else None,
         is_newest=end is None,
         is_whole=whole,
@@ -166,8 +167,12 @@ def _says(event: Event) -> str:
 
 
 def _marked(entries: list[Entry], user: User, looked: datetime) -> list[Entry]:
-    new = [entry for entry in entries if _is_new(entry, user, looked)]
-    return [replace(entry, is_new=entry in new, begins_new=entry is new[0] if new else False) for entry in entries]
+    new = [_is_new(entry, user, looked) for entry in entries]
+    first = new.index(True) if any(new) else None
+    return [
+        replace(entry, is_new=is_new, begins_new=number == first)
+        for number, (entry, is_new) in enumerate(zip(entries, new, strict=True))
+    ]
 
 
 def _is_new(entry: Entry, user: User, looked: datetime) -> bool:

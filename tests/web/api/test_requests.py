@@ -331,3 +331,42 @@ def test_whom_the_policy_names_may_bypass(asked: TransitionRequest, alice: User,
 
     assert done.status_code == 200 and done.json()["is_bypassed"] is True and done.json()["state"] == "applied"
     assert Api(alice).post(path, body).status_code == 409
+
+
+# -- Reviewers ---------------------------------------------------------------------------------------------------------
+
+
+def test_somebody_is_asked_for_a_review_and_no_longer(
+    asked: TransitionRequest, mira: User, sam: User, api: Callable[..., Api]
+) -> None:
+    path = f"requests/{asked.pk}/reviewers/"
+
+    made = api(mira).post(path, {"person": "sam"})
+
+    assert made.status_code == 201
+    assert [(part["person"], part["asked_by"]) for part in made.json()["reviewers"]] == [("sam", "mira")]
+    waiting = api(sam).get("requests/", waiting_on_me="true").json()["items"]
+    assert [item["id"] for item in waiting] == [asked.pk]
+    assert api(mira).post(path, {"person": "sam"}).status_code == 409
+    assert api(mira).post(path, {"person": "nobody"}).status_code == 404
+    assert Api(mira, read_only=True).post(path, {"person": "sam"}).status_code == 403
+    assert api(mira).delete(f"{path}?person=sam").json()["reviewers"][0]["asked_by"] is None
+    assert api(mira).delete(f"{path}?person=sam").status_code == 404
+
+
+def test_a_reviewer_steps_back_and_in_again(
+    asked: TransitionRequest, alice: User, sam: User, api: Callable[..., Api]
+) -> None:
+    path = f"requests/{asked.pk}/recusal/"
+    assert api(alice).get(f"requests/{asked.pk}/").json()["may"]["recuse"]["allowed"]
+
+    back = api(alice).post(path, {"reason": "I trained the baseline."})
+
+    assert (back.status_code, back.json()["reviewers"][0]["recused_reason"]) == (201, "I trained the baseline.")
+    assert "Step in again" in back.json()["may"]["approve"]["reason"]
+    assert say(api(alice), asked.pk, "approve").status_code == 403
+    assert api(alice).post(path).status_code == 409
+    assert api(sam).post(path).status_code == 403
+    assert api(alice).post(path, {"reason": "x" * 251}).status_code == 400
+    assert api(alice).delete(path).json()["reviewers"][0]["recused_at"] is None
+    assert api(alice).delete(path).status_code == 409
