@@ -9,9 +9,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from django.db.models import F, Q, QuerySet
+from django.db.models import Exists, F, OuterRef, Q, QuerySet, Subquery
 
 from approvals.models import TransitionRequest
+from approvals.returning import number_before
 from core.clock import now
 from core.errors import Invalid
 from core.keyset import INT64, foreign_token
@@ -85,6 +86,21 @@ def targets_of(model: RegisteredModel) -> list[Target]:
     rows = StageHolding.objects.filter(model=model, target_kind=TargetKind.ALIAS).order_by("target")
     names = rows.values_list("target", flat=True).distinct()[:MOST_TARGETS]
     return [*HELD, *(Target(TargetKind.ALIAS, name) for name in names)]
+
+
+def holders_now(model: RegisteredModel) -> list[StageHolding]:
+    """Who holds each stage and alias now, Production first: each row with ``is_bypassed``, the names ``approved_by`` of
+    those whose approvals put it there, and the number of the version that it ``returns_to``. One statement."""
+    order: dict[str, int] = {Stage.PRODUCTION: 0, Stage.STAGING: 1}
+    bypassed = TransitionRequest.objects.filter(pk=OuterRef("request_id"), is_bypassed=True)
+    applied = Event.objects.filter(request_id=OuterRef("request_id"), kind="transition.applied")
+    rows = StageHolding.objects.filter(model=model, until=None).select_related("version", "set_by")
+    found = rows.defer("version__description", "version__tags").annotate(
+        is_bypassed=Exists(bypassed),
+        approved_by=Subquery(applied.values("data__approved_by")[:1]),
+        returns_to=number_before(),
+    )[:MOST_HOLDERS]
+    return sorted(found, key=lambda row: (order.get(row.target, 2), row.target, -row.version.version))
 
 
 def page_of(

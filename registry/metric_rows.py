@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Collection
+from typing import NamedTuple
 
 from core.prepared import put
 from registry.comparison import EvidenceData
@@ -52,3 +53,20 @@ def metric_history(
     for name, number, value in rows.order_by("name", "number").values_list("name", "number", "value"):
         found[name].append((number, value))
     return found
+
+
+class Point(NamedTuple):
+    number: int
+    value: float
+    created: int  # milliseconds
+
+
+def metric_points(model: RegisteredModel, name: str, *, until: int | None, most: int) -> tuple[list[Point], bool]:
+    """The last values of a metric, of live versions up to ``until``, the oldest first; and whether there are earlier
+    ones."""
+    rows = VersionMetric.objects.filter(model=model, name=name, version__deleted_at=None)
+    if until is not None:
+        rows = rows.filter(number__lte=until)
+    values = rows.order_by("-number").values_list("number", "value", "version__creation_timestamp")
+    found = [Point(*row) for row in values[: most + 1]]
+    return found[:most][::-1], len(found) > most

@@ -5,186 +5,127 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import messages
-from django.db.models import Exists, OuterRef, Q
-from django.http import HttpResponse
+from django.http import HttpResponse, QueryDict
 from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils.cache import patch_vary_headers
+from django.utils.http import urlencode
 from django.views.decorators.http import require_POST, require_safe
+from django_htmx.http import push_url
 
-from accounts.models import Level, User
-from accounts.permissions import default_level
-from accounts.queries import grants_reaching
 from approvals import services as approvals
+from approvals.history import holders_now
 from approvals.models import TransitionRequest
-from approvals.returning import number_before
-from approvals.rulebook import Rulebook
+from approvals.rulebook import Rule, Rulebook
 from core.errors import CountersignError, Invalid
-from core.search import decode_page_token, encode_page_token
 from registry import services
-from registry.evidence import known_of
-from registry.models import LatestVersion, ModelVersion, RegisteredModel, Stage, StageHolding
+from registry.metric_rows import metric_points
+from registry.models import RegisteredModel, StageHolding
 from registry.permissions import can_edit, can_manage, can_read, level_of
 from registry.queries import events_of, get_model, target_named
 from web.pages.grants import holder_named, level_named
+from web.pages.metric_chart import asked_metrics, chart_of
+from web.pages.model_list import list_of
+from web.pages.model_people import people_of
+from web.pages.version_table import MOST_CHOICES, number_in, pairs, table_of, with_fields
 from web.signed_in import SignedInRequest
 
-PAGE_SIZE = 25
-SHOWN_METRICS = 3
-MOST_GRANTS = 50
-MOST_ADMINISTRATORS = 5
 MOST_DEPLOYMENTS = 50
+MOST_DOTS = 200
+SHOWN_EVENTS = 12
+SHOWN_REQUESTS = 20
+# The regions of a model's page that are asked for alone, by the element that they fill.
+REGIONS = {"div#versions": "models/detail.html#versions", "div#metric": "models/detail.html#metric"}
 
 
 @require_safe
 def index(request: SignedInRequest) -> HttpResponse:
-    query = request.GET.get("q", "").strip()[:256]
-    rows = RegisteredModel.objects.live().visible_to(request.user).filter(is_prompt=False)
-    if query:
-        rows = rows.filter(Q(name__icontains=query) | Q(description__icontains=query))
-    stage = request.GET.get("stage", "")
-    if stage in (Stage.STAGING, Stage.PRODUCTION):
-        rows = rows.filter(latest__stage=stage)
-    page, next_token = _page(rows, request.GET.get("page", ""))
-    context = {
-        "query": query,
-        "stage": stage,
-        "stages": (Stage.PRODUCTION, Stage.STAGING),
-        "models": _rows(page),
-        "next_token": next_token,
-        "is_first_page": not request.GET.get("page"),
-        "is_empty_registry": not query and not stage and not page,
-    }
-    template = "models/index.html#results" if request.htmx else "models/index.html"
-    return render(request, template, context)
+    context = list_of(request.user, request.GET)
+    response = render(request, "models/index.html#results" if request.htmx else "models/index.html", context)
+    return _told(request, response, reverse("models"), context["kept"])
 
 
-def _page(rows: Any, token: str) -> tuple[list[RegisteredModel], str]:
-    """The last changed first; keyset pages, so that page 100 costs what page 1 does."""
-    position = decode_page_token(token)
-    if (
-        isinstance(position, list)
-        and len(position) == 2
-        and isinstance(position[0], int)
-        and isinstance(position[1], str)
-    ):
-        moment, name = position
-        rows = rows.filter(Q(last_updated_timestamp__lt=moment) | Q(last_updated_timestamp=moment, name__gt=name))
-    found = list(rows.select_related("user").order_by("-last_updated_timestamp", "name")[: PAGE_SIZE + 1])
-    if len(found) <= PAGE_SIZE:
-        return found, ""
-    last = found[PAGE_SIZE - 1]
-    return found[:PAGE_SIZE], encode_page_token([last.last_updated_timestamp, last.name])
-
-
-def _rows(models: list[RegisteredModel]) -> list[dict[str, Any]]:
-    """Each model with its holders and the number of its open requests: two statements for all of them."""
-    holders: dict[int, dict[str, ModelVersion]] = {}
-    for latest in LatestVersion.objects.filter(model__in=models).select_related("version"):
-        holders.setdefault(latest.model_id, {})[latest.stage] = latest.version
-    pending: dict[int, int] = {}
-    for model_id in TransitionRequest.objects.pending().filter(model__in=models).values_list("model_id", flat=True):
-        pending[model_id] = pending.get(model_id, 0) + 1
-    return [
-        {
-            "model": model,
-            "production": holders.get(model.pk, {}).get(Stage.PRODUCTION),
-            "staging": holders.get(model.pk, {}).get(Stage.STAGING),
-            "open_requests": pending.get(model.pk, 0),
-        }
-        for model in models
-    ]
+def _told(request: SignedInRequest, response: HttpResponse, path: str, kept: QueryDict) -> HttpResponse:
+    """Of a part of a page: the address of the whole, for the browser; and going back it must not show one for the
+    other."""
+    patch_vary_headers(response, ["HX-Request", "HX-Target"])
+    if request.htmx:
+        push_url(response, f"{path}?{kept.urlencode()}" if kept else path)
+    return response
 
 
 @require_safe
 def detail(request: SignedInRequest, name: str) -> HttpResponse:
     model = get_model(request.user, name)
-    template = "models/detail.html#versions" if request.htmx else "models/detail.html"
-    return render(request, template, _context(request, model))
+    template = REGIONS.get(request.htmx.target or "", "models/detail.html")
+    context = _context(request, model)
+    return _told(request, render(request, template, context), model.get_absolute_url(), context["kept"])
 
 
 def _context(request: SignedInRequest, model: RegisteredModel) -> dict[str, Any]:
-    versions, before = _versions(model, request.GET.get("before", ""))
-    names = _metric_names(versions)
-    for row in versions:
-        row["cells"] = [row["metrics"].get(name) for name in names]
-    pending = TransitionRequest.objects.pending().filter(model=model).with_rows().order_by("-id")[:20]
+    rules, holdings = Rulebook.load().over(model.name, model.tags), holders_now(model)
+    policy_metrics = list(dict.fromkeys(asked.name for asked in asked_metrics(rules)))
+    table = table_of(model, request.GET, policy_metrics)
+    pending = TransitionRequest.objects.pending().filter(model=model).with_rows().order_by("-id")[:SHOWN_REQUESTS]
     return {
         "model": model,
         "level": level_of(request.user, model).label,
         "can_edit": can_edit(request.user, model),
-        "can_manage": can_manage(request.user, model),
-        "holdings": _holdings(model),
-        "versions": versions,
-        "metric_names": names,
+        "holdings": holdings,
         "register_code": f'mlflow.register_model("runs:/<run id>/model", "{model.name}")',
-        "before": before,
-        "is_first_page": not request.GET.get("before"),
-        "deployments": model.deployments.with_rows()[: MOST_DEPLOYMENTS + 1],
-        "most_deployments": MOST_DEPLOYMENTS,
         "requests": pending,
-        **_people(model),
-        "policies": Rulebook.load().over(model.name, model.tags),
-        "events": events_of(model).select_related("actor").order_by("-id")[:12],
+        "policies": rules,
+        **table,
+        **_chart(model, table["kept"], rules, holdings, [*policy_metrics, *table["common_metrics"]]),
     }
 
 
-def _holdings(model: RegisteredModel) -> list[StageHolding]:
-    """Who holds each stage and alias now, since when, by whom and whether by a bypass, and the number of the version
-    that one would return to; Production first."""
-    order: dict[str, int] = {Stage.PRODUCTION: 0, Stage.STAGING: 1}
-    bypassed = Exists(TransitionRequest.objects.filter(pk=OuterRef("request_id"), is_bypassed=True))
-    rows = StageHolding.objects.filter(model=model, until=None).select_related("version", "set_by")
-    found = rows.annotate(is_bypassed=bypassed, returns_to=number_before())[:200]
-    return sorted(found, key=lambda row: (order.get(row.target, 2), row.target, -row.version.version))
-
-
-def _versions(model: RegisteredModel, before: str) -> tuple[list[dict[str, Any]], int | None]:
-    """One page of versions, the newest first, each with its last metrics; and the number the next page starts below."""
-    rows = ModelVersion.objects.live().filter(model=model)
-    if before.isdecimal() and len(before) < 10:
-        rows = rows.filter(version__lt=int(before))
-    found = list(rows.select_related("user", "evidence").order_by("-version")[: PAGE_SIZE + 1])
-    shown = found[:PAGE_SIZE]
-    for version in shown:
-        version.model = model
-    more = shown[-1].version if len(found) > PAGE_SIZE else None
-    return [{"version": version, "metrics": _metrics(version)} for version in shown], more
-
-
-def _metrics(version: ModelVersion) -> dict[str, Any]:
-    return {name: entry["value"] for name, entry in known_of(version)["metrics"].items()}
-
-
-def _metric_names(versions: list[dict[str, Any]]) -> list[str]:
-    """The columns: the metrics that most of these versions have, in order of the alphabet."""
-    counts: dict[str, int] = {}
-    for row in versions:
-        for name in row["metrics"]:
-            counts[name] = counts.get(name, 0) + 1
-    most = sorted(counts, key=lambda name: (-counts[name], name))[:SHOWN_METRICS]
-    return sorted(most)
-
-
-def _people(model: RegisteredModel) -> dict[str, Any]:
-    """Who may do what and by what: the grants on this model first, then those on patterns; the first of each list."""
-    rows = grants_reaching(model_id=model.pk, model_name=model.name).order_by("pattern", "-level", "pk")
-    grants = list(rows[: MOST_GRANTS + 1])
-    administrators = User.objects.filter(is_superuser=True, is_active=True).order_by("username")
+def _chart(
+    model: RegisteredModel, kept: QueryDict, rules: tuple[Rule, ...], holdings: list[StageHolding], metrics: list[str]
+) -> dict[str, Any]:
+    """Of the metric that was asked for; else of the first that a policy asks for, or that most versions have."""
+    name, until = kept.get("metric") or next(iter(metrics), ""), number_in(kept.get("until", ""))
+    if not name:
+        return {"chart": None}
+    points, is_cut = metric_points(model, name, until=until, most=MOST_DOTS)
+    chart = chart_of(name, points, rules=rules, holdings=holdings, is_cut=is_cut, is_newest=until is None)
     return {
-        "grants": [
-            {
-                "holder": grant.holder,
-                "to": f"team:{grant.team}" if grant.team else f"user:{grant.holder}",
-                "level": Level(grant.level),
-                "pattern": grant.pattern,
-                "is_team": grant.team is not None,
-            }
-            for grant in grants[:MOST_GRANTS]
-        ],
-        "more_grants": len(grants) > MOST_GRANTS,
-        "administrators": list(administrators.values_list("username", flat=True)[: MOST_ADMINISTRATORS + 1]),
-        "everybody": default_level(),
-        "levels": [level for level in Level if level],
+        "chart": chart,
+        "charted": list(dict.fromkeys([name, *metrics]))[:MOST_CHOICES],
+        "kept_beside_chart": [(key, value) for key, value in pairs(kept) if key not in ("metric", "until")],
+        "earlier_dots_url": with_fields(kept, metric=name, until=str(chart.earlier)) if chart.earlier else "",
+        "newest_dots_url": with_fields(kept, metric=name, until=""),
     }
+
+
+@require_safe
+def activity(request: SignedInRequest, name: str) -> HttpResponse:
+    """What happened last, for the page of the model; the page of all that happened otherwise."""
+    model = get_model(request.user, name)
+    if not request.htmx:
+        return redirect(f"{reverse('activity')}?{urlencode({'model': name})}")
+    events = events_of(model).select_related("actor").order_by("-id")[:SHOWN_EVENTS]
+    return render(request, "models/activity.html", {"events": events})
+
+
+@require_safe
+def deployments(request: SignedInRequest, name: str) -> HttpResponse:
+    """Where the model runs: for its page, and as a page of its own."""
+    model = get_model(request.user, name)
+    rows = model.deployments.with_rows()[: MOST_DEPLOYMENTS + 1]
+    template = "models/deployments.html#card" if request.htmx else "models/deployments.html"
+    return render(request, template, {"model": model, "deployments": rows, "most_deployments": MOST_DEPLOYMENTS})
+
+
+@require_safe
+def people(request: SignedInRequest, name: str) -> HttpResponse:
+    model = get_model(request.user, name)
+    template = "models/people.html#card" if request.htmx else "models/people.html"
+    return render(request, template, _people_context(request, model))
+
+
+def _people_context(request: SignedInRequest, model: RegisteredModel) -> dict[str, Any]:
+    return {"model": model, "can_manage": can_manage(request.user, model), **people_of(model)}
 
 
 @require_POST
@@ -196,11 +137,11 @@ def change_grant(request: SignedInRequest, name: str) -> HttpResponse:
         holder = holder_named(request.POST.get("to", "").strip())
         services.change_grants(actor=request.user, model=model, levels={holder: level})
     except CountersignError as error:
-        context = {**_context(request, model), "grant_error": error.message, "granted": request.POST}
-        return render(request, "models/detail.html", context, status=422)
+        context = {**_people_context(request, model), "grant_error": error.message, "granted": request.POST}
+        return render(request, "models/people.html", context, status=422)
     has = level.label if level else "no level of their own"
     messages.success(request, f"{holder} has {has} on {name} now.")
-    return redirect(model) if can_read(request.user, model) else redirect("models")
+    return redirect("model_people", name=name) if can_read(request.user, model) else redirect("models")
 
 
 @require_POST

@@ -1,6 +1,5 @@
 """What a page may ask of the database, whatever the number of rows: 8 statements, 9 on that of a version (what its
-files hold is known by content), 12 on that of a model (who may do what is grants on it, grants on patterns and
-administrators; where it runs), 15 on the review page, and the two that say who is asking (session and user)."""
+files hold is known by content), 15 on the review page, and the two that say who is asking (session and user)."""
 
 from __future__ import annotations
 
@@ -47,7 +46,11 @@ BUDGETS = {
     "/reviews/?tab=open": PAGE,
     "/reviews/?tab=decided": PAGE,
     "/models/": PAGE,
-    MODEL: PAGE + 4,
+    "/models/?stage=Production&open=1&tag=team&sort=name": PAGE,
+    MODEL: PAGE,
+    f"{MODEL}?sort=-accuracy&column=accuracy&column=latency_p95_ms&stage=None": PAGE,
+    f"{MODEL}people/": PAGE,
+    f"{MODEL}deployments/": PAGE,
     f"{MODEL}history/": PAGE,
     f"{MODEL}versions/2/": PAGE + 1,
     f"{MODEL}versions/2/lineage/": PAGE,

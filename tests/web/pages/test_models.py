@@ -139,8 +139,8 @@ def test_beside_a_holder_stands_the_way_back(admin: User, sam: User, session: Se
 
 
 def people_card(client: Client) -> str:
-    page = client.get("/models/fraud/").content.decode()
-    return page[page.index('id="people-title"') : page.index('id="about-title"')]
+    page = client.get("/models/fraud/people/").content.decode()
+    return page[page.index('id="people-title"') : page.index("</section>", page.index('id="people-title"'))]
 
 
 def test_a_model_says_who_may_do_what_and_by_what(
@@ -213,10 +213,10 @@ def test_who_does_not_manage_a_model_grants_nothing(eve: User, sam: User, sessio
 def test_many_grants_cost_a_page_no_more_questions(eve: User, session: Session, django_assert_num_queries: Any) -> None:
     model, client = create_model(actor=eve, name="fraud"), session(eve)
     with CaptureQueriesContext(connection) as few:
-        client.get("/models/fraud/")
+        client.get("/models/fraud/people/")
     Grant.objects.bulk_create(Grant(user=make_user(), model_id=model.pk, level=1) for _ in range(60))
 
     with django_assert_num_queries(len(few)):
-        page = client.get("/models/fraud/").content.decode()
+        page = client.get("/models/fraud/people/").content.decode()
 
     assert "The first 50; the others are in the API." in page

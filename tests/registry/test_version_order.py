@@ -1,0 +1,139 @@
+"""The table of a model's versions: every row once, in the order that is asked for, on pages both ways."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from accounts.models import User
+from registry.models import ModelVersion, RegisteredModel
+from registry.version_order import Filters, Order, Page, Position, page_of
+from tests.factories import make_model, make_version
+
+pytestmark = pytest.mark.django_db
+LIMIT = 5
+
+
+def numbers(page: Page) -> list[int]:
+    return [version.version for version in page.versions]
+
+
+def walked(model: RegisteredModel, order: Order, filters: Filters = Filters()) -> list[int]:  # noqa: B008 - frozen
+    """Every page to the end; and back again, which must show the same."""
+    pages = [page_of(model, filters, order, limit=LIMIT)]
+    while pages[-1].before:
+        pages.append(page_of(model, filters, order, before=pages[-1].before, limit=LIMIT))
+    back = [pages[-1]]
+    while back[0].after:
+        back.insert(0, page_of(model, filters, order, after=back[0].after, limit=LIMIT))
+    forth = [number for page in pages for number in numbers(page)]
+    assert sorted(numbers(back[0]) + [n for page in back[1:] for n in numbers(page)]) == sorted(forth)
+    assert [n for page in back for n in numbers(page)] == forth
+    return forth
+
+
+@pytest.fixture
+def model() -> RegisteredModel:
+    """13 versions, of which every third has no auc, some have the same, and number 4 was deleted."""
+    chance, model = random.Random(7), make_model("churn")
+    for number in range(1, 14):
+        metrics = {"auc": chance.choice([0.5, 0.7, 0.9, -1e-9, 1e22])} if number % 3 else {"f1": 0.1}
+        make_version(model, metrics=metrics)
+    ModelVersion.objects.filter(version=4).update(deleted_at=model.created_at)
+    make_version("pricing", metrics={"auc": 0.8})
+    return model
+
+
+@pytest.mark.parametrize("descending", [False, True])
+def test_by_a_metric_those_without_it_come_last(model: RegisteredModel, descending: bool) -> None:
+    values = dict(ModelVersion.objects.live().filter(metrics__name="auc").values_list("version", "metrics__value"))
+    values = {number: value for number, value in values.items() if number <= 13 and number % 3}
+
+    found = walked(model, Order("auc", descending))
+
+    with_it = sorted(values, key=lambda number: (values[number], number), reverse=descending)
+    assert found == [*with_it, 12, 9, 6, 3]
+    assert 4 not in found and len(found) == 12
+
+
+@pytest.mark.parametrize(("by", "descending"), [("version", True), ("version", False), ("created", True)])
+def test_by_number(model: RegisteredModel, by: str, descending: bool) -> None:
+    assert walked(model, Order(by, descending)) == sorted({*range(1, 14)} - {4}, reverse=descending)
+
+
+def test_a_metric_that_nobody_has_leaves_the_newest_first(model: RegisteredModel) -> None:
+    assert walked(model, Order("nonsense")) == sorted({*range(1, 14)} - {4}, reverse=True)
+
+
+def test_a_page_costs_one_statement_and_says_what_is_known(
+    model: RegisteredModel, django_assert_num_queries: Callable[[int], Any]
+) -> None:
+    for order in (Order(), Order("auc")):
+        with django_assert_num_queries(1):
+            page = page_of(model, Filters(), order, limit=LIMIT)
+            told = [(str(version.user), version.get_absolute_url(), version.known) for version in page.versions]  # type: ignore[attr-defined]
+        assert len(told) == LIMIT
+    assert page.versions[0].known == {"auc": {"value": 1e22, "step": 0}}  # type: ignore[attr-defined]
+
+
+def test_filters_hold_in_every_order(mira: User) -> None:
+    model = make_model("churn")
+    for number in range(1, 13):
+        make_version(
+            model,
+            user=mira if number % 2 else None,
+            metrics={"auc": number / 20} if number % 4 else {},
+            stage="Staging" if number > 6 else "None",
+            aliases=["champion"] if number == 5 else [],
+            tags={"team": "risk" if number % 3 else "ml", "0": "digit", "a__b": "x=y"},
+            description=f"Trained on week {number}, 100% of it.",
+        )
+
+    for order in (Order(), Order("auc"), Order("auc", descending=False)):
+        asked = {
+            Filters(stage="Staging"): {7, 8, 9, 10, 11, 12},
+            Filters(alias="champion"): {5},
+            Filters(alias="nobody"): set(),
+            Filters(by="mira"): {1, 3, 5, 7, 9, 11},
+            Filters(by="nobody"): set(),
+            Filters(text="WEEK 1,"): {1},
+            Filters(text="100%"): set(range(1, 13)),
+            Filters(text="team=ml"): {3, 6, 9, 12},
+            Filters(text="team=risk", by="mira", stage="Staging"): {7, 11},
+            Filters(text="a__b=x=y"): set(range(1, 13)),
+            Filters(text="team="): set(),
+            Filters(text="=risk"): set(),
+            Filters(text="te'am\"=\\"): set(),
+            Filters(stage="Live"): set(range(1, 13)),
+        }
+        assert {filters: set(walked(model, order, filters)) for filters in asked} == asked
+
+
+@pytest.mark.parametrize(
+    "text", ["", "-1", "x", "9" * 40, "1e400:3", "nan:3", "inf:3", "0.5:", "0.5:-1", ":", "²", "0x1:2", "0.5:1:2"]
+)
+def test_what_is_no_position_is_none(text: str) -> None:
+    assert Position.read(text) is None
+
+
+@pytest.mark.parametrize("position", [Position(7), Position(7, 0.1 + 0.2), Position(7, -1e-300), Position(7, 1e22)])
+def test_a_position_reads_as_it_was_written(position: Position) -> None:
+    assert Position.read(str(position)) == position
+
+
+@pytest.mark.parametrize(
+    ("text", "order"),
+    [
+        ("-auc", Order("auc")),
+        ("auc", Order("auc", descending=False)),
+        ("--auc", Order("-auc")),
+        ("", Order()),
+        ("-", Order()),
+        ("x" * 251, Order()),
+    ],
+)
+def test_an_order_is_a_column_and_a_direction(text: str, order: Order) -> None:
+    assert Order.read(text) == order
