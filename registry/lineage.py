@@ -255,9 +255,10 @@ class _Other:
     holds: set[Target] = field(default_factory=set)
 
     def node(self, role: str) -> Node:
-        targets = ", ".join(map(str, self.targets))
-        note, look = (f"{targets}, deleted", Look.MISSING) if self.is_deleted else (targets, Look.PLAIN)
-        return Node(f"version {self.number}", Kind.VERSION, role, f"version {self.number}", note, look, self.number)
+        key, targets = f"version {self.number}", ", ".join(map(str, self.targets))
+        if self.is_deleted:  # it has no page any more
+            return Node(key, Kind.VERSION, role, key, f"{targets}, deleted", Look.MISSING)
+        return Node(key, Kind.VERSION, role, key, targets, ref=self.number)
 
 
 def _held_by_it_and_by_others(graph: Graph, version: ModelVersion) -> None:
@@ -289,6 +290,14 @@ class _Others:
     found: dict[int, _Other] = field(default_factory=dict)
     rows: int = 0
 
+    def add(self, row: StageHolding) -> None:
+        number = row.version.version
+        other = self.found.setdefault(number, _Other(number, row.version.deleted_at is not None))
+        other.targets[_of(row)] = None
+        if row.until is None:
+            other.holds.add(_of(row))
+        self.rows += 1
+
 
 def _others(version: ModelVersion, last: dict[Target, StageHolding]) -> tuple[_Others, _Others]:
     """Those before it and those after it, in one statement."""
@@ -301,14 +310,14 @@ def _others(version: ModelVersion, last: dict[Target, StageHolding]) -> tuple[_O
     nearest |= Q(pk__in=of_model.filter(after).order_by("since", "id").values("pk")[:DEEP])
     rows = of_model.filter(nearest).select_related("version").only(*_OF_OTHERS).order_by("since", "id")
     earlier, later = _Others(), _Others()
-    is_after = {row: row.since > last[_of(row)].since for row in rows}
-    for row in [*(row for row in reversed(is_after) if not is_after[row]), *(row for row in is_after if is_after[row])]:
-        side = later if is_after[row] else earlier
-        other = side.found.setdefault(row.version.version, _Other(row.version.version, bool(row.version.deleted_at)))
-        other.targets[_of(row)] = None
-        if row.until is None:
-            other.holds.add(_of(row))
-        side.rows += 1
+    passed = []
+    for row in rows:
+        if row.since > last[_of(row)].since:
+            later.add(row)
+        else:
+            passed.append(row)
+    for row in reversed(passed):
+        earlier.add(row)
     return earlier, later
 
 

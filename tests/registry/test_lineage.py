@@ -217,6 +217,7 @@ def test_aliases_and_a_deleted_holder(reader: User, manager: User) -> None:
 
     assert {("version 2", "@champion"), ("version 2", "@shadow"), ("version 1", "version 2")} <= lines(graph)
     assert looks(graph, Look.MISSING)["version 1"] == "@champion, deleted"
+    assert graph.nodes["version 1"].ref == ""  # it has no page any more
 
 
 def test_what_is_asked_for_and_whom_it_replaces(reader: User) -> None:
