@@ -6,8 +6,6 @@ joblib put between two opcodes. What two unpicklers may understand differently i
 
 from __future__ import annotations
 
-import enum
-import io
 import math
 import pickletools
 import re
@@ -16,88 +14,25 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, BinaryIO
 
+from core.pickles.arguments import Arguments, Opcode
+from core.pickles.arrays import dtype_of
 from core.pickles.imports import Judged, judge
+from core.pickles.limits import (
+    MOST_HELD,
+    MOST_IMPORTS,
+    MOST_OPCODES,
+    MOST_WITHIN,
+    Broken,
+    TooMuch,
+    Unclear,
+    Unread,
+    Work,
+)
+from core.pickles.values import MOST_KEPT, WRAPPER, Import, Made, Some, TextDict
 
-MOST_OPCODES = 20_000_000  # of all that a file holds together
-MOST_HELD = 1_000_000  # on the stack and in the memo of one pickle
-MOST_IMPORTS = 100_000  # of pickles that follow each other
-MOST_WITHIN = 4_000_000  # items of all tuples and dictionaries of one pickle; those after them are not kept
-LONGEST_TEXT = 256  # that is kept: no name is longer
-LONGEST_LINE = 1024 * 1024
 MOST_PROBED = 5_000  # opcodes that an array's bytes may look like
 _LONGEST_PADDING = 32  # of an array by joblib; no number up to it is an opcode
 _SEEN_BELOW = 64  # of the stack, when an array's bytes are taken for opcodes
-_MOST_KEPT = 64  # items of a tuple or dictionary
-
-
-class Unread(Exception):
-    """Why a pickle cannot be read to its end, as a clause about "it"."""
-
-
-class Broken(Unread):
-    """No unpickler gets any further."""
-
-
-class Unclear(Unread):
-    """An unpickler may go on, in a way that is not known here."""
-
-
-class TooMuch(Unread):
-    """A limit of this reading."""
-
-
-@dataclass(slots=True)
-class Work:
-    """What the reading of one file may still cost, all that is packed in it included."""
-
-    opcodes: int = MOST_OPCODES
-
-    def spend(self, opcodes: int = 1) -> None:
-        self.opcodes -= opcodes
-        if self.opcodes < 0:
-            raise TooMuch(f"it has more than {MOST_OPCODES:,} opcodes")
-
-
-class _Some(enum.Enum):
-    """Stands for a value that is not kept."""
-
-    THING = "a list, a number, …: neither a text nor anything that can be called"
-    UNKNOWN = "anything"
-
-
-@dataclass(frozen=True, slots=True)
-class Import:
-    module: str
-    name: str
-
-    def __str__(self) -> str:
-        return f"{self.module}.{self.name}"
-
-
-@dataclass(slots=True)
-class _Made:
-    """What calling an import returned."""
-
-    by: Import
-    args: Any
-    state: Any = None
-    is_built: bool = False
-
-
-class _Dict(dict[str, Any]):
-    """A small dictionary with texts as keys; ``is_exact`` is False once it is anything else."""
-
-    is_exact = True
-
-    def put(self, items: list[Any]) -> None:
-        for key, value in zip(items[::2], items[1::2], strict=True):
-            if isinstance(key, str) and len(self) < _MOST_KEPT:
-                self[key] = value
-            else:
-                self.is_exact = False
-
-
-_WRAPPER = Import("joblib.numpy_pickle", "NumpyArrayWrapper")
 
 
 @dataclass(slots=True)
@@ -126,7 +61,7 @@ class Walk:
             self.note(why)
 
 
-class Walker:
+class Walker(Arguments):
     """``run`` reads from where ``file`` stands; ``size`` is where its bytes end. What was found until an exception
     stands in ``walk``. ``is_within``: it begins in the middle, below ``stack`` lies what nobody knows."""
 
@@ -141,8 +76,8 @@ class Walker:
         stack: Sequence[Any] = (),
         memo: Mapping[int, Any] = MappingProxyType({}),
     ) -> None:
+        super().__init__(file, size, work)
         self.walk = Walk()
-        self._file, self._size, self._work = file, size, work
         self._is_within, self._is_nested = is_within, is_nested
         self._stack = list(stack)
         self._marks: list[int] = []  # how high the stack was at each
@@ -169,61 +104,6 @@ class Walker:
                 raise TooMuch(f"it holds more than {MOST_HELD:,} things at once")
         raise TooMuch(f"it has more than {most:,} opcodes")
 
-    # -- Arguments -----------------------------------------------------------------------------------------------------
-
-    def _read(self, number: int) -> bytes:
-        data = self._file.read(number)
-        if len(data) < number:
-            raise Broken("it breaks off")
-        return data
-
-    def _line(self) -> bytes:
-        line = self._file.readline(LONGEST_LINE)
-        if not line.endswith(b"\n"):
-            raise TooMuch("it has a very long line") if len(line) >= LONGEST_LINE else Broken("it breaks off")
-        self._work.spend(len(line) // 64)
-        return line
-
-    def _names(self, op: _Op) -> tuple[str, str]:
-        try:
-            return self._line()[:-1].decode(), self._line()[:-1].decode()
-        except UnicodeDecodeError as error:
-            raise Broken("it imports something that is no name") from error
-
-    def _text_line(self, op: _Op) -> Any:
-        """By the readers of pickletools; what they do not take, another unpickler may."""
-        line = self._line()
-        if len(line) > 4 * LONGEST_TEXT:
-            return _Some.UNKNOWN
-        try:
-            return op.info.arg.reader(io.BytesIO(line))
-        except ValueError as error:
-            if op.name in ("GET", "PUT"):
-                raise Broken("it names no place of its memo") from error
-            return _Some.UNKNOWN
-
-    def _number(self, op: _Op) -> int:
-        return int.from_bytes(self._read(op.width), "little", signed=op.info.arg.name == "int4")
-
-    def _counted(self, op: _Op) -> Any:
-        """Texts and small numbers; everything else is stepped over, however long it says it is."""
-        length = int.from_bytes(self._read(op.width), "little", signed=op.is_signed)
-        if length < 0 or self._file.tell() + length > self._size:
-            raise Broken("it breaks off")
-        is_text = "string" in op.info.arg.name
-        if length > (LONGEST_TEXT if is_text else 8) or "bytes" in op.info.arg.name:
-            self._file.seek(length, io.SEEK_CUR)
-            return _Some.UNKNOWN if is_text else _Some.THING
-        data = self._read(length)
-        if not is_text:
-            return int.from_bytes(data, "little", signed=True)
-        try:
-            return data.decode("ascii") if "BINSTRING" in op.name else data.decode("utf-8", "surrogatepass")
-        except UnicodeDecodeError as error:
-            if "BINSTRING" in op.name:
-                return _Some.UNKNOWN
-            raise Broken("it holds a text that is none") from error
-
     # -- The stack -----------------------------------------------------------------------------------------------------
 
     def _push(self, value: Any) -> None:
@@ -233,7 +113,7 @@ class Walker:
         if len(self._stack) > (self._marks[-1] if self._marks else 0):
             return self._stack.pop()
         if self._is_within and not self._marks:
-            return _Some.UNKNOWN
+            return Some.UNKNOWN
         raise Broken("it takes more than it has")
 
     def _pop_to_mark(self) -> list[Any]:
@@ -247,7 +127,7 @@ class Walker:
         del self._stack[start:]
         return taken
 
-    def _plain(self, op: _Op, _argument: Any) -> None:
+    def _plain(self, op: Opcode, _argument: Any) -> None:
         """An opcode that only takes and gives."""
         takes = [name.name for name in op.info.stack_before]
         taken: list[Any] = []
@@ -257,23 +137,23 @@ class Walker:
         taken += [self._pop() for _ in takes]
         self._see_through(taken)
         for result in op.info.stack_after:
-            self._push(_Some.UNKNOWN if result.name == "any" else _Some.THING)
+            self._push(Some.UNKNOWN if result.name == "any" else Some.THING)
 
     def _see_through(self, taken: list[Any]) -> None:
         """joblib's wrapper within something else may come back by a way that nobody sees."""
         if self._is_within:
             return
-        if _WRAPPER in taken or any(isinstance(value, _Made) and value.by == _WRAPPER for value in taken):
+        if WRAPPER in taken or any(isinstance(value, Made) and value.by == WRAPPER for value in taken):
             self.walk.note("it uses joblib's wrapper of arrays as joblib never does")
 
     # -- Imports and calls ---------------------------------------------------------------------------------------------
 
     def _import(self, module: Any, name: Any) -> None:
-        if _Some.THING in (module, name) or not all(isinstance(part, str | _Made | _Some) for part in (module, name)):
+        if Some.THING in (module, name) or not all(isinstance(part, str | Made | Some) for part in (module, name)):
             raise Broken("it imports something that is no name")
         if not isinstance(module, str) or not isinstance(name, str):
             self.walk.note("it imports something whose name it works out")
-            self._push(_Some.UNKNOWN)
+            self._push(Some.UNKNOWN)
             return
         if not _NAME.fullmatch(module) or not _NAME.fullmatch(name):
             raise Broken("it imports something that is no name")
@@ -282,37 +162,37 @@ class Walker:
         self._push(found)
 
     def _call(self, function: Any, args: Any) -> None:
-        if not isinstance(function, Import | _Made) and function is not _Some.UNKNOWN:
+        if not isinstance(function, Import | Made) and function is not Some.UNKNOWN:
             raise Broken("it calls what cannot be called")
         self.walk.calls += 1
         if isinstance(function, Import):
-            self._push(_Made(function, args))
+            self._push(Made(function, args))
         else:
             self.walk.note("it calls something that it has made itself")
-            self._push(_Some.UNKNOWN)
+            self._push(Some.UNKNOWN)
 
-    def _build(self, op: _Op, _argument: Any) -> None:
+    def _build(self, op: Opcode, _argument: Any) -> None:
         state, built = self._pop(), self._pop()
         self.walk.calls += 1
         self._push(built)
         if isinstance(built, Import):
             self.walk.note(f"it changes {built}")
-        if not isinstance(built, _Made):
+        if not isinstance(built, Made):
             return
-        if built.by == _WRAPPER:
+        if built.by == WRAPPER:
             self._array(built, state)
             return
-        built.state, built.is_built = (_Some.UNKNOWN if built.is_built else state), True
+        built.state, built.is_built = (Some.UNKNOWN if built.is_built else state), True
 
     # -- joblib --------------------------------------------------------------------------------------------------------
 
-    def _array(self, wrapper: _Made, state: Any) -> None:
+    def _array(self, wrapper: Made, state: Any) -> None:
         """joblib writes an array's bytes behind the opcode that ends its wrapper: step over exactly these.
 
         Whoever unpickles without joblib takes them for opcodes, and older releases know no padding: what they would
         import there is looked at as well.
         """
-        if wrapper.is_built or wrapper.args != () or not isinstance(state, _Dict) or not state.is_exact:
+        if wrapper.is_built or wrapper.args != () or not isinstance(state, TextDict) or not state.is_exact:
             raise Unclear("it uses joblib's wrapper of arrays as joblib never does")
         if self._is_nested or self._is_within:
             raise Unclear("it uses joblib's wrapper of arrays as joblib never does")
@@ -320,14 +200,14 @@ class Walker:
         begin = self._file.tell()
         if self._frame_end > begin:
             raise Unclear("an array of joblib lies within a frame")
-        dtype = _dtype(state.get("dtype"))
+        dtype = dtype_of(state.get("dtype"))
         shape = state.get("shape")
         if dtype is None or not isinstance(shape, tuple) or not all(type(n) is int and n >= 0 for n in shape):
             raise Unclear("it has an array of joblib whose length is not plain")
         has_padding = not dtype.holds_objects and state.get("numpy_array_alignment_bytes") is not None
         if not has_padding:
             self._probe(begin, only_dangerous=dtype.holds_objects)
-        self._stack[-1] = _Some.THING
+        self._stack[-1] = Some.THING
         if dtype.holds_objects:
             inner = Walker(self._file, self._size, self._work, is_nested=True)
             try:
@@ -372,38 +252,38 @@ class Walker:
 
     # -- Opcodes that mean something here ------------------------------------------------------------------------------
 
-    def _value(self, op: _Op, argument: Any) -> None:
+    def _value(self, op: Opcode, argument: Any) -> None:
         self._push(_CONSTANTS.get(op.name, argument))
 
-    def _mark(self, op: _Op, _argument: Any) -> None:
+    def _mark(self, op: Opcode, _argument: Any) -> None:
         self._marks.append(len(self._stack))
 
-    def _drop(self, op: _Op, _argument: Any) -> None:
+    def _drop(self, op: Opcode, _argument: Any) -> None:
         """POP takes a mark where that is on top."""
         if self._marks and self._marks[-1] == len(self._stack):
             self._marks.pop()
         else:
             self._pop()
 
-    def _dup(self, op: _Op, _argument: Any) -> None:
+    def _dup(self, op: Opcode, _argument: Any) -> None:
         top = self._pop()
         self._push(top)
         self._push(top)
 
-    def _put(self, op: _Op, argument: Any) -> None:
+    def _put(self, op: Opcode, argument: Any) -> None:
         top = self._pop()
         self._push(top)
         place = self._memorised if op.name == "MEMOIZE" else argument
         self._memorised += place not in self._memo and place not in self._outer
         self._memo[place] = top
 
-    def _get(self, op: _Op, argument: Any) -> None:
+    def _get(self, op: Opcode, argument: Any) -> None:
         known = self._memo if argument in self._memo else self._outer
         if argument not in known and not self._is_within:
             raise Broken("it takes from its memo what it never put there")
-        self._push(known.get(argument, _Some.UNKNOWN))
+        self._push(known.get(argument, Some.UNKNOWN))
 
-    def _tuple(self, op: _Op, _argument: Any) -> None:
+    def _tuple(self, op: Opcode, _argument: Any) -> None:
         if op.name == "TUPLE":
             items = self._pop_to_mark()
         else:
@@ -414,15 +294,15 @@ class Walker:
     def _kept(self, items: list[Any]) -> Any:
         """As a tuple, unless they are many, here or in all."""
         self._within += len(items)
-        return tuple(items) if len(items) <= _MOST_KEPT and self._within <= MOST_WITHIN else _Some.THING
+        return tuple(items) if len(items) <= MOST_KEPT and self._within <= MOST_WITHIN else Some.THING
 
-    def _dict(self, op: _Op, _argument: Any) -> None:
-        made = _Dict()
+    def _dict(self, op: Opcode, _argument: Any) -> None:
+        made = TextDict()
         items = self._pop_to_mark() if op.name == "DICT" else []
         self._set_in(made, items)
         self._push(made)
 
-    def _set_items(self, op: _Op, _argument: Any) -> None:
+    def _set_items(self, op: Opcode, _argument: Any) -> None:
         items = self._pop_to_mark() if op.name == "SETITEMS" else [self._pop(), self._pop()][::-1]
         holder = self._pop()
         self._set_in(holder, items)
@@ -432,65 +312,60 @@ class Walker:
         if len(items) % 2:
             raise Broken("it has a key without a value")
         self._see_through(items)
-        if isinstance(holder, _Dict):
+        if isinstance(holder, TextDict):
             self._within += len(items)
-            holder.put(items if self._within <= MOST_WITHIN else [_Some.UNKNOWN] * 2)
+            holder.put(items if self._within <= MOST_WITHIN else [Some.UNKNOWN] * 2)
 
-    def _global(self, op: _Op, argument: Any) -> None:
+    def _global(self, op: Opcode, argument: Any) -> None:
         self._import(*argument)
 
-    def _stack_global(self, op: _Op, _argument: Any) -> None:
+    def _stack_global(self, op: Opcode, _argument: Any) -> None:
         name, module = self._pop(), self._pop()
         self._import(module, name)
 
-    def _inst(self, op: _Op, argument: Any) -> None:
+    def _inst(self, op: Opcode, argument: Any) -> None:
         args = self._pop_to_mark()
         self._see_through(args)
         self._import(*argument)
         self._call(self._pop(), self._kept(args))
 
-    def _obj(self, op: _Op, _argument: Any) -> None:
+    def _obj(self, op: Opcode, _argument: Any) -> None:
         items = self._pop_to_mark()
         if not items:
             raise Broken("it makes an object of no class")
         self._see_through(items[1:])
         self._call(items[0], self._kept(items[1:]))
 
-    def _reduce(self, op: _Op, _argument: Any) -> None:
+    def _reduce(self, op: Opcode, _argument: Any) -> None:
         args = self._pop()
         self._see_through([args])
         self._call(self._pop(), args)
 
-    def _new(self, op: _Op, _argument: Any) -> None:
+    def _new(self, op: Opcode, _argument: Any) -> None:
         taken = [self._pop() for _ in op.info.stack_before]
         self._see_through(taken[:-1])
-        self._call(taken[-1], taken[0] if op.name == "NEWOBJ" else _Some.THING)
+        self._call(taken[-1], taken[0] if op.name == "NEWOBJ" else Some.THING)
 
-    def _extension(self, op: _Op, argument: Any) -> None:
+    def _extension(self, op: Opcode, argument: Any) -> None:
         if self._is_within:
             raise Broken("it imports by a number")
         self.walk.note(f"it imports by the number {argument}, and nobody knows here what that stands for")
-        self._push(_Some.UNKNOWN)
+        self._push(Some.UNKNOWN)
 
-    def _frame(self, op: _Op, argument: Any) -> None:
+    def _frame(self, op: Opcode, argument: Any) -> None:
         self._frame_end = self._file.tell() + argument
 
-    def _proto(self, op: _Op, argument: Any) -> None:
+    def _proto(self, op: Opcode, argument: Any) -> None:
         if argument > _NEWEST:
             raise Broken(f"it is written in protocol {argument}, which is not known here")
 
 
 @dataclass(frozen=True, slots=True)
-class _Op:
-    """An opcode of pickletools: how its argument is read, and what it does here. ``width``: of a number, or of the
-    length that stands before the argument."""
+class _Op(Opcode):
+    """How the argument of an opcode is read, and what it does here."""
 
-    info: Any
-    name: str
-    argument: Callable[[Walker, _Op], Any]
-    act: Callable[[Walker, _Op, Any], None]
-    width: int = 0
-    is_signed: bool = False
+    argument: Callable[[Walker, Opcode], Any] = lambda _walker, _op: None
+    act: Callable[[Walker, Opcode, Any], None] = Walker._plain
 
 
 # What is pushed whatever the argument says.
@@ -499,11 +374,11 @@ _CONSTANTS = {
     "NEWTRUE": True,
     "NEWFALSE": False,
     "EMPTY_TUPLE": (),
-    "BINFLOAT": _Some.THING,
-    "FLOAT": _Some.THING,
-    "PERSID": _Some.UNKNOWN,
+    "BINFLOAT": Some.THING,
+    "FLOAT": Some.THING,
+    "PERSID": Some.UNKNOWN,
 }
-_ACTS: dict[str, Callable[[Walker, _Op, Any], None]] = {
+_ACTS: dict[str, Callable[[Walker, Opcode, Any], None]] = {
     "MARK": Walker._mark,
     "POP": Walker._drop,
     "DUP": Walker._dup,
@@ -540,52 +415,15 @@ def _op(info: Any) -> _Op:
         gives_its_argument = (info.arg is not None or info.name in _CONSTANTS) and not info.stack_before
         act = Walker._value if gives_its_argument else Walker._plain
     if info.arg is None:
-        return _Op(info, info.name, lambda _walker, _op: None, act)
+        return _Op(info, info.name, act=act)
     if info.arg.name == "stringnl_noescape_pair":
-        return _Op(info, info.name, Walker._names, act)
+        return _Op(info, info.name, argument=Walker.names, act=act)
     if info.arg.n == pickletools.UP_TO_NEWLINE:
-        return _Op(info, info.name, Walker._text_line, act)
+        return _Op(info, info.name, argument=Walker.text_line, act=act)
     if info.arg.n in _COUNTED:
         is_signed = info.arg.n == pickletools.TAKEN_FROM_ARGUMENT4
-        return _Op(info, info.name, Walker._counted, act, _COUNTED[info.arg.n], is_signed)
-    return _Op(info, info.name, Walker._number, act, info.arg.n)
+        return _Op(info, info.name, _COUNTED[info.arg.n], is_signed, argument=Walker.counted, act=act)
+    return _Op(info, info.name, info.arg.n, argument=Walker.number, act=act)
 
 
 _OPS = {info.code.encode("latin-1"): _op(info) for info in pickletools.opcodes}
-
-
-@dataclass(frozen=True, slots=True)
-class _DType:
-    size: int
-    holds_objects: bool
-
-
-_SIMPLE = re.compile(r"([?biufcmMSUV])([1-9]\d{0,8})")
-_PLAIN_FLAGS = {"": (0,), "S": (0, 8, 16), "U": (0, 8, 16), "V": (0, 8, 16, 128, 144)}
-
-
-def _dtype(made: Any) -> _DType | None:
-    """A numpy.dtype that is written as numpy writes it; None for any other, whose length would be a guess."""
-    if not isinstance(made, _Made) or made.by != Import("numpy", "dtype") or not isinstance(made.args, tuple):
-        return None
-    state = made.state
-    if len(made.args) != 3 or not isinstance(made.args[0], str) or not isinstance(state, tuple) or len(state) < 8:
-        return None
-    _version, order, subarray, names, fields, size, _alignment, flags = state[:8]
-    if made.args[0] == "O8":
-        return _DType(8, holds_objects=True) if (names, fields, size, flags) == (None, None, -1, 63) else None
-    found = _SIMPLE.fullmatch(made.args[0])
-    if not found or order not in ("<", ">", "=", "|") or subarray is not None:
-        return None
-    kind, count = found[1], int(found[2])
-    length = 4 * count if kind == "U" else count
-    if size not in (-1, length) or flags not in _PLAIN_FLAGS.get(kind, (0,)):
-        return None
-    if (names, fields) == (None, None):
-        return _DType(length, holds_objects=False)
-    if kind != "V" or not isinstance(fields, _Dict) or not fields.is_exact:
-        return None
-    parts = [_dtype(field[0]) for field in fields.values() if isinstance(field, tuple) and field]
-    if len(parts) < len(fields) or not all(part and not part.holds_objects for part in parts):
-        return None
-    return _DType(length, holds_objects=False)

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from typing import BinaryIO
 
 from core.pickles.imports import BEGINNINGS, Judged, judge
-from core.pickles.opcodes import Import, TooMuch, Unread, Walk, Walker, Work
+from core.pickles.limits import TooMuch, Unread, Work
+from core.pickles.opcodes import Walk, Walker
 from core.pickles.unpacking import (
     FOREIGN,
     NPY,
@@ -23,6 +24,7 @@ from core.pickles.unpacking import (
     members_of,
     shown,
 )
+from core.pickles.values import Import
 
 READER = 1  # a reading that may find something else has the next number
 MOST_DEPTH = 4  # of what is packed in what is packed
