@@ -298,6 +298,7 @@ def _files(subject: Subject, asked: Asked) -> dict[str, Any]:
         **paged,
         "lines": _with_folders(paged["lines"]),
         "has_scan": scan is not None,
+        "unread": scan.pending if scan else 0,
         "findings": (scan.findings("unsafe") + scan.findings("unread"))[:MOST_FINDINGS] if scan else (),
         "preview": preview_of(owner, asked.file) if asked.file else None,
         "owner": owner,

@@ -50,6 +50,8 @@ def test_the_page_of_a_version_says_what_each_file_is(version: ModelVersion, sam
     after = session(sam).get(files).content.decode()
 
     assert before.count("being read") == 4 and "What a person should look at" not in before
+    assert "Being scanned: 4 files to go." in before and 'hx-trigger="every 4s"' in before
+    assert "Being scanned" not in after
     assert [after.count(f">{label}</span>") for label in ("clean", "unsafe", "needs a look", "none")] == [1, 1, 1, 1]
     assert "<code>b.bin</code>: It imports os.system, which may run anything." in after
     assert "Unsafe pickles." in session(sam).get(version.get_absolute_url()).content.decode()  # first of all
