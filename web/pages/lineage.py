@@ -145,7 +145,7 @@ def url_of(node: Node, version: ModelVersion) -> str:
         query = "" if not ref or ref == "Archived" else "?" + urlencode({"target": ref})
         return reverse("history", args=[name]) + query
     if node.kind == Kind.DEPLOYMENT:
-        return str(ref) or reverse("model", args=[name]) + "#deployments"
+        return str(ref) or reverse("model_deployments", args=[name])
     return version.get_absolute_url() + "#identity"
 
 

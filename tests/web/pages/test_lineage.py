@@ -178,11 +178,14 @@ def test_the_model_says_what_runs_where_and_what_should_not(
     make_deployment(version, "eu-west", link="https://eu.example.com/", reporter=admin)
     move_to_stage(actor=admin, version=version, stage="Archived")
 
-    page = session(sam).get("/models/churn-predictor/").content.decode()
+    page = session(sam).get("/models/churn-predictor/deployments/").content.decode()
 
     assert 'href="https://eu.example.com/"' in page
     assert "Version 2 holds nothing, Production is 1" in page
 
 
 def test_a_model_that_runs_nowhere_says_how_to_tell(version: ModelVersion, sam: User, session: Session) -> None:
-    assert "Nothing has reported where it runs." in session(sam).get("/models/churn-predictor/").content.decode()
+    assert (
+        "Nothing has reported where it runs."
+        in session(sam).get("/models/churn-predictor/deployments/").content.decode()
+    )
