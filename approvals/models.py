@@ -103,8 +103,8 @@ class TransitionRequestQuerySet(models.QuerySet["TransitionRequest"]):
         person = user.person_id
         made = Q(request__requester=person) | Q(request__requester__owner=person)
         made |= Q(request__version__user=person) | Q(request__version__user__owner=person)
-        runs = Run.objects.filter(Q(user=person) | Q(user__owner=person), has_versions=True)
-        made |= Q(request__version__run_id__in=runs.values("run_id"))
+        of_version = Run.objects.filter(pk=OuterRef("request__version__run_id"))  # not all that they ever trained
+        made |= Q(Exists(of_version.filter(Q(user=person) | Q(user__owner=person))))
         like_them = Awaited.objects.filter(_like(user))
         wanted = like_them.filter(request=OuterRef("pk")).exclude(made, authors_too=False)
         spoken = Review.objects.current().filter(request=OuterRef("pk"), person=person)

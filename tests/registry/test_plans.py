@@ -98,7 +98,8 @@ def _client(user: User) -> Client:
 class Plans:
     """Has every SELECT explained before it is carried out; ``scans`` has the plans that walk through a table."""
 
-    def __init__(self) -> None:
+    def __init__(self, tables: re.Pattern[str] = TABLES) -> None:
+        self.tables = tables
         self.all: list[str] = []
         self.generic = 0
         self.scans: list[str] = []
@@ -109,7 +110,7 @@ class Plans:
             self.generic += is_prepared
             plan = _generic_plan(sql, params) if is_prepared else _plan("EXPLAIN " + sql, params)
             self.all.append(plan)
-            if TABLES.search(plan):
+            if self.tables.search(plan):
                 self.scans.append(f"{sql}\n{params}\n{plan}")
         return execute(sql, params, many, context)
 

@@ -16,9 +16,8 @@ from tracking import curves as module
 from tracking.curves import MAX_POINTS, Point, curves, thinned
 from tracking.models import MetricPoint, Run
 
-VALUES = st.one_of(st.none(), st.floats(allow_nan=False, allow_infinity=False))
-LONG = st.lists(VALUES, min_size=1, max_size=400)
-LIMITS = st.integers(min_value=5, max_value=120)
+LONG = st.lists(st.none() | st.integers(-50, 50), min_size=1, max_size=120)
+LIMITS = st.integers(min_value=5, max_value=60)
 
 
 def curve(values: list[float | None]) -> list[Point]:

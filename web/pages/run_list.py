@@ -53,6 +53,7 @@ def run_list(request: SignedInRequest, *, experiment: Experiment | None = None) 
         "given": given,
         "query": urlencode(asked),
         "columns": shown,
+        "chosen": columns,
         "offered": sorted(offered),
         "rows": _rows(request, page.rows, shown),
         "next_token": page.next_page_token,
