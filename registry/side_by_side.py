@@ -26,7 +26,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """``kind`` is metrics, params, inputs, outputs, data, code, tags or files."""
+    """``kind`` is metrics, params, inputs, outputs, packages, data, code, tags or files; ``left_out`` rows follow."""
 
     kind: str
     rows: tuple[Row, ...]
@@ -37,19 +37,29 @@ class Part:
         return sum(row.differs for row in self.rows)
 
 
-def side_by_side(known: Sequence[EvidenceData], *, only_differences: bool = False) -> list[Part]:
-    """What is known of each version, by part: what differs first, and no part of which nothing is known."""
-    parts = [_part(kind, [read(evidence) for evidence in known], only_differences) for kind, read in _READ.items()]
+def side_by_side(
+    known: Sequence[EvidenceData],
+    *,
+    only_differences: bool = False,
+    kind: str = "",
+    containing: str = "",
+    start: int = 0,
+) -> list[Part]:
+    """What is known of each version, by part: what differs first, and no part of which nothing is known. With ``kind``
+    that part alone, its rows whose name holds ``containing``, from the row ``start`` on."""
+    chosen = {kind: _READ[kind]} if kind in _READ else _READ
+    parts = []
+    for name, read in chosen.items():
+        rows = _rows([read(evidence) for evidence in known], only_differences, containing.lower())
+        shown = rows[start : start + MOST_ROWS]
+        parts.append(Part(name, tuple(shown), max(0, len(rows) - start - len(shown))))
     return [part for part in parts if part.rows]
 
 
-def _part(kind: str, columns: list[Mapping[str, Any]], only_differences: bool) -> Part:
-    names = sorted({name for column in columns for name in column})
+def _rows(columns: list[Mapping[str, Any]], only_differences: bool, containing: str) -> list[Row]:
+    names = sorted({name for column in columns for name in column if containing in name.lower()})
     rows = [_row(name, tuple(column.get(name) for column in columns)) for name in names]
-    rows.sort(key=lambda row: not row.differs)
-    if only_differences:
-        rows = [row for row in rows if row.differs]
-    return Part(kind, tuple(rows[:MOST_ROWS]), max(0, len(rows) - MOST_ROWS))
+    return sorted((row for row in rows if row.differs or not only_differences), key=lambda row: not row.differs)
 
 
 def _row(name: str, cells: tuple[Any, ...]) -> Row:
@@ -87,6 +97,7 @@ _READ: dict[str, Callable[[EvidenceData], Mapping[str, Any]]] = {
     "params": lambda evidence: evidence.get("params", {}),
     "inputs": lambda evidence: described_columns(evidence, "inputs"),
     "outputs": lambda evidence: described_columns(evidence, "outputs"),
+    "packages": lambda evidence: evidence.get("packages", {}),  # for who has read them: they are no evidence
     "data": datasets_of,
     "code": _code,
     "tags": lambda evidence: evidence.get("tags", {}),

@@ -9,10 +9,11 @@ from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from core.errors import Invalid, NotFound
+from registry.dependencies import dependencies_of
 from registry.evidence import known_of
 from registry.models import LatestVersion, ModelVersion, RegisteredModel, Stage
 from registry.queries import get_model
-from registry.side_by_side import side_by_side
+from registry.side_by_side import MOST_ROWS, side_by_side
 from web.signed_in import SignedInRequest
 
 MOST = 5
@@ -21,6 +22,7 @@ TITLES = {
     "params": "Parameters",
     "inputs": "Inputs of the signature",
     "outputs": "Outputs of the signature",
+    "packages": "Dependencies",
     "data": "Datasets",
     "code": "Code",
     "tags": "Tags of the run",
@@ -34,16 +36,52 @@ def compare(request: SignedInRequest, name: str) -> HttpResponse:
     numbers = _two_at_least(model, _asked(request))
     versions = _versions(model, numbers)
     only = request.GET.get("only") == "differences"
-    parts = side_by_side([known_of(version) for version in versions], only_differences=only) if versions else []
+    part, containing = request.GET.get("part", ""), request.GET.get("containing", "").strip()
+    part = part if part in TITLES else ""
+    start = _start(request) if part else 0
+    needed = dependencies_of(versions) if part in ("", "packages") else []
+    known = [known_of(version) for version in versions]
+    if needed:
+        known = [{**what, "packages": found.packages or {}} for what, found in zip(known, needed, strict=True)]
+    parts = side_by_side(known, only_differences=only, kind=part, containing=containing if part else "", start=start)
     context: dict[str, Any] = {
         "model": model,
         "versions": versions,
         "fields": [*numbers, *[""] * (MOST - len(numbers))],
         "only": only,
-        "parts": [{"title": TITLES[part.kind], "part": part} for part in parts],
+        "parts": [
+            {
+                "title": TITLES[found.kind],
+                "part": found,
+                "whole": _query(request, part=found.kind, start=""),
+                "previous": f"?{_query(request, start=max(0, start - MOST_ROWS))}" if start else "",
+                "next": f"?{_query(request, start=start + MOST_ROWS)}" if part and found.left_out else "",
+            }
+            for found in parts
+        ],
+        "problems": [found.problem for found in needed if found.problem][:1],
+        "chosen": part,
+        "title": TITLES.get(part, ""),
+        "containing": containing,
+        "every_part": _query(request, part="", start="", containing=""),
         "newest": model.last_version,
     }
     return render(request, "models/compare.html", context)
+
+
+def _start(request: SignedInRequest) -> int:
+    text = request.GET.get("start", "")
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 7 else 0
+
+
+def _query(request: SignedInRequest, **changes: object) -> str:
+    """The address of this page with some of it otherwise."""
+    fields = request.GET.copy()
+    for name, value in changes.items():
+        fields[name] = str(value)
+        if value == "":
+            del fields[name]
+    return fields.urlencode()
 
 
 def _asked(request: SignedInRequest) -> list[int]:

@@ -55,7 +55,12 @@ BUDGETS = {
     f"{MODEL}versions/2/": PAGE + 1,
     f"{MODEL}versions/2/lineage/": PAGE,
     f"{MODEL}versions/2/request/": PAGE,
-    "/requests/1/": REVIEW_PAGE,
+    # Four more than the budget: the lines of metrics, the last approved version, who holds the stage, who hears of it.
+    "/requests/1/": REVIEW_PAGE + 4,
+    f"{MODEL}versions/2/?tab=files": PAGE + 1,
+    f"{MODEL}versions/2/?tab=tags": PAGE + 1,
+    f"{MODEL}compare/?a=1&b=2": PAGE,
+    f"{MODEL}compare/?a=1&b=2&part=metrics": PAGE,
     "/policies/": PAGE,
     "/reviews/?tab=open&model=churn-*&target=Production&requester=mira&text=Retrained": PAGE,
     "/policies/production-gate/": PAGE,

@@ -100,3 +100,32 @@ def test_a_model_without_versions_says_the_next_step(sam: User, session: Callabl
     make_model("empty")
 
     assert "Register one with the mlflow client" in session(sam).get("/models/empty/compare/").content.decode()
+
+
+def test_one_part_is_paged_and_searched(model: RegisteredModel, sam: User, session: Callable[[User], Client]) -> None:
+    many = {f"metric-{number:04d}": float(number) for number in range(700)}
+    make_version(model, metrics=many)
+    client = session(sam)
+
+    def shown(query: str) -> str:
+        return client.get(f"{ADDRESS}?a=1&b=4{query}").content.decode()
+
+    first, last = shown("&part=metrics"), shown("&part=metrics&start=600")
+
+    assert "Metrics only." in first and "metric-0001" in first and "metric-0600" not in first and "start=300" in first
+    assert "metric-0699" in last and "metric-0001" not in last and "start=300" in last
+    assert "metric-0699" in shown("&part=metrics&containing=0699") and "Nothing of that name" in shown(
+        "&part=metrics&containing=none"
+    )
+    assert "402 more are not shown" in shown("") and "part=metrics" in shown("")
+
+
+def test_dependencies_are_beside_one_another(
+    model: RegisteredModel, sam: User, session: Callable[[User], Client]
+) -> None:
+    for release in ("1.0", "2.0"):
+        make_version(model, files={"requirements.txt": f"numpy=={release}".encode()})
+
+    page = session(sam).get(f"{ADDRESS}?a=4&b=5").content.decode()
+
+    assert "Dependencies" in page and "numpy" in page
