@@ -5,7 +5,7 @@
 # make format check           what a change must pass, besides the tests
 # make gate-audit             what each role can do to a guarded model, by each endpoint that writes, as a table
 # make conformance            MLflow's own tests against a running Countersign (MLFLOW_SOURCE_TREE; SUITES to choose)
-# make bench                 measure beside `mlflow server` on one PostgreSQL (VERSIONS=100000, QUICK=1): docs/performance.md
+# make bench                 measure beside `mlflow server` on one PostgreSQL (VERSIONS=100000, QUICK=1; PAGES=1: the pages alone): docs/performance.md
 # make demo                   fill a running server with a story (MLFLOW_TRACKING_URI and MLFLOW_TRACKING_TOKEN set)
 # make screenshots            a picture of every page, in screenshots/, told with the story (BASE_URL of a running server, FOLDER)
 
@@ -35,7 +35,7 @@ conformance: .venv/test.stamp .venv-mlflow36/stamp
 	@$(PY) -m tests.conformance $(SUITES)
 
 bench: .venv/test.stamp .venv-reference/stamp
-	@$(PY) -m bench --versions $(VERSIONS) $(if $(QUICK),--quick)
+	@$(PY) -m bench --versions $(VERSIONS) $(if $(QUICK),--quick) $(if $(PAGES),--pages)
 
 format: .venv/test.stamp
 	$(PY) -m ruff check -q --fix-only .

@@ -1,6 +1,7 @@
 """python -m bench [--versions N] [--quick]: Countersign and mlflow server, alternating, on one PostgreSQL.
+python -m bench --pages [--quick]: Countersign's pages alone.
 
-The figures of each size are kept in bench/results/ and all of them are written into docs/performance.md.
+The figures of each size, and of the pages, are kept in bench/results/ and written into docs/performance.md.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any
 
 from bench import dataset, measure, report
 from bench.operations import operations
+from bench.pages import measure_pages
 from bench.paging import deep_pages
 from bench.servers import ROOT, Countersign, Database, Reference, Server
 from tests.servers import free_port
@@ -28,10 +30,17 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="fewer requests: to see whether it works")
     parser.add_argument("--postgres", default=os.environ.get("BENCH_POSTGRES", "postgresql://postgres@127.0.0.1:5432"))
     parser.add_argument("--redis", default=os.environ.get("BENCH_REDIS", "redis://127.0.0.1:6379/9"))
+    parser.add_argument("--pages", action="store_true", help="the pages alone")
     options = parser.parse_args()
+    RESULTS.mkdir(exist_ok=True)
+    if options.pages:
+        found = {"quick": options.quick, "databases": measure_pages(options.postgres, quick=options.quick)}
+        found["machine"] = report.machine(Database(options.postgres, "postgres"))
+        (RESULTS / "pages.json").write_text(json.dumps(found, indent=1))
+        report.write_pages(found, ROOT / "docs" / "performance.md")
+        return
     with tempfile.TemporaryDirectory(prefix="countersign-bench-") as folder:
         found = run(Path(folder), options)
-    RESULTS.mkdir(exist_ok=True)
     (RESULTS / f"{options.versions}.json").write_text(json.dumps(found, indent=1))
     report.write(RESULTS, ROOT / "docs" / "performance.md")
 

@@ -15,6 +15,8 @@ import psycopg
 from bench.servers import Database
 
 BEGIN, END = "<!-- figures: make bench -->", "<!-- end of figures -->"
+BEGIN_PAGES, END_PAGES = "<!-- pages: make bench PAGES=1 -->", "<!-- end of pages -->"
+PAGE_MS, PAGE_BYTES = 25, 25_000
 GOALS_AT = 100_000  # versions
 # These answer more rows where there is more: 20 models and then 100, 42 versions of a model and then 490.
 MORE_ROWS = frozenset({"search models, first 100", "search models, LIKE", "search versions of a model"})
@@ -70,13 +72,33 @@ def _ms(value: float) -> str:
 def write(results: Path, page: Path) -> None:
     """Put the tables of every size between the two marks of the page."""
     sizes = sorted(
-        (json.loads(path.read_text()) for path in results.glob("*.json")), key=lambda found: found["versions"]
+        (json.loads(path.read_text()) for path in results.glob("[0-9]*.json")), key=lambda found: found["versions"]
     )
     parts = [_size(found) for found in sizes]
     if len(sizes) > 1:
         parts.append(_growth(sizes[0], sizes[-1]))
     before, _, rest = page.read_text().partition(BEGIN)
     page.write_text("\n\n".join([before + BEGIN, *parts, END + rest.partition(END)[2]]))
+
+
+def write_pages(found: dict[str, Any], page: Path) -> None:
+    """Put the table of the pages, a pair of columns for each database, between its marks."""
+    names = {"postgresql": "PostgreSQL", "sqlite": "SQLite"}
+    times = [f"{names[each['database']]}: {part}" for each in found["databases"] for part in ("p50", "p95")]
+    head = [f"| | {' | '.join(times)} | statements | KB |", f"| --- |{' --: |' * (len(times) + 2)}"]
+    rows = [_page_line(rows) for rows in zip(*(each["pages"] for each in found["databases"]), strict=True)]
+    quick = "A quick run, for a look only. " if found["quick"] else ""
+    facts = f"{quick}{found['databases'][0]['versions']:,} versions of the big model. On {found['machine']}."
+    before, _, rest = page.read_text().partition(BEGIN_PAGES)
+    parts = [before + BEGIN_PAGES, facts, "\n".join([*head, *rows]), END_PAGES + rest.partition(END_PAGES)[2]]
+    page.write_text("\n\n".join(parts))
+
+
+def _page_line(rows: tuple[dict[str, Any], ...]) -> str:
+    times = [cell for row in rows for cell in (_ms(row["p50"]), _ms(row["p95"]) + " ✗" * (row["p95"] > PAGE_MS))]
+    size = max(row["bytes"] for row in rows)
+    cells = [rows[0]["page"], *times, str(max(row["statements"] for row in rows))]
+    return f"| {' | '.join(cells)} | {size / 1000:.1f}{' ✗' if size > PAGE_BYTES else ''} |"
 
 
 def _size(found: dict[str, Any]) -> str:
