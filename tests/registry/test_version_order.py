@@ -7,10 +7,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.db import connection
 
 from accounts.models import User
 from registry.models import ModelVersion, RegisteredModel
-from registry.version_order import Filters, Order, Page, Position, page_of
+from registry.version_order import Filters, Order, Page, Position, _by_metric, page_of
 from tests.factories import make_model, make_version
 
 pytestmark = pytest.mark.django_db
@@ -137,3 +138,20 @@ def test_a_position_reads_as_it_was_written(position: Position) -> None:
 )
 def test_an_order_is_a_column_and_a_direction(text: str, order: Order) -> None:
     assert Order.read(text) == order
+
+
+@pytest.mark.parametrize("descending", [False, True])
+@pytest.mark.parametrize("at", [None, Position(3, 0.5)])
+def test_a_page_by_a_metric_is_read_along_its_index(
+    model: RegisteredModel, descending: bool, at: Position | None
+) -> None:
+    rows = _by_metric(ModelVersion.objects.live().filter(model=model), model, "auc", at, descending=descending)
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":  # a small table would be read whole
+            for way in ("seqscan", "sort", "bitmapscan"):
+                cursor.execute(f"SET LOCAL enable_{way} = off")
+
+    plan = rows[:LIMIT].explain()
+
+    assert "metric_order_idx" in plan
+    assert "Sort" not in plan and "TEMP B-TREE" not in plan
