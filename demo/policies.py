@@ -11,6 +11,8 @@ requirements:
   - metric: {name: f1, min: 0.88}
   - metric: {name: auc, baseline: production, max_drop: 0.03}
   - metric: {name: latency_p95_ms, max: 60}
+  - check: {name: integration-tests, from: ci-bot}
+  - scan: {vouched_by: risk}
   - approvals: {count: 2, teams: {risk: 1, ml-leads: 1}}
 reviews:
   author_may_approve: false

@@ -80,3 +80,6 @@ class Person:
 
     def say(self, request_id: int, text: str) -> None:
         self.call("POST", f"requests/{request_id}/comments/", text=text)
+
+    def report_check(self, model: str, version: int, name: str, status: str, figure: str) -> None:
+        self.call("POST", f"versions/{model}/{version}/checks/", name=name, status=status, figure=figure)

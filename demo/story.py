@@ -94,7 +94,7 @@ def people() -> dict[str, Person]:
     manage("team", "ml-leads", "--add", "dkim")
     manage("grant", "MANAGE_STAGING_VERSIONS", "*", "--user", "mira")
     manage("grant", "MANAGE_PRODUCTION_VERSIONS", "*", "--team", "ml-leads")
-    return {name: Person(name) for name in ("mira", "alice", "dkim", "sam", "nora")}
+    return {name: Person(name) for name in ("mira", "alice", "dkim", "sam", "nora", "ci-bot")}
 
 
 def train(mira: Person) -> None:
@@ -112,6 +112,13 @@ def promote(cast: dict[str, Person], model: str, version: str, why: str, *approv
     for who, words in approvals:
         state = cast[who].review(number, "approve", words)
     print(f"  request {number}: {model} version {version} to Production is {state}")
+
+
+def test(ci_bot: Person) -> None:
+    """What a pipeline reports of the versions that will be asked for."""
+    for model, versions in (("churn-predictor", (3, 5, 7)), ("fraud-detector", (4, 6))):
+        for version in versions:
+            ci_bot.report_check(model, version, "integration-tests", "passed", figure="41 of 41")
 
 
 def decide(cast: dict[str, Person]) -> None:
@@ -152,6 +159,7 @@ def decide(cast: dict[str, Person]) -> None:
         waiting, "approve", "Fairness slices are inside tolerance. Please confirm the callers before we flip it."
     )
     mira.say(waiting, "Confirmed: billing and the retention desk send it since Monday.")
+    mira.call("POST", f"requests/{waiting}/reviewers/", person="nora")
 
     mira.ask("credit-risk", "6", "Production", "Autumn data; the monotone constraint is unchanged.")
     mira.ask("demand-forecast", "5", "Production", "Promotions of next week. Let us keep version 4 as the fallback.")
@@ -190,6 +198,7 @@ def main() -> None:
         apply_policy(text)
     print("Training 30 versions of 5 models")
     train(cast["mira"])
+    test(cast["ci-bot"])
     print("Requests and reviews")
     decide(cast)
     deploy(cast)

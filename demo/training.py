@@ -60,7 +60,7 @@ def train_version(recipe: Recipe, attempt: Attempt, *, seed: int) -> str:
     estimator = kind(random_state=seed, **_whole_numbers(attempt.params))
 
     mlflow.set_experiment(recipe.experiment)
-    with mlflow.start_run() as run:
+    with mlflow.start_run(run_name=f"search-{attempt.month}"), mlflow.start_run(nested=True) as run:
         mlflow.set_tag("mlflow.source.git.commit", attempt.commit)
         mlflow.log_params({**attempt.params, "seed": seed, "rows": attempt.rows})
         dataset = mlflow.data.from_pandas(
