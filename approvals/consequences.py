@@ -10,7 +10,7 @@ from approvals.standing import Standing
 from notifications.events import event_of
 from notifications.fanout import channels_told
 from registry.events import AliasMoved, about_version
-from registry.models import Stage, TargetKind
+from registry.models import ModelVersion, Stage, TargetKind
 
 _HELD_BY_FEW = (Stage.STAGING, Stage.PRODUCTION)
 
@@ -26,10 +26,11 @@ class Consequences:
 
 
 def consequences_of(review_request: TransitionRequest, standing: Standing) -> Consequences:
-    """As of now, in two statements. What ``services.decisions.apply`` does is asked of the same functions."""
+    """As of now, in one statement, two where several are in the stage. What ``services.decisions.apply`` does is asked
+    of the same functions."""
     is_alias = review_request.target_kind == TargetKind.ALIAS
-    holders = () if is_alias else replaced(review_request)
     baseline = standing.known.baseline
+    holders = () if is_alias else _holders(review_request, baseline)
     archived = holders if archives(review_request, standing) else ()
     return Consequences(
         holders=holders,
@@ -37,6 +38,12 @@ def consequences_of(review_request: TransitionRequest, standing: Standing) -> Co
         alias_from=baseline.version if is_alias and baseline else None,
         channels=tuple(_told(review_request, archived)),
     )
+
+
+def _holders(review_request: TransitionRequest, baseline: ModelVersion | None) -> tuple[int, ...]:
+    """Those that are ``replaced``, without asking where it is known that there are none but the baseline."""
+    known = (baseline.version,) if baseline else ()
+    return known if review_request.others_there == len(known) else replaced(review_request)
 
 
 def archives(review_request: TransitionRequest, standing: Standing) -> bool:

@@ -65,6 +65,18 @@ class Known:
         return frozenset(review_request.recused if review_request else ())
 
 
+@dataclass(frozen=True, slots=True)
+class AlreadyRead:
+    """All reviews of a request and all current checks of its version, the newest first, where a page has them at hand
+    (with their people); None where it has not."""
+
+    reviews: tuple[Review, ...] | None = None
+    checks: tuple[Check, ...] | None = None
+
+
+NOTHING_READ = AlreadyRead()
+
+
 def of_request(review_request: TransitionRequest) -> Question:
     version = review_request.version
     target = review_request.asks_for
@@ -84,24 +96,31 @@ def given_up(version: ModelVersion, target: Target) -> tuple[Target, ...]:
     return (Target(TargetKind.STAGE, version.current_stage),)
 
 
-def gather(questions: Sequence[Question], *, rulebook: Rulebook | None = None, of_now: bool = True) -> list[Known]:
+def gather(
+    questions: Sequence[Question],
+    *,
+    rulebook: Rulebook | None = None,
+    of_now: bool = True,
+    read: AlreadyRead = NOTHING_READ,
+) -> list[Known]:
     """Read what the questions need: as many statements for a page of requests as for one. ``rulebook``: other policies
-    than those in force. Who asks about the past puts its holders, reviews and checks in place: not ``of_now``."""
+    than those in force. Who asks about the past puts its holders, reviews and checks in place: not ``of_now``. What was
+    ``read`` already, of one request, is not read again."""
     rulebook = rulebook or Rulebook.load()
     rules = [rulebook.about(q.version.model, entering=q.target, leaving=q.leaving) for q in questions]
     holders = _holders(questions) if of_now else [(None, None)] * len(questions)
     judged = [q.review_request.pk for q in questions if q.review_request and q.review_request.pk]
-    reviews = _reviews(judged) if of_now else {}
+    reviews = _reviews(judged, read.reviews) if of_now else {}
     asked = list(zip(questions, rules, strict=True))
     then = verdicts_of_then([question.review_request for question in questions])
     open_to_movers = [question for question, chosen in asked if _asks_movers(question, chosen)]
     closed_to_authors = [
         question.version for question, chosen in asked if any(rule.approvals or rule.vouchers for rule in chosen)
     ]
-    trainers = _trainers(closed_to_authors)
-    statuses = _run_statuses([question.version for question, chosen in asked if asks_for(RunRule, *chosen)])
+    watched = [question.version for question, chosen in asked if asks_for(RunRule, *chosen)]
+    trainers, statuses = _trainers(closed_to_authors, watched=watched)
     reported = [(question.version, {name for rule in chosen for name in rule.reported}) for question, chosen in asked]
-    checks = _checks(reported) if of_now else {}
+    checks = _checks(reported, read.checks) if of_now else {}
     teams = _members({team for chosen in rules for rule in chosen for team in (*rule.teams, *rule.vouchers)})
     scans = scans_of([question.version for question, chosen in asked if asks_for(ScanRule, *chosen)])
     threads = _threads([question for question, chosen in asked if _waits_for_threads(chosen)])
@@ -149,15 +168,23 @@ def asks_for(kind: type[Requirement], *rules: Rule | None) -> bool:
     return any(isinstance(asked, kind) for rule in rules if rule and rule.read for asked in rule.read.requirements)
 
 
-def _checks(asked: Sequence[tuple[ModelVersion, set[str]]]) -> dict[int, list[Check]]:
+def _checks(
+    asked: Sequence[tuple[ModelVersion, set[str]]], read: Sequence[Check] | None = None
+) -> dict[int, list[Check]]:
     """By version, the current reports of the checks that are asked for."""
+    names = {name for _, names in asked for name in names}
+    if not names:
+        return {}
+    rows: Iterable[Check]
+    if read is None:
+        versions = {version.pk for version, names in asked if names}
+        current = Check.objects.current().filter(version__in=versions, name__in=names, reporter__is_active=True)
+        rows = current.select_related("reporter").defer("summary").order_by("id")
+    else:
+        rows = (c for c in reversed(read) if c.is_current and c.name in names and c.reporter.is_active)
     found: dict[int, list[Check]] = {}
-    versions = {version.pk for version, names in asked if names}
-    if versions:
-        names = {name for _, names in asked for name in names}
-        rows = Check.objects.current().filter(version__in=versions, name__in=names, reporter__is_active=True)
-        for check in rows.select_related("reporter").defer("summary").order_by("id"):
-            found.setdefault(check.version_id, []).append(check)
+    for check in rows:
+        found.setdefault(check.version_id, []).append(check)
     return found
 
 
@@ -189,11 +216,6 @@ def _concerning(question: Question, threads: Iterable[Comment]) -> tuple[Comment
         return review_request.is_pending and review_request.asks_for == question.target
 
     return tuple(thread for thread in threads if concerns(thread.request))
-
-
-def _run_statuses(versions: Sequence[ModelVersion]) -> dict[str, str]:
-    wanted = {version.run_id for version in versions if version.run_id}
-    return dict(Run.objects.filter(run_id__in=wanted).values_list("run_id", "status")) if wanted else {}
 
 
 def counts_movers(rules: Sequence[Rule]) -> bool:
@@ -269,7 +291,8 @@ def _other(question: Question, holder: ModelVersion | None) -> ModelVersion | No
 
 def makers_of(version: ModelVersion) -> dict[int, str]:
     """The people who registered or trained it, and which of the two."""
-    return _makers(version, _trainers([version]))
+    trainers, _ = _trainers([version])
+    return _makers(version, trainers)
 
 
 def _authors(question: Question, trainers: dict[str, set[int]]) -> dict[int, str]:
@@ -285,28 +308,41 @@ def _makers(version: ModelVersion, trainers: dict[str, set[int]]) -> dict[int, s
     return makers
 
 
-def _reviews(request_ids: Iterable[int]) -> dict[int, list[Review]]:
+def _reviews(request_ids: Sequence[int], read: Sequence[Review] | None = None) -> dict[int, list[Review]]:
+    """By request, each person's newest verdict that nobody dismissed, the oldest first."""
+    rows: Iterable[Review]
+    if read is None:
+        current = Review.objects.current().filter(request_id__in=request_ids, person__is_active=True)
+        rows = current.select_related("reviewer", "person").order_by("id")
+    else:
+        rows = (r for r in reversed(read) if r.is_current and r.dismissed_at is None and r.person.is_active)
     found: dict[int, list[Review]] = {}
-    rows = Review.objects.current().filter(request_id__in=list(request_ids), person__is_active=True)
-    for review in rows.select_related("reviewer", "person").order_by("id"):
+    for review in rows:
         found.setdefault(review.request_id, []).append(review)
     return found
 
 
-def _trainers(versions: Iterable[ModelVersion]) -> dict[str, set[int]]:
-    """Run id or logged model id -> the people behind the accounts that made it."""
+def _trainers(
+    versions: Iterable[ModelVersion], *, watched: Sequence[ModelVersion] = ()
+) -> tuple[dict[str, set[int]], dict[str, str]]:
+    """Run id or logged model id -> the people behind the accounts that made it; and run id -> the status of the run,
+    for the ``watched`` versions."""
     pairs = [(version.run_id, version.logged_model_id) for version in versions]
+    runs = {run_id for run_id, _ in pairs} | {version.run_id for version in watched}
     trainers: dict[str, set[int]] = {}
-    sources = (
-        (Run, "run_id", {run_id for run_id, _ in pairs if run_id}),
-        (LoggedModel, "model_id", {model_id for _, model_id in pairs if model_id}),
-    )
-    for model, key, wanted in sources:
-        if wanted:
-            rows = model.objects.filter(**{f"{key}__in": wanted}, user__isnull=False)
-            for name, user_id, owner_id in rows.values_list(key, "user_id", "user__owner_id"):
+    statuses = {}
+    if wanted := runs - {""}:
+        rows = Run.objects.filter(run_id__in=wanted)
+        for name, status, user_id, owner_id in rows.values_list("run_id", "status", "user_id", "user__owner_id"):
+            statuses[name] = status
+            if user_id:
                 trainers.setdefault(name, set()).add(owner_id or user_id)
-    return trainers
+    if logged := {model_id for _, model_id in pairs if model_id}:
+        models = LoggedModel.objects.filter(model_id__in=logged, user__isnull=False)
+        for name, user_id, owner_id in models.values_list("model_id", "user_id", "user__owner_id"):
+            trainers.setdefault(name, set()).add(owner_id or user_id)
+    watched_runs = {version.run_id for version in watched}
+    return trainers, {name: status for name, status in statuses.items() if name in watched_runs}
 
 
 def _members(teams: Iterable[str]) -> dict[str, dict[int, User]]:

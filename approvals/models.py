@@ -6,7 +6,7 @@ from datetime import datetime
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Exists, FilteredRelation, OuterRef, Q, Subquery
+from django.db.models import Count, Exists, FilteredRelation, OuterRef, Q, Subquery
 from django.db.models.functions import Coalesce
 from django.urls import reverse
 
@@ -118,13 +118,23 @@ class TransitionRequestQuerySet(models.QuerySet["TransitionRequest"]):
         return rows.filter(waiting, ~Exists(recused), state=TransitionRequest.State.OPEN)
 
     def as_shown_to(self, user: User) -> TransitionRequestQuerySet:
-        """With the last look of this person at each (``look``), and the number of the last event about it or its
-        version (``newest``)."""
+        """With the last look of this person at each (``look``), the number of the last event about it or its version
+        (``newest``), the request by which another version got the same last (``applied_before`` and the number of
+        that version), and how many others are in the stage that is asked for."""
         about = {"model_name": OuterRef("model__name"), "version": OuterRef("version__version")}
         events = Event.objects.filter(Q(request_id=OuterRef("pk")) | Q(request_id=None), **about)
         mine = FilteredRelation("looks", condition=Q(looks__person=user.person_id))
+        same = {name: OuterRef(name) for name in ("model", "target_kind", "target")}
+        applied = TransitionRequest.objects.filter(**same, state=TransitionRequest.State.APPLIED, pk__lt=OuterRef("pk"))
+        applied = applied.exclude(version=OuterRef("version")).order_by("-pk")
+        there = ModelVersion.objects.live().filter(model=OuterRef("model"), current_stage=OuterRef("target"))
+        others = there.exclude(pk=OuterRef("version")).order_by().values("model").annotate(count=Count("pk"))
         return self.annotate(
-            look=mine, newest=Coalesce(Subquery(events.order_by("-pk").values("pk")[:1]), 0)
+            look=mine,
+            newest=Coalesce(Subquery(events.order_by("-pk").values("pk")[:1]), 0),
+            applied_before=Subquery(applied.values("pk")[:1]),
+            version_before=Subquery(applied.values("version__version")[:1]),
+            others_there=Coalesce(Subquery(others.values("count")), 0),
         ).select_related("look")  # type: ignore[misc]
 
     def with_rows(self) -> TransitionRequestQuerySet:
@@ -201,6 +211,9 @@ class TransitionRequest(models.Model):
     # No columns: what ``as_shown_to`` brings along.
     look: Look | None = None
     newest: int = 0
+    applied_before: int | None = None
+    version_before: int | None = None
+    others_there: int | None = None
 
     objects = TransitionRequestQuerySet.as_manager()
 

@@ -9,7 +9,7 @@ from functools import cached_property
 
 from accounts.models import Level, User
 from approvals import facts, policy
-from approvals.facts import Known, Question, asks_for
+from approvals.facts import NOTHING_READ, AlreadyRead, Known, Question, asks_for
 from approvals.models import Review, TransitionRequest
 from approvals.pins import ALL_PARTS, Pins, in_words
 from approvals.policy import (
@@ -392,9 +392,11 @@ class Standing:
         return f"{review.reviewer.username} may not move this version"
 
 
-def standing_of(review_request: TransitionRequest) -> Standing:
-    """In a constant number of statements; ``TransitionRequest.objects.with_rows()`` brings the rows it reads from."""
-    return standings_of([review_request])[0]
+def standing_of(review_request: TransitionRequest, *, read: AlreadyRead = NOTHING_READ) -> Standing:
+    """In a constant number of statements; ``TransitionRequest.objects.with_rows()`` brings the rows it reads from, a
+    page what it has ``read`` already."""
+    [known] = facts.gather([facts.of_request(review_request)], read=read)
+    return Standing(known)
 
 
 def standings_of(requests: Sequence[TransitionRequest], *, rulebook: Rulebook | None = None) -> list[Standing]:

@@ -3,7 +3,7 @@ makes a requirement met: whose approval is needed is the policy's to say."""
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.db import transaction
 
@@ -105,12 +105,13 @@ def step_in_again(*, actor: User, review_request: TransitionRequest) -> Reviewer
     return part
 
 
-def note_look(*, actor: User, review_request: TransitionRequest, pins: Pins) -> None:
-    """Remember that a person looks at a request now, and what is on the table. It merely says that somebody was here:
-    no event, and nothing is decided on it."""
+def note_look(*, actor: User, review_request: TransitionRequest, pins: Pins, at: datetime) -> None:
+    """Remember that a person looked at a request ``at`` a moment, and what is on the table. It merely says that
+    somebody was here: no event, and nothing is decided on it."""
     mine = Look(
         request=review_request,
         person=actor,
+        at=at,
         evidence=pins.evidence,
         policy_revisions=list(pins.policy_revisions),
         baseline_id=pins.baseline_id,

@@ -12,6 +12,7 @@ from accounts.models import Level, User
 from approvals import services, tasks
 from approvals.models import Comment, Policy, TransitionRequest
 from approvals.standing import standing_of
+from core.clock import now
 from core.errors import CountersignError
 from registry.gate import Change, ChangeKind
 from registry.models import Alias, ModelVersion, RegisteredModel
@@ -96,7 +97,7 @@ WRITES: dict[str, list[Callable[[User, House], object]]] = {
     "edit_comment": [lambda by, at: services.edit_comment(actor=by, comment=at.said, text="All is well.")],
     "mark_ready": [lambda by, at: services.mark_ready(actor=by, review_request=at.asked)],
     "note_look": [
-        lambda by, at: services.note_look(actor=by, review_request=at.asked, pins=standing_of(at.asked).pins)
+        lambda by, at: services.note_look(actor=by, review_request=at.asked, pins=standing_of(at.asked).pins, at=now())
     ],
     "open_request": [
         lambda by, at: services.open_request(actor=by, version=at.version, target=PRODUCTION),

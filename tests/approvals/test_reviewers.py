@@ -343,10 +343,10 @@ def test_a_verdict_that_would_tell_too_many_is_refused(asked: TransitionRequest,
 
 
 def test_a_look_is_one_row_that_says_what_was_on_the_table(asked: TransitionRequest, alice: User) -> None:
-    services.note_look(actor=alice, review_request=asked, pins=standing(asked).pins)
+    services.note_look(actor=alice, review_request=asked, pins=standing(asked).pins, at=now())
     first = Look.objects.get()
     publish(description="Another word.")
-    services.note_look(actor=alice, review_request=asked, pins=standing(asked).pins)
+    services.note_look(actor=alice, review_request=asked, pins=standing(asked).pins, at=now())
 
     second = Look.objects.get()
     assert second.pk == first.pk and second.at > first.at

@@ -128,10 +128,8 @@ def _choices(
     target, number = review_request.asks_for, review_request.version.version
     past = "" if review_request.is_pending else " then"
     known = {holder.version: f"{'holds' if not past else 'held'} {target}{past or ' now'}"} if holder else {}
-    applied = TransitionRequest.objects.filter(model=review_request.model_id, state=TransitionRequest.State.APPLIED)
-    approved = applied.for_target(target).filter(pk__lt=review_request.pk).exclude(version=review_request.version_id)
-    for last, pk in approved.order_by("-pk").values_list("version__version", "pk")[:1]:
-        known.setdefault(last, f"last approved for {target}, by request {pk}")
+    if last := review_request.version_before:
+        known.setdefault(last, f"last approved for {target}, by request {review_request.applied_before}")
     if baseline and baseline.version not in known and baseline.version != number:
         known[baseline.version] = "chosen"
     return [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.contrib import messages
@@ -16,11 +16,12 @@ from accounts.models import User
 from accounts.queries import find_holders
 from approvals import services
 from approvals.consequences import archives, consequences_of
-from approvals.models import Comment, Review, TransitionRequest
+from approvals.models import Comment, Look, Review, TransitionRequest
 from approvals.permissions import can_bypass, can_mark_ready, can_reschedule, can_review, can_withdraw
 from approvals.policy import SCAN
 from approvals.queries import get_request, request_as_shown
 from approvals.standing import Standing, standing_of
+from core.clock import now
 from core.errors import Conflict, CountersignError, Invalid
 from core.keyset import key_in
 from registry.lineage import brief
@@ -30,20 +31,21 @@ from web.pages.conversation import kept, thread_named
 from web.pages.evidence import query_of
 from web.pages.lineage import SMALL, picture_of
 from web.pages.moments import moment_of
-from web.pages.reviewers import news_of, people_of, since, told_of
+from web.pages.reviewers import Since, news_of, people_of, since, told_of
 from web.pages.run_reading import outside_of
-from web.pages.timeline import Place, timeline_of
+from web.pages.timeline import Newest, Place, Timeline, timeline_of
 from web.pages.verdicts import shown_of, state_label
 from web.signed_in import SignedInRequest
 
 Decision = Review.Decision
 MAX_ELSEWHERE = 5
+LOOKS_ANEW = timedelta(minutes=10)
 
 
 @require_safe
 def changes(request: SignedInRequest, pk: int) -> HttpResponse:
     """What changes, alone: for HTMX, when another tab or another version to compare with is chosen."""
-    review_request = get_request(request.user, pk)
+    review_request = request_as_shown(request.user, pk)
     if not request.htmx:
         return redirect(f"{review_request.get_absolute_url()}?{request.GET.urlencode()}#changes")
     standing = standing_of(review_request)
@@ -80,6 +82,13 @@ def _is_a_look(request: SignedInRequest) -> bool:
     return request.method == "GET" and request.token is None and not request.user.is_service
 
 
+def _is_worth_noting(look: Look | None, since: Since | None, timeline: Timeline, at: datetime) -> bool:
+    """A page that is opened again and again with nothing new on it writes nothing for ten minutes."""
+    if look is None or since is None or since.moved or timeline.has_news:
+        return True
+    return at - look.at > LOOKS_ANEW
+
+
 def _context(
     request: SignedInRequest,
     review_request: TransitionRequest,
@@ -87,18 +96,30 @@ def _context(
     looked: datetime | None = None,
     notes_look: bool = False,
 ) -> dict[str, Any]:
-    standing = standing_of(review_request)
-    look = None
-    if notes_look:
-        look = review_request.look
-        looked = look.at if look else None
-        services.note_look(actor=request.user, review_request=review_request, pins=standing.pins)
+    began = now()
+    newest = Newest.of(review_request)
+    standing = standing_of(review_request, read=newest.whole)
+    look = review_request.look if notes_look else None
+    if look is not None:
+        looked = look.at
     told, undelivered = told_of(request.user, review_request)
     answers = {decision: can_review(request.user, review_request, decision, standing) for decision in Decision}
     is_last = review_request.is_pending and bool(answers[Decision.APPROVE]) and standing.would_apply(request.user)
     shown = shown_of(review_request, standing)
     met, total = shown.verdict.counts
     changes = changes_of(review_request, standing, shown, query_of(request))
+    timeline = timeline_of(
+        request.user,
+        review_request,
+        undelivered,
+        newest,
+        before=request.GET.get("before", ""),
+        whole=request.GET.get("all") == "1",
+        looked=looked,
+    )
+    moved = since(look, review_request, standing)
+    if notes_look and _is_worth_noting(look, moved, timeline, began):
+        services.note_look(actor=request.user, review_request=review_request, pins=standing.pins, at=began)
     return {
         "item": review_request,
         "model": review_request.model,
@@ -122,19 +143,12 @@ def _context(
             review_request.version,
             SMALL,
         ),
-        "timeline": timeline_of(
-            request.user,
-            review_request,
-            undelivered,
-            before=request.GET.get("before", ""),
-            whole=request.GET.get("all") == "1",
-            looked=looked,
-        ),
+        "timeline": timeline,
         "told": told,
         "newest": review_request.newest,
         "looked": looked,
         "looked_place": Place(looked, 0, 0) if looked else "",
-        "since": since(look, review_request, standing),
+        "since": moved,
         **people_of(request.user, review_request, standing),
         "approve": answers[Decision.APPROVE],
         "ask_changes": answers[Decision.REQUEST_CHANGES],

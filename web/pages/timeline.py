@@ -10,6 +10,7 @@ from typing import Any
 from django.db.models import Q, QuerySet
 
 from accounts.models import User
+from approvals.facts import AlreadyRead
 from approvals.models import Check, Comment, Review, TransitionRequest
 from core.keyset import key_in
 from notifications.models import Event
@@ -90,11 +91,53 @@ class Timeline:
     is_newest: bool = True
     is_whole: bool = False  # all of it was asked for
 
+    @property
+    def has_news(self) -> bool:
+        return any(entry.is_new for entry in self.entries)
+
+
+# A page of each kind, and one beyond it, which tells how many the page before has.
+NEWEST = 2 * PAGE + 1
+
+
+def reviews_about(review_request: TransitionRequest) -> QuerySet[Review]:
+    return Review.objects.filter(request=review_request.pk).select_related("reviewer", "person")
+
+
+def checks_about(review_request: TransitionRequest) -> QuerySet[Check]:
+    """What was reported of the version since the request was opened, and what stood then."""
+    known = Q(reported_at__gte=review_request.created_at) | Q(is_current=True)
+    return Check.objects.filter(known, version=review_request.version).select_related("reporter").defer("summary")
+
+
+@dataclass(frozen=True, slots=True)
+class Newest:
+    """The newest reviews and checks, read once for the timeline and for where the request stands."""
+
+    reviews: list[Review]
+    checks: list[Check]
+
+    @classmethod
+    def of(cls, review_request: TransitionRequest) -> Newest:
+        return cls(
+            reviews=list(reviews_about(review_request).order_by("-created_at", "-pk")[:NEWEST]),
+            checks=list(checks_about(review_request).order_by("-reported_at", "-pk")[:NEWEST]),
+        )
+
+    @property
+    def whole(self) -> AlreadyRead:
+        """Of what there is no more."""
+        return AlreadyRead(
+            reviews=tuple(self.reviews) if len(self.reviews) < NEWEST else None,
+            checks=tuple(self.checks) if len(self.checks) < NEWEST else None,
+        )
+
 
 def timeline_of(
     user: User,
     review_request: TransitionRequest,
     undelivered: list[Undelivered],
+    newest: Newest,
     *,
     before: str = "",
     whole: bool = False,
@@ -105,7 +148,8 @@ def timeline_of(
     size = WHOLE if whole else PAGE
     # A page of each kind beyond this one tells how many the page before it has.
     limit = size + PAGE + 1
-    rows = sorted(_rows(review_request, undelivered, end=end, limit=limit), key=lambda row: row[0])
+    at_hand = newest if end is None and limit <= NEWEST else None
+    rows = sorted(_rows(review_request, undelivered, at_hand, end=end, limit=limit), key=lambda row: row[0])
     kept, earlier = rows[-size:], len(rows[:-size])
     entries = list(_entries(user, review_request, kept))
     return Timeline(
@@ -118,19 +162,29 @@ def timeline_of(
 
 
 def _rows(
-    review_request: TransitionRequest, undelivered: list[Undelivered], *, end: Place | None, limit: int
+    review_request: TransitionRequest,
+    undelivered: list[Undelivered],
+    newest: Newest | None,
+    *,
+    end: Place | None,
+    limit: int,
 ) -> Iterator[tuple[Place, Any]]:
     version, pk = review_request.version, review_request.pk
     known: list[tuple[Place, Any]] = [(Place(review_request.created_at, REQUEST, pk), review_request)]
     known += [(Place(row.at, DELIVERY, row.last), row) for row in undelivered]
     yield from ((place, row) for place, row in known if end is None or place < end)
-    checks = Check.objects.filter(Q(reported_at__gte=review_request.created_at) | Q(is_current=True), version=version)
-    sources: tuple[tuple[int, str, QuerySet[Any]], ...] = (
+    if newest is not None:
+        yield from ((Place(row.reported_at, CHECK, row.pk), row) for row in newest.checks)
+        yield from ((Place(row.created_at, REVIEW, row.pk), row) for row in newest.reviews)
+    sources: list[tuple[int, str, QuerySet[Any]]] = [
         (EVENT, "created_at", Event.objects.filter(request_id=pk, kind__in=LINES).select_related("actor")),
-        (CHECK, "reported_at", checks.select_related("reporter").defer("summary")),
-        (REVIEW, "created_at", Review.objects.filter(request=pk).select_related("reviewer")),
         (COMMENT, "created_at", comments_about(version, review_request)),
-    )
+    ]
+    if newest is None:
+        sources += [
+            (CHECK, "reported_at", checks_about(review_request)),
+            (REVIEW, "created_at", reviews_about(review_request)),
+        ]
     for kind, column, found in sources:
         if end is not None:
             found = found.filter(_before(end, kind, column), **{f"{column}__lte": end.at})
