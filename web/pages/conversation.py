@@ -11,10 +11,11 @@ from accounts.models import User
 from approvals.models import Comment, CommentRevision, TransitionRequest
 from approvals.permissions import can_resolve, can_rewrite
 from approvals.queries import get_comment
+from core.keyset import key_in
 from registry.models import ModelVersion
 from web.signed_in import SignedInRequest
 
-MAX_COMMENTS = 500
+PAGE = 50  # remarks
 MOST_MARKDOWN = 150_000  # characters of a page that are formatted, the newest first: hostile ones cost seconds
 # Events that say of a conversation what it shows itself.
 TALK = (
@@ -57,9 +58,23 @@ def comments_about(version: ModelVersion, review_request: TransitionRequest | No
     return rows.select_related("author", "resolved_by", "parent__author", "parent__resolved_by")
 
 
-def threads_of(user: User, version: ModelVersion) -> list[Thread]:
-    """The newest remarks about a version as threads, in the order in which these began."""
-    return threaded(user, list(comments_about(version).order_by("-id")[:MAX_COMMENTS])[::-1], version)
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """A page of what was said about a version; ``before``: the number of its oldest remark, if there are older ones."""
+
+    threads: list[Thread]
+    before: int | None
+    is_newest: bool
+
+
+def conversation_about(user: User, version: ModelVersion, *, before: str = "") -> Conversation:
+    """The newest remarks about a version, or those ``before`` one of them, as threads in the order of their beginning."""
+    end = key_in(before)
+    rows = comments_about(version).order_by("-id")
+    found = list((rows if end is None else rows.filter(pk__lt=end))[: PAGE + 1])
+    shown = found[:PAGE][::-1]
+    older = shown[0].pk if len(found) > PAGE else None
+    return Conversation(threaded(user, shown, version), older, is_newest=end is None)
 
 
 def threaded(

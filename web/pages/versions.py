@@ -30,7 +30,7 @@ from registry.scanning import scan_of
 from web.errors import refused_status
 from web.files import SHOWN_IN_A_BOX, serve
 from web.gated import gated
-from web.pages.conversation import TALK, kept, thread_named, threads_of
+from web.pages.conversation import TALK, conversation_about, kept, thread_named
 from web.pages.evidence import SHARED, Subject, asked_of, query_of, tabbed
 from web.pages.lineage import SMALL, picture_of
 from web.pages.moments import moment_of
@@ -61,7 +61,7 @@ def _context(request: SignedInRequest, version: ModelVersion, *, tab: str = "") 
         **_known(request, version, {"tab": tab} if tab else query_of(request)),
         "load_code": LOAD_CODE.format(name=version.model.name, version=version.version),
         "requests": TransitionRequest.objects.filter(version=version).with_rows().order_by("-id")[:20],
-        "threads": threads_of(request.user, version),
+        "conversation": conversation_about(request.user, version, before=request.GET.get("before", "")),
         "events": events_of(version.model)
         .filter(version=version.version)
         .exclude(kind__in=TALK)

@@ -14,6 +14,7 @@ from pytest_django import Settings
 from accounts.models import User
 from approvals import services
 from approvals.models import Comment, TransitionRequest
+from registry.models import ModelVersion
 from tests.web.sweep import EVIL
 
 Session = Callable[[User], Client]
@@ -195,6 +196,35 @@ def test_a_thread_that_is_gone_leaves_a_line(place: str, comment: Comment, sam: 
     page = session(sam).get(place).content.decode()
     gone = page.split(f'<li id="comment-{comment.pk}">')[1].split("</li>")[0]
     assert "sam deleted this comment" in gone and "<form" not in gone
+
+
+def test_a_long_conversation_about_a_version_is_turned_page_by_page(
+    version: ModelVersion, mira: User, sam: User, session: Session
+) -> None:
+    for number in range(120):
+        Comment.objects.create(version=version, author=mira, text=f"remark {number:03}.")
+    page, path = session(sam), version.get_absolute_url()
+
+    def remarks(address: str) -> tuple[list[str], str]:
+        html = page.get(address).content.decode()
+        return re.findall(r"remark (\d{3})\.", html), html
+
+    newest, html = remarks(path)
+    assert (newest[0], newest[-1], len(newest)) == ("070", "119", 50)
+    assert "Only the newest part of this conversation is shown." in html
+    [before] = re.findall(r"\?before=(\d+)#conversation", html)
+    second, html = remarks(f"{path}?before={before}")
+    assert (second[0], second[-1], "You see an earlier part" in html) == ("020", "069", True)
+    [before] = re.findall(r"\?before=(\d+)#conversation", html)
+    last, html = remarks(f"{path}?before={before}")
+    assert (last[0], last[-1], "?before=" in html) == ("000", "019", False)
+
+
+@pytest.mark.parametrize("before", ["x", "-1", "9" * 30, "'", "0"])
+def test_a_place_that_is_none_leaves_the_page_whole(
+    version: ModelVersion, sam: User, session: Session, before: str
+) -> None:
+    assert session(sam).get(f"{version.get_absolute_url()}?before={before}").status_code == 200
 
 
 def test_heaps_of_text_are_shown_as_they_were_typed_but_for_the_newest(
