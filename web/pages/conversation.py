@@ -68,7 +68,7 @@ class Conversation:
 
 
 def conversation_about(user: User, version: ModelVersion, *, before: str = "") -> Conversation:
-    """The newest remarks about a version, or those ``before`` one of them, as threads in the order of their beginning."""
+    """The newest remarks about a version, or those ``before`` one of them, as threads in the order they began in."""
     end = key_in(before)
     rows = comments_about(version).order_by("-id")
     found = list((rows if end is None else rows.filter(pk__lt=end))[: PAGE + 1])
