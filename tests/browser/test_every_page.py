@@ -9,7 +9,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from django.test import Client
 from django.urls import reverse
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 from pytest_django.live_server_helper import LiveServer
 
 from accounts.models import Level, Membership, Team, User
@@ -23,7 +23,7 @@ from registry import tasks
 from registry.models import ModelVersion
 from tests.cast import token_of
 from tests.core.pickles.hostile import by_stack_global
-from tests.factories import make_model, make_version
+from tests.factories import make_deployment, make_model, make_version
 from tests.scenes import POLICY, STAGING, ask, churn_predictor, say, seen, ugly
 from web.pages.urls import urlpatterns
 
@@ -36,6 +36,10 @@ reviews: {{threads_resolved: true, expires_after: 14d}}
 bypass: {{people: [admin]}}
 """
 UNKNOWN = b"\x80\x04\x8c\x04acme\x8c\x05Churn\x93)\x81."
+NOTHING = {
+    "reviews": "model=zzz", "models": "q=zzz", "runs": "q=zzz", "experiments": "q=zzz", "people": "q=zzz",
+    "activity": "model=zzz", "search": "q=zzz", "deliveries": "state=failed",
+}  # fmt: skip
 ARGUMENTS = {"username": "mira", "name": "churn-predictor", "number": 2, "pk": 1, "path": "MLmodel", "secret": "spent"}
 
 
@@ -75,6 +79,8 @@ def open_request(mira: User, alice: User, dkim: User, admin: User, risk: Team) -
     notifications.create_channel(
         actor=admin, kind="webhook", name="deploy", target="https://deploy.example.com/", secret=new_secret()
     )
+    for number in range(40):
+        make_deployment(version, f"site-{number}")
     token_of(admin, name="laptop")
     return review_request
 
@@ -103,8 +109,29 @@ def pages(user: User, review_request: TransitionRequest) -> dict[str, str]:
         other = TransitionRequest.objects.get(version__model__name="churn-by-pickle", **shown)
         found |= {f"request, {kind}": other.get_absolute_url(), f"version, {kind}": other.version.get_absolute_url()}
     found["policy, compared"] = f"{reverse('policy', args=['production-gate'])}?from=1&to=2"
-    inbox = reverse("reviews")
-    return found | {f"reviews, {tab}": f"{inbox}?tab={tab}" for tab in ("mine", "open", "decided")}
+    return found | further(review_request)
+
+
+def further(review_request: TransitionRequest) -> dict[str, str]:
+    """What a page shows by its query: tabs, choices, results, nothing at all, and what it refuses."""
+    inbox, model, version = reverse("reviews"), review_request.model, review_request.version
+    tabs = ("metrics", "params", "signature", "packages", "data", "code", "files", "tags", "description")
+    run_ids = model.versions.order_by("pk").values_list("run_id", flat=True)
+    chosen = "&".join(f"run={run_id}" for run_id in run_ids)
+    return {
+        **{f"reviews, {tab}": f"{inbox}?tab={tab}" for tab in ("mine", "open", "decided")},
+        **{f"request, {tab}": f"{review_request.get_absolute_url()}?tab={tab}" for tab in tabs},
+        **{f"version, {tab}": f"{version.get_absolute_url()}?tab={tab}" for tab in tabs},
+        "request, nothing to compare with": f"{review_request.get_absolute_url()}?against=none",
+        "version, a file": f"{version.get_absolute_url()}?tab=files&file=MLmodel",
+        "compare, chosen": f"{reverse('compare', args=[model.name])}?a=1&b=2",
+        "history, at a moment": f"{reverse('history', args=[model.name])}?target=Production&at=2026-05-03T14:00",
+        "runs, filtered": f"{reverse('runs')}?filter=metrics.accuracy > 0.9&metric=accuracy",
+        "runs, refused": f"{reverse('runs')}?filter=metrics..",
+        "runs_compare, two": f"{reverse('runs_compare')}?{chosen}",
+        "search, found": f"{reverse('search')}?q=churn&all=1",
+        **{f"{name}, nothing found": f"{reverse(name)}?{query}" for name, query in NOTHING.items()},
+    }
 
 
 @pytest.mark.parametrize("width", [1320, 390])
@@ -131,6 +158,11 @@ def test_every_page_is_for_everybody(
         faults += [f"{name}: {v['id']} at {v['nodes'][0]['html'][:160]}" for v in found]
         if (needs := looking.evaluate("document.documentElement.scrollWidth")) > width:
             faults.append(f"{name}: {needs} pixels wide")
+    page.goto(shown["policy_edit"])
+    page.get_by_label("Policy text (YAML)").fill(POLICY.replace("min: 0.90", "mni: 0.90"))
+    expect(page.locator("#problems")).to_have_text("1 error")
+    found = Axe().run(page, options=RULES).response["violations"]
+    faults += [f"policy with an error: {v['id']} at {v['nodes'][0]['html'][:160]}" for v in found]
 
     assert faults == []
     assert {
