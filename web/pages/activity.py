@@ -7,12 +7,8 @@ from typing import Any
 from urllib.parse import urlencode
 
 from django.http import HttpResponse, HttpResponseBase
-from django.shortcuts import render
-from django.urls import reverse
-from django.utils.cache import patch_vary_headers
 from django.utils.dateparse import parse_date
 from django.views.decorators.http import require_safe
-from django_htmx.http import replace_url
 
 from accounts.permissions import reads_everything
 from core.errors import Invalid
@@ -21,6 +17,7 @@ from notifications.events import known_kinds
 from notifications.models import EventQuerySet
 from registry.queries import events_visible_to
 from web.exports import FORMS, export
+from web.pages.parts import part_or_page
 from web.signed_in import SignedInRequest
 
 PAGE_SIZE = 50
@@ -49,12 +46,8 @@ def index(request: SignedInRequest) -> HttpResponse:
         "sees_all": reads_everything(request.user),
         "error": error,
     }
-    template = "activity/index.html#results" if request.htmx else "activity/index.html"
-    response = render(request, template, context, status=422 if error else 200)
-    patch_vary_headers(response, ["HX-Request"])  # going back, a browser must not show the part for the whole
-    if request.htmx:
-        replace_url(response, f"{reverse('activity')}?{urlencode(given)}" if given else reverse("activity"))
-    return response
+    url = f"{request.path}?{context['query']}" if given else request.path
+    return part_or_page(request, "activity/index.html", context, part="activity/index.html#results", url=url)
 
 
 @require_safe

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from urllib.parse import urlencode
+
 from django.http import HttpResponse
-from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from core.errors import Invalid
 from tracking.models import Experiment, Lifecycle
 from tracking.queries import DESCRIPTION_TAG, get_experiment, listed
 from tracking.search import Page, experiments_newest_first
+from web.pages.parts import part_or_page
 from web.pages.run_list import run_list
 from web.pages.runs import list_response
 from web.signed_in import SignedInRequest
@@ -36,8 +38,8 @@ def index(request: SignedInRequest) -> HttpResponse:
         "is_first_page": not request.GET.get("page"),
         "error": error,
     }
-    template = "experiments/index.html#results" if request.htmx else "experiments/index.html"
-    return render(request, template, context, status=422 if error else 200)
+    url = f"{request.path}?{urlencode({'q': text})}" if text else request.path
+    return part_or_page(request, "experiments/index.html", context, part="experiments/index.html#results", url=url)
 
 
 @require_safe

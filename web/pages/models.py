@@ -8,7 +8,6 @@ from django.contrib import messages
 from django.http import HttpResponse, QueryDict
 from django.shortcuts import redirect, render
 from django.urls import reverse
-from django.utils.cache import patch_vary_headers
 from django.utils.http import urlencode
 from django.views.decorators.http import require_POST, require_safe
 from django_htmx.http import push_url
@@ -27,6 +26,7 @@ from web.pages.grants import holder_named, level_named
 from web.pages.metric_chart import asked_metrics, chart_of
 from web.pages.model_list import list_of
 from web.pages.model_people import people_of
+from web.pages.parts import part_or_page
 from web.pages.version_table import MOST_CHOICES, number_in, pairs, table_of, with_fields
 from web.signed_in import SignedInRequest
 
@@ -41,25 +41,21 @@ REGIONS = {"div#versions": "models/detail.html#versions", "div#metric": "models/
 @require_safe
 def index(request: SignedInRequest) -> HttpResponse:
     context = list_of(request.user, request.GET)
-    response = render(request, "models/index.html#results" if request.htmx else "models/index.html", context)
-    return _told(request, response, reverse("models"), context["kept"])
+    return _filtered(request, "models/index.html", context, part="models/index.html#results")
 
 
-def _told(request: SignedInRequest, response: HttpResponse, path: str, kept: QueryDict) -> HttpResponse:
-    """Of a part of a page: the address of the whole, for the browser; and going back it must not show one for the
-    other."""
-    patch_vary_headers(response, ["HX-Request", "HX-Target"])
-    if request.htmx:
-        push_url(response, f"{path}?{kept.urlencode()}" if kept else path)
-    return response
+def _filtered(request: SignedInRequest, page: str, context: dict[str, Any], *, part: str) -> HttpResponse:
+    """What is sorted and filtered is a step that one can go back from."""
+    kept = context["kept"]
+    url = f"{request.path}?{kept.urlencode()}" if kept else request.path
+    return part_or_page(request, page, context, part=part, url=url, tell=push_url)
 
 
 @require_safe
 def detail(request: SignedInRequest, name: str) -> HttpResponse:
     model = get_model(request.user, name)
-    template = REGIONS.get(request.htmx.target or "", "models/detail.html")
-    context = _context(request, model)
-    return _told(request, render(request, template, context), model.get_absolute_url(), context["kept"])
+    part = REGIONS.get(request.htmx.target or "", "models/detail.html")
+    return _filtered(request, "models/detail.html", _context(request, model), part=part)
 
 
 def _context(request: SignedInRequest, model: RegisteredModel) -> dict[str, Any]:

@@ -8,11 +8,7 @@ from urllib.parse import urlencode
 
 from django.db.models import Exists, OuterRef, Subquery
 from django.http import HttpResponse
-from django.shortcuts import render
-from django.urls import reverse
-from django.utils.cache import patch_vary_headers
 from django.views.decorators.http import require_safe
-from django_htmx.http import replace_url
 
 from accounts.models import User
 from approvals.models import Look, Reviewer, TransitionRequest, TransitionRequestQuerySet
@@ -23,6 +19,7 @@ from core.errors import Invalid
 from core.keyset import key_in
 from registry.comparison import Changed, number
 from web.pages.context import MOST_COUNTED, up_to
+from web.pages.parts import part_or_page
 from web.signed_in import SignedInRequest
 
 PAGE_SIZE = 25
@@ -57,12 +54,8 @@ def index(request: SignedInRequest) -> HttpResponse:
         "error": error,
         "ask_code": ASK,
     }
-    template = "reviews/index.html#results" if request.htmx else "reviews/index.html"
-    response = render(request, template, context, status=422 if error else 200)
-    patch_vary_headers(response, ["HX-Request"])  # going back, a browser must not show the part for the whole
-    if request.htmx:
-        replace_url(response, f"{reverse('reviews')}?{context['query']}")
-    return response
+    url = f"{request.path}?{context['query']}"
+    return part_or_page(request, "reviews/index.html", context, part="reviews/index.html#results", url=url)
 
 
 def _lists(request: SignedInRequest, given: dict[str, str]) -> dict[str, TransitionRequestQuerySet]:

@@ -8,9 +8,7 @@ from urllib.parse import urlencode
 from django.http import HttpResponse, HttpResponseBase, JsonResponse
 from django.shortcuts import render
 from django.urls import reverse
-from django.utils.cache import patch_vary_headers
 from django.views.decorators.http import require_safe
-from django_htmx.http import replace_url
 
 from core.errors import Invalid
 from registry.artifacts import Place, clean_path, get_file
@@ -21,6 +19,7 @@ from tracking.history import history as history_of
 from tracking.models import LoggedModel, Run
 from tracking.queries import DESCRIPTION_TAG, get_run, relatives
 from web.files import serve
+from web.pages.parts import part_or_page
 from web.pages.run_list import experiments_to_choose, run_list
 from web.pages.run_metrics import MAX_CHARTS, charts_of, charts_wanted, metrics_of
 from web.signed_in import SignedInRequest
@@ -42,24 +41,16 @@ def index(request: SignedInRequest) -> HttpResponse:
 
 def list_response(request: SignedInRequest, template: str, context: dict[str, Any]) -> HttpResponse:
     """The page, or for HTMX its list, with the filters in the address."""
-    part = "runs/list.html#results" if request.htmx else template
-    response = render(request, part, context, status=422 if context["error"] else 200)
-    patch_vary_headers(response, ["HX-Request"])  # going back, a browser must not show the part for the whole
-    if request.htmx:
-        replace_url(response, f"{request.path}?{context['query']}" if context["query"] else request.path)
-    return response
+    url = f"{request.path}?{context['query']}" if context["query"] else request.path
+    return part_or_page(request, template, context, part="runs/list.html#results", url=url)
 
 
 @require_safe
 def detail(request: SignedInRequest, run_id: str) -> HttpResponse:
     """For HTMX the figures alone: of a run that goes on, or those that a search finds."""
     run = get_run(request.user, run_id)
-    if request.htmx:
-        response = render(request, "runs/detail.html#figures", {"run": run, **metrics_of(request, run)})
-    else:
-        response = render(request, "runs/detail.html", _context(request, run))
-    patch_vary_headers(response, ["HX-Request"])
-    return response
+    context = {"run": run, **metrics_of(request, run)} if request.htmx else _context(request, run)
+    return part_or_page(request, "runs/detail.html", context, part="runs/detail.html#figures")
 
 
 def _context(request: SignedInRequest, run: Run) -> dict[str, Any]:

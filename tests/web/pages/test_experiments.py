@@ -64,10 +64,12 @@ def test_experiments_are_paged_and_keep_the_filter(page: Client, db: None) -> No
     assert len(names(page.get(f"/experiments/{following}"))) == 1
 
 
-def test_htmx_gets_the_list_alone(page: Client, churn: Experiment) -> None:
+def test_htmx_gets_the_list_alone_and_what_was_searched_stands_in_the_address(page: Client, churn: Experiment) -> None:
     answer = page.get("/experiments/?q=churn", headers={"HX-Request": "true"})
 
     assert "<html" not in text(answer) and names(answer) == ["churn"]
+    assert answer["HX-Replace-Url"] == "/experiments/?q=churn"
+    assert "HX-Request" in answer["Vary"]
 
 
 def test_nothing_that_fits_says_so(page: Client, db: None) -> None:
