@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from django.db.models import IntegerField, Subquery
+from collections.abc import Hashable
+from typing import Any
+
+from django.db import connection
+from django.db.models import IntegerField, QuerySet, Subquery
 
 from accounts.models import User
+from accounts.permissions import default_level, grants_of
 from approvals.models import Comment, TransitionRequest, TransitionRequestQuerySet
 from core.errors import NotFound
 from core.keyset import key_in
+from core.prepared import Compiled
 from registry.queries import target_named
 
 NO_REQUEST = "There is no such request, or it is not for you to see."
 NO_COMMENT = "There is no such comment or version, or it is not for you to see."
+_WAITING = Compiled()
 
 
 def get_request(user: User, pk: int) -> TransitionRequest:
@@ -45,9 +52,27 @@ class _CountOf(Subquery):
 
 def counts_up_to(most: int, user: User, *lists: TransitionRequestQuerySet) -> list[int]:
     """How long the lists are, counted no further than ``most``: in one statement, and as quick for long ones."""
-    columns = [_CountOf(rows.order_by().values("pk")[:most]) for rows in lists]
-    counts = User.objects.filter(pk=user.pk).values_list(*columns).get()
+    counts = _counts(most, user, *lists).get()
     return [count or 0 for count in counts]  # a list that is known to be empty is not even counted
+
+
+def count_waiting(most: int, user: User) -> int:
+    """How many requests wait for this person, for the bar on every page. Django needs ten times as long to write the
+    statement as the database to answer it."""
+    key = (connection.vendor, most, *_asks_as(user))
+    [count] = _WAITING.row(key, lambda: _counts(most, user, TransitionRequest.objects.waiting_on(user)))
+    return count or 0
+
+
+def _asks_as(user: User) -> tuple[Hashable, ...]:
+    """All that decides what somebody sees and what waits for them, besides the rows themselves."""
+    grants = tuple((grant.model_id, grant.pattern, grant.level) for grant in grants_of(user))
+    return user.pk, user.person_id, user.is_superuser, user.is_auditor, user.reach, default_level(), grants
+
+
+def _counts(most: int, user: User, *lists: TransitionRequestQuerySet) -> QuerySet[User, Any]:
+    columns = [_CountOf(rows.order_by().values("pk")[:most]) for rows in lists]
+    return User.objects.filter(pk=user.pk).values_list(*columns)
 
 
 def fitting(

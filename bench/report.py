@@ -16,7 +16,7 @@ from bench.servers import Database
 
 BEGIN, END = "<!-- figures: make bench -->", "<!-- end of figures -->"
 BEGIN_PAGES, END_PAGES = "<!-- pages: make bench PAGES=1 -->", "<!-- end of pages -->"
-PAGE_MS, PAGE_BYTES = 25, 25_000
+PAGE_MS, PAGE_BYTES, ASSET_BYTES = 25, 25_000, 150_000
 GOALS_AT = 100_000  # versions
 # These answer more rows where there is more: 20 models and then 100, 42 versions of a model and then 490.
 MORE_ROWS = frozenset({"search models, first 100", "search models, LIKE", "search versions of a model"})
@@ -84,21 +84,33 @@ def write(results: Path, page: Path) -> None:
 def write_pages(found: dict[str, Any], page: Path) -> None:
     """Put the table of the pages, a pair of columns for each database, between its marks."""
     names = {"postgresql": "PostgreSQL", "sqlite": "SQLite"}
-    times = [f"{names[each['database']]}: {part}" for each in found["databases"] for part in ("p50", "p95")]
-    head = [f"| | {' | '.join(times)} | statements | KB |", f"| --- |{' --: |' * (len(times) + 2)}"]
+    times = [f"{names[each['database']]}: {part}" for each in found["databases"] for part in ("p50", "p95", "CPU")]
+    head = [f"| | {' | '.join(times)} | statements | KB | scripts, styles |", f"| --- |{' --: |' * (len(times) + 3)}"]
     rows = [_page_line(rows) for rows in zip(*(each["pages"] for each in found["databases"]), strict=True)]
     quick = "A quick run, for a look only. " if found["quick"] else ""
-    facts = f"{quick}{found['databases'][0]['versions']:,} versions of the big model. On {found['machine']}."
+    busy = " and ".join(f"{each['load']:.1f}" for each in found["databases"])
+    facts = (
+        f"{quick}{found['databases'][0]['versions']:,} versions of 2,000 models. On {found['machine']}. "
+        f"Processes that wanted a core meanwhile (load): {busy}."
+    )
     before, _, rest = page.read_text().partition(BEGIN_PAGES)
     parts = [before + BEGIN_PAGES, facts, "\n".join([*head, *rows]), END_PAGES + rest.partition(END_PAGES)[2]]
     page.write_text("\n\n".join(parts))
 
 
 def _page_line(rows: tuple[dict[str, Any], ...]) -> str:
-    times = [cell for row in rows for cell in (_ms(row["p50"]), _ms(row["p95"]) + " ✗" * (row["p95"] > PAGE_MS))]
-    size = max(row["bytes"] for row in rows)
-    cells = [rows[0]["page"], *times, str(max(row["statements"] for row in rows))]
-    return f"| {' | '.join(cells)} | {size / 1000:.1f}{' ✗' if size > PAGE_BYTES else ''} |"
+    times = [cell for row in rows for cell in (_ms(row["p50"]), _bounded(row["p95"], PAGE_MS), _ms(row["cpu"]))]
+    first, size = rows[0], max(row["bytes"] for row in rows)
+    cells = [first["page"], *times, str(max(row["statements"] for row in rows))]
+    return f"| {' | '.join(cells)} | {_kilobytes(size, PAGE_BYTES)} | {_kilobytes(first['assets'], ASSET_BYTES)} |"
+
+
+def _bounded(milliseconds: float, most: float) -> str:
+    return _ms(milliseconds) + " ✗" * (milliseconds > most)
+
+
+def _kilobytes(size: int, most: int) -> str:
+    return f"{size / 1000:.1f}" + " ✗" * (size > most)
 
 
 def _size(found: dict[str, Any]) -> str:

@@ -203,7 +203,8 @@ TEMPLATES: list[dict[str, Any]] = [
                 )
             ],
             "builtins": ["template_partials.templatetags.partials"],
-            "libraries": {"countersign": "web.pages.templatetags.countersign"},  # web.pages is no app of its own
+            # web.pages is no app of its own
+            "libraries": {name: f"web.pages.templatetags.{name}" for name in ("charts", "countersign")},
         },
     }
 ]

@@ -14,7 +14,7 @@ its faults are raised there (core.postgres).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -206,6 +206,30 @@ class PreparedUpdate:
         sql, params = query.get_compiler(using=queryset.db).as_sql()
         compiled = self._compiled[connection.vendor] = (sql, tuple(params), _places(sql, params, marks))
         return compiled
+
+
+class Compiled:
+    """The texts of statements whose shape differs with who asks, by all that they are built from: ``build`` may look at
+    nothing that is not in the key. What they answer is never kept."""
+
+    def __init__(self, *, most: int = 300) -> None:
+        self._most = most
+        self._texts: dict[Hashable, tuple[str, tuple[Any, ...]]] = {}
+
+    def row(self, key: Hashable, build: Callable[[], QuerySet[Any, Any]]) -> tuple[Any, ...]:
+        """The only row."""
+        sql, params = self._texts.get(key) or self._compile(key, build())
+        with connection.cursor() as cursor:
+            cursor.execute(sql, params)
+            found: tuple[Any, ...] = cursor.fetchone()
+        return found
+
+    def _compile(self, key: Hashable, rows: QuerySet[Any, Any]) -> tuple[str, tuple[Any, ...]]:
+        if len(self._texts) >= self._most:
+            self._texts.clear()
+        sql, params = rows.query.get_compiler(using=rows.db).as_sql()
+        self._texts[key] = sql, tuple(params)
+        return self._texts[key]
 
 
 def save(row: Model, *names: str) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 from django.urls import reverse
 from django.utils.functional import SimpleLazyObject
 
-from approvals.models import TransitionRequest
+from approvals.queries import count_waiting
 from web.signed_in import SignedInRequest
 
 MOST_COUNTED = 100  # then it says "99+": the bar is on every page, and thousands may wait
@@ -40,7 +40,7 @@ def _nav(request: SignedInRequest) -> list[dict[str, Any]]:
         nav.append({"label": label, "url": url, "active": active, "count": 0, "key": key})
     waiting = getattr(request, "waiting", None)  # the inbox has counted it already
     if waiting is None:
-        waiting = TransitionRequest.objects.waiting_on(request.user).order_by()[:MOST_COUNTED].count()
+        waiting = count_waiting(MOST_COUNTED, request.user)
     nav[0]["count"] = up_to(MOST_COUNTED, waiting)
     return nav
 

@@ -71,10 +71,13 @@ def test_every_icon_that_a_template_names_is_in_the_sprite() -> None:
 def test_a_moment_is_told_and_stays_exact() -> None:
     at = now() - timedelta(hours=2, minutes=5)
 
-    html = render_to_string("components/relative_time.html", {"at": at})
+    html = render("{% ago at %}", at=at)
 
     assert "2 hours ago</time>" in html
     assert f'datetime="{at.isoformat()}"' in html
+    assert f'title="{at.day} {at:%b %Y, %H:%M:%S} UTC"' in html
+    assert "2 hours ago</time>" in render("{% ago ms=ms %}", ms=int(at.timestamp() * 1000))
+    assert "never" in render("{% ago none %}")
 
 
 def test_a_forbidden_action_is_disabled_and_says_why() -> None:
