@@ -31,6 +31,7 @@ from tests.factories import (
 from tests.scenes import ask, say
 from tracking.models import Experiment, MetricPoint, Run, RunDataset
 from tracking.queries import PARENT_TAG
+from web.pages import changes, versions
 
 Row = TypeVar("Row", bound=Model)
 
@@ -38,6 +39,7 @@ Session = Callable[[User], Client]
 
 WHO_IS_ASKING = 2
 SIZE = 25_000  # bytes, compressed
+SHOW_FILES = ("files", "overview")
 PAGE, REVIEW_PAGE = 8 + WHO_IS_ASKING, 15 + WHO_IS_ASKING
 MODEL = "/models/churn-predictor/"
 BUDGETS = {
@@ -131,7 +133,7 @@ def _heap(
         for n in numbers
     )  # fmt: skip
     first = model.last_version + 1
-    versions = insert(
+    made_versions = insert(
         ModelVersion(
             model=model, version=first + n, user=somebody(n), source="s3://bucket/model",
             storage_location="s3://bucket/model", run_id=run.run_id,
@@ -142,14 +144,14 @@ def _heap(
     model.save(update_fields=["last_version"])
     insert(
         VersionMetric(model=model, version=made, number=made.version, name="accuracy", value=made.version / 100_000)
-        for made in versions
+        for made in made_versions
     )
     insert(
         StageHolding(
             model=model, version=made, target_kind="stage", target="Production", set_by=people[0],
             since=now() - timedelta(days=made.version), until=now() - timedelta(days=made.version - 1),
         )
-        for made in versions
+        for made in made_versions
     )  # fmt: skip
     evidence = insert(Evidence(version=made, digest=f"{made.pk}", data=asked.evidence.data) for made in versions)
     insert(
@@ -245,3 +247,41 @@ def test_the_pages_of_runs_ask_the_same_of_ten_rows_and_of_two_thousand(
 
     assert {path: found for path, found in much.items() if found.statements > few[path].statements} == {}
     assert {path: found for path, found in much.items() if found.statements > PAGE or found.size > SIZE} == {}
+
+
+def enormous(user: User, rows: int) -> ModelVersion:
+    """A version with so many of everything that can be known of one; the one before it is in Production."""
+    name = f"model-of-{rows}"
+    known = {
+        "metrics": {f"metric-{n}-{'x' * 40}": n / 7 for n in range(rows)},
+        "params": {f"param-{n}": f"value {n} " * 10 for n in range(rows)},
+        "tags": {f"tag-{n}": "t" * 50 for n in range(rows)},
+    }
+    files = {f"folder-{n % 9}/file-{n}.txt": f"{rows} {n}".encode() for n in range(min(rows, 300))}
+    tags = {f"tag-{n}": f"value {n} " * 5 for n in range(min(rows, 300))}
+    make_version(name, user=user, stage="Production", run=make_run(user=user, metrics={"metric-1": 1.0}))
+    return make_version(name, user=user, run=make_run(user=user, **known), files=files, tags=tags)
+
+
+def test_a_page_about_two_thousand_metrics_costs_what_one_about_ten_does(
+    mira: User, dkim: User, session: Session, django_assert_max_num_queries: Callable[..., Any]
+) -> None:
+    page, costs = session(dkim), []
+    for rows in (10, 2000):
+        version = enormous(mira, rows)
+        review_request, model = ask(version, mira), version.model.get_absolute_url()
+        paths = {
+            "model": model,
+            "compare": f"{model}compare/?a=1&b=2",
+            "lineage": f"{version.get_absolute_url()}lineage/",
+            **{f"version, {tab}": f"{version.get_absolute_url()}?tab={tab}" for tab in versions.TABS},
+            **{f"request, {tab}": f"{review_request.get_absolute_url()}?tab={tab}" for tab in changes.TABS},
+        }
+        costs.append({name: cost(page, path, django_assert_max_num_queries) for name, path in paths.items()})
+    few, much = costs
+
+    assert {name: found for name, found in much.items() if found.statements > few[name].statements} == {}
+    assert {name: found for name, found in much.items() if found.size > SIZE} == {}
+    # What files hold is known by content, which is one statement more wherever files are shown.
+    budgets = {name: (REVIEW_PAGE if name.startswith("request") else PAGE) + name.endswith(SHOW_FILES) for name in much}
+    assert {name: found for name, found in much.items() if found.statements > budgets[name]} == {}
