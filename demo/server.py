@@ -22,13 +22,16 @@ def manage(*arguments: str) -> str:
     done = subprocess.run(
         [sys.executable, "manage.py", *arguments],
         cwd=ROOT,
-        env={"BASE_URL": os.environ["MLFLOW_TRACKING_URI"], **os.environ},
+        env={"BASE_URL": BASE_URL, **os.environ},
         capture_output=True,
         text=True,
         check=False,
     )
     if done.returncode:
-        raise SystemExit(f"manage.py {' '.join(arguments)}: {done.stderr.strip().splitlines()[-1]}")
+        said = done.stderr.strip().splitlines()[-1]
+        if "no such table" in said:
+            raise SystemExit("No server has its data here: set the same DATA_DIR or DATABASE_URL as `make run` has.")
+        raise SystemExit(f"manage.py {' '.join(arguments)}: {said}")
     return done.stdout.strip()
 
 

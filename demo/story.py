@@ -182,13 +182,14 @@ def deploy(cast: dict[str, Person]) -> None:
 
 
 def main() -> None:
-    if "mira" in manage(
+    names = manage(
         "shell",
         "-v0",
         "-c",
         "from accounts.models import User; print(*User.objects.values_list('username', flat=True))",
-    ):
-        raise SystemExit("The demo is here already: this server knows mira. Start a fresh one with another DATA_DIR.")
+    )
+    if met := {"mira", "alice", "dkim"} & set(names.split()):
+        raise SystemExit(f"This server knows {min(met)} already: start a fresh one with another DATA_DIR for the demo.")
     mlflow.set_tracking_uri(BASE_URL)
     for name in ("mlflow", "mlflow.utils.environment", "mlflow.tracking.fluent"):
         logging.getLogger(name).setLevel(logging.ERROR)

@@ -4,6 +4,10 @@
 const LANGUAGE = document.documentElement.lang || "en";
 const root = document.documentElement;
 
+// The client of MLflow prints addresses of MLflow's own pages: /#/experiments/1/runs/ID. They lead to ours.
+const [, experiment, run] = location.hash.match(/^#\/experiments\/(\d+)(?:\/runs\/(\w+))?\/?$/) || [];
+if (experiment) location.replace(run ? `/runs/${run}/` : `/experiments/${experiment}/`);
+
 // Say something to screen readers, without moving the focus.
 function announce(text) {
   const region = document.getElementById("live");

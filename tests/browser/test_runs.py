@@ -120,3 +120,15 @@ def test_without_javascript_everything_is_there_as_tables(enter: Callable[..., P
     expect(page.get_by_role("row")).to_have_count(61)
     page.goto(f"/runs/compare/?run={run.run_id}")
     expect(page.get_by_role("table", name="").first).to_be_visible()
+
+
+def test_the_address_that_a_client_prints_leads_to_the_run(enter: Callable[..., Page], mira: User) -> None:
+    run = trained("depth 6", mira, make_experiment("churn"))
+    page = enter(mira)
+
+    page.goto(f"/#/experiments/{run.experiment_id}/runs/{run.run_id}")
+
+    expect(page).to_have_url(re.compile(run.get_absolute_url() + "$"))
+    expect(page.get_by_role("heading", name="depth 6")).to_be_visible()
+    page.goto(f"/#/experiments/{run.experiment_id}")
+    expect(page).to_have_url(re.compile(run.experiment.get_absolute_url() + "$"))
