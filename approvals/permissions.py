@@ -128,6 +128,11 @@ def can_recuse(user: User, review_request: TransitionRequest, standing: Standing
     return no("This does not wait for you: there is nothing to step back from.")
 
 
+def can_step_in_again(user: User) -> Answer:
+    """Who stepped back: never the service account of that person in their place."""
+    return no("A service account takes no part in reviews.") if user.is_service else YES
+
+
 def can_withdraw(user: User, review_request: TransitionRequest) -> Answer:
     return _asked_or_manages(user, review_request, "withdraw it")
 

@@ -242,8 +242,10 @@ class Standing:
 
     @property
     def _all_reviews(self) -> tuple[Review, ...]:
-        still_in = (review for review in self.carried if review.person_id not in self.known.recused)
-        return (*still_in, *self.known.reviews)
+        """Of who stepped back, approvals of then count no longer; what they objected to stands."""
+        recused = self.known.recused
+        standing = (r for r in self.carried if r.decision != Decision.APPROVE or r.person_id not in recused)
+        return (*standing, *self.known.reviews)
 
     @cached_property
     def approvals(self) -> tuple[Review, ...]:

@@ -15,6 +15,9 @@ TAGS = frozenset(
     "a blockquote br code del em h3 h4 h5 h6 hr li ol p pre s strong table tbody td th thead tr ul".split()
 )
 # The signs of a username or a team's name; a full stop at its end ends the sentence. No part of an address or a path.
+# How many times the length of a text its links may come to; spelt out, even an address of emoji is not longer. What one
+# definition says may be referred to thousands of times.
+_MOST_OF_LINKS = 12
 _MENTION = re.compile(r"(?<![\w.+/@-])@(\w(?:[\w.+@-]*\w)?)")
 
 
@@ -43,8 +46,19 @@ def _parts(token: Token) -> Iterator[Token]:
     yield Token("text", "", 0, content=token.content[end:])
 
 
+def _bound_links(state: StateCore) -> None:
+    """Links beyond what a text may hold lead nowhere."""
+    left = _MOST_OF_LINKS * len(state.src)
+    for block in state.tokens:
+        for token in block.children or ():
+            left -= sum(len(str(value)) for value in token.attrs.values())
+            if left < 0:
+                token.attrs = {}
+
+
 def _parser() -> MarkdownIt:
     parser = MarkdownIt("commonmark", {"html": False, "breaks": True})
+    parser.core.ruler.after("inline", "bound_links", _bound_links)
     return parser.enable(["table", "strikethrough"]).disable("image")
 
 

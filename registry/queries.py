@@ -238,17 +238,18 @@ def events_visible_to(user: User) -> EventQuerySet:
         user
     ):  # says nothing new, but where to look: of a few models, not through all that happened
         events = events.filter(model_name__in=RegisteredModel.objects.visible_to(user).values("name"))
-    return _since_name_was_taken(events.annotate(name_taken_at=Subquery(since))).filter(
+    return of_present_names(events.annotate(name_taken_at=Subquery(since))).filter(
         Exists(readable.filter(Q(deleted_at=None) | Q(deleted_at__gt=OuterRef("name_taken_at"))))
     )
 
 
 def events_of(model: RegisteredModel) -> EventQuerySet:
     """What happened to a live model under its present name."""
-    return _since_name_was_taken(Event.objects.filter(model_name=model.name))
+    return of_present_names(Event.objects.filter(model_name=model.name))
 
 
-def _since_name_was_taken(events: EventQuerySet) -> EventQuerySet:
+def of_present_names(events: EventQuerySet) -> EventQuerySet:
+    """Without what earlier models of the same names went through."""
     return events.exclude(Exists(_taking_of(OuterRef("model_name")).filter(id__gt=OuterRef("id"))))
 
 

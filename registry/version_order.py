@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from django.db.models import Exists, F, OuterRef, Q, QuerySet, TextField
-from django.db.models.fields.json import KeyTextTransform, KeyTransform
-from django.db.models.functions import Cast
+from django.db.models import Exists, F, OuterRef, Q, QuerySet
+from django.db.models.fields.json import KeyTransform
 
+from core.json_values import TextAt
 from core.keys import MAX_KEY
 from registry.models import ModelVersion, RegisteredModel, Stage, VersionMetric
 
@@ -79,7 +79,7 @@ class Filters:
             rows = rows.filter(version=model.aliases.get(self.alias, 0))
         key, is_tag, value = self.text.partition("=")
         if is_tag and key.strip():
-            rows = rows.alias(tag=Cast(KeyTextTransform(key.strip(), "tags"), TextField())).filter(tag=value.strip())
+            rows = rows.alias(tag=TextAt("tags", key.strip())).filter(tag=value.strip())
         elif self.text:
             rows = rows.filter(description__icontains=self.text)
         return rows.filter(user__username=self.by) if self.by else rows

@@ -6,12 +6,13 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from django.db import transaction
+from django.db.models import Q
 
 from accounts.models import User
 from approvals.audience import askers, who_may_read
 from approvals.events import ReviewerAsked, ReviewerRecused, ReviewerReleased, ReviewerReturned, about
 from approvals.models import Look, Review, Reviewer, TransitionRequest
-from approvals.permissions import can_ask_for_review, can_be_asked, can_recuse, can_withdraw_ask
+from approvals.permissions import can_ask_for_review, can_be_asked, can_recuse, can_step_in_again, can_withdraw_ask
 from approvals.pins import Pins
 from approvals.services.decisions import dismiss, lock_pending, remember_awaited, take_stock
 from approvals.standing import standing_of
@@ -41,7 +42,8 @@ def ask_for_review(*, actor: User, review_request: TransitionRequest, person: Us
     if part.asked_at and now() < part.asked_at + REMINDED_AFTER:
         when = relative_time(part.asked_at, now=now())
         raise Conflict(f"{person.display_name} was asked {when}, and is told of it once a day at most.")
-    if part.asked_by is None and locked.reviewers.filter(asked_by__isnull=False).count() >= MOST_ASKED:
+    told_lately = Q(asked_by__isnull=False) | Q(asked_at__gt=now() - REMINDED_AFTER)  # even if asked no longer
+    if part.asked_by is None and locked.reviewers.filter(told_lately).exclude(pk=part.pk).count() >= MOST_ASKED:
         raise Invalid(f"{MOST_ASKED} people are asked already, and nobody is left to feel asked.", field="person")
 
     part.asked_by, part.asked_at = actor, now()
@@ -93,6 +95,7 @@ def recuse(*, actor: User, review_request: TransitionRequest, reason: str = "") 
 def step_in_again(*, actor: User, review_request: TransitionRequest) -> Reviewer:
     """Take part again. What was withdrawn stays withdrawn: it waits for a new verdict."""
     locked = lock_pending(review_request)
+    require(can_step_in_again(actor))
     part = _part_of(actor, locked)
     if part is None or part.recused_at is None:
         raise Conflict("You have not stepped back from this review; nothing was changed.")

@@ -9,7 +9,8 @@ from django.test import Client
 
 from accounts.models import User
 from registry.models import ModelVersion
-from tests.factories import make_version
+from tests.factories import make_run, make_version
+from tests.scenes import ask, churn_predictor
 
 pytestmark = pytest.mark.django_db
 
@@ -69,3 +70,35 @@ def test_pages_stand_whatever_a_signature_holds(mira: User, session: Callable[[U
     asked = page.post("/models/churn/versions/2/request/", {"target": "Production"})
     assert page.get(asked["Location"]).status_code == 200
     assert version.evidence is not None
+
+
+WORDS = [
+    "9" * 20 + "=1", '"=1', "%\\", "'; --", "9" * 40, "²", "nan:1", "1e308:1", "#" + "9" * 18, "../../etc/passwd",
+    "9007199254740991.9.9", "\N{RIGHT-TO-LEFT OVERRIDE}\x01\r\n", "metrics.`x\" > 1",
+]  # fmt: skip
+ASKED = [
+    ("/search/", "q"), ("/reviews/", "model target requester text before tab"),
+    ("/models/", "q stage owner tag sort page"),
+    ("/models/churn-predictor/", "sort metric until column stage alias q by before after"),
+    ("/models/churn-predictor/versions/2/", "tab page file"),
+    ("/models/churn-predictor/versions/2/evidence/", "tab file"),
+    ("/runs/", "q experiment status user filter metric page"), ("/runs/compare/", "run metric find"),
+    ("/runs/{run}/", "find from metric all"), ("/runs/{run}/history/", "metric page format"),
+    ("/experiments/", "q page"),
+    ("/requests/{request}/", "tab against file before page all"), ("/requests/{request}/changes/", "tab against"),
+    ("/requests/{request}/pulse/", "at looked"), ("/policies/", "page"),
+    ("/policies/production-gate/", "tab after before from to revision"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("path", "fields"), ASKED, ids=[path for path, _ in ASKED])
+def test_whatever_an_address_asks_for_is_answered(
+    mira: User, alice: User, dkim: User, session: Callable[[User], Client], path: str, fields: str
+) -> None:
+    page, asked = session(mira), ask(churn_predictor(mira), mira)
+    path = path.format(run=make_run(metrics={"loss": 1}).run_id, request=asked.pk)
+
+    for field in fields.split():
+        for word in WORDS:
+            answer = page.get(path, {field: word})
+            assert answer.status_code in (200, 204, 302, 400, 404, 422), (field, word, answer.status_code)

@@ -155,3 +155,11 @@ def test_a_page_by_a_metric_is_read_along_its_index(
 
     assert "metric_order_idx" in plan
     assert "Sort" not in plan and "TEMP B-TREE" not in plan
+
+
+@pytest.mark.parametrize("key", ["5", "3000000000", "9" * 20, 'a"b', "a.b", "a\\b", "$[0]"])
+def test_a_tag_is_found_whatever_its_key(key: str) -> None:
+    tagged = make_version("churn", tags={key: "risk"})
+    make_version("churn", tags={"other": "risk"})
+
+    assert numbers(page_of(tagged.model, Filters(text=f"{key}=risk"), Order(), limit=LIMIT)) == [tagged.version]

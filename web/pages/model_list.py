@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from django.db.models import Count, Exists, OuterRef, Q, QuerySet, TextField
-from django.db.models.fields.json import KeyTextTransform
-from django.db.models.functions import Cast
+from django.db.models import Count, Exists, OuterRef, Q, QuerySet
 from django.http import QueryDict
 
 from accounts.models import User
 from approvals.models import TransitionRequest
 from core.errors import Invalid
+from core.json_values import TextAt
 from core.keyset import Key, after, token_of
 from registry.models import LatestVersion, ModelVersion, RegisteredModel, Stage
 from registry.version_order import Order
@@ -89,7 +88,7 @@ def _fitting(user: User, filters: dict[str, str]) -> QuerySet[RegisteredModel]:
         rows = rows.filter(user=user)
     key, _, value = filters["tag"].partition("=")
     if key and value:
-        rows = rows.alias(tag=Cast(KeyTextTransform(key.strip(), "tags"), TextField())).filter(tag=value.strip())
+        rows = rows.alias(tag=TextAt("tags", key.strip())).filter(tag=value.strip())
     elif key:
         rows = rows.filter(tags__has_key=key.strip())
     if filters["open"]:

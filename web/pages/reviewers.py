@@ -20,6 +20,7 @@ from notifications.models import Channel, Delivery, Event
 from notifications.services import can_send_again
 from registry.comparison import compare
 from registry.models import Evidence
+from registry.queries import of_present_names
 
 MOST_NAMES = 20
 MOST_NEWS = 20
@@ -165,5 +166,6 @@ def news_of(user: User, pk: int, *, after: int) -> list[Event]:
     if about is None:
         raise NotFound(NO_REQUEST)
     name, version = about
-    events = Event.objects.filter(Q(request_id=pk) | Q(request_id=None), model_name=name, version=version, pk__gt=after)
+    about_it = Q(request_id=pk) | Q(request_id=None)
+    events = of_present_names(Event.objects.filter(about_it, model_name=name, version=version, pk__gt=after))
     return list(events.select_related("actor").order_by("pk")[:MOST_NEWS])
