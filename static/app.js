@@ -231,9 +231,19 @@ document.addEventListener("htmx:finally:request", ({ detail: { ctx } }) => {
   if (!waiting.size) delete root.dataset.busy;
 });
 
+// Of a row of tabs or pages that scrolls sideways on a phone, show the one where somebody is.
+function showWhere() {
+  for (const here of document.querySelectorAll(":is(.topnav, .tabs) [aria-current]")) {
+    const list = here.closest("ul");
+    const [place, frame] = [here.getBoundingClientRect(), list.getBoundingClientRect()];
+    if (place.right > frame.right) list.scrollLeft += place.right - frame.right;
+  }
+}
+
 document.addEventListener("htmx:after:swap", () => {
   refreshTimes();
   showAppearance();
+  showWhere();
   // A swapped region may carry a sentence for screen readers: <p data-announce>…</p>
   const note = document.querySelector("[data-announce]");
   if (!note) return;
@@ -243,4 +253,5 @@ document.addEventListener("htmx:after:swap", () => {
 
 showAppearance();
 refreshTimes();
+showWhere();
 setInterval(refreshTimes, 30000);
