@@ -204,6 +204,7 @@ class TransitionRequest(models.Model):
     recused = models.JSONField(
         default=list
     )  # ids of who stepped back (Reviewer): every look at a request asks for them
+    outlook = models.JSONField(null=True)  # what lists say of it while it is pending: see approvals/outlook.py
     reminded_at = models.DateTimeField(null=True)  # when those who are awaited were last reminded
     # The verdict tree that the decision was made on, once closed.
     verdict = models.JSONField(null=True)
@@ -258,8 +259,8 @@ class TransitionRequest(models.Model):
 class Awaited(models.Model):
     """A kind of reviewer that an open request still waits for: a team, or (``team`` empty) whoever has ``level``.
 
-    Written whenever the request is looked at under its lock, so that "whose turn is it" is one statement on every page.
-    Nothing is decided on it.
+    Written whenever the request is looked at under its lock, with its ``outlook``, so that "whose turn is it" is one
+    statement on every page. Nothing is decided on it.
     """
 
     request = models.ForeignKey(TransitionRequest, on_delete=models.CASCADE, related_name="awaited")

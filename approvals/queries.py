@@ -50,7 +50,7 @@ class _CountOf(Subquery):
     output_field = IntegerField()
 
 
-def counts_up_to(most: int, user: User, *lists: TransitionRequestQuerySet) -> list[int]:
+def counts_up_to(most: int, user: User, *lists: QuerySet[Any]) -> list[int]:
     """How long the lists are, counted no further than ``most``: in one statement, and as quick for long ones."""
     counts = _counts(most, user, *lists).get()
     return [count or 0 for count in counts]  # a list that is known to be empty is not even counted
@@ -70,7 +70,7 @@ def _asks_as(user: User) -> tuple[Hashable, ...]:
     return user.pk, user.person_id, user.is_superuser, user.is_auditor, user.reach, default_level(), grants
 
 
-def _counts(most: int, user: User, *lists: TransitionRequestQuerySet) -> QuerySet[User, Any]:
+def _counts(most: int, user: User, *lists: QuerySet[Any]) -> QuerySet[User, Any]:
     columns = [_CountOf(rows.order_by().values("pk")[:most]) for rows in lists]
     return User.objects.filter(pk=user.pk).values_list(*columns)
 

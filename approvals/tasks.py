@@ -4,14 +4,14 @@ because every evaluation reads everything again; it keeps the record and the pag
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import structlog
 from celery import shared_task
 from django.db import transaction
 
 from approvals.models import TransitionRequest
-from approvals.policy import ends_between
+from approvals.policy import Policy, begins_between, ends_between
 from approvals.rulebook import Rulebook
 from approvals.services.decisions import reconsider
 from core.clock import now
@@ -50,17 +50,21 @@ def reconsider_pending() -> None:
 
 @shared_task
 def carry_out_due() -> None:
-    """Every minute: what waited for a moment that has come. Looks back a few of them, should a worker have been away;
-    ``reconsider_pending`` finds the rest."""
+    """Every minute: what waited for a moment that has come, and what a freeze stops or lets go from now on. Looks back
+    a few of them, should a worker have been away; ``reconsider_pending`` finds the rest."""
     until = now()
     since = until - LOOKS_BACK
     _reconsider(TransitionRequest.objects.due(since=since, until=until))
-    thawed = [rule for rule in Rulebook.load().rules if rule.read and ends_between(rule.read.freeze, since, until)]
-    if thawed:
+    turned = [rule for rule in Rulebook.load().rules if rule.read and _turns(rule.read, since, until)]
+    if turned:
         pending = TransitionRequest.objects.pending().select_related("model")
         _reconsider(
-            asked for asked in pending if any(rule.applies_to(asked.model.name, asked.model.tags) for rule in thawed)
+            asked for asked in pending if any(rule.applies_to(asked.model.name, asked.model.tags) for rule in turned)
         )
+
+
+def _turns(read: Policy, since: datetime, until: datetime) -> bool:
+    return begins_between(read.freeze, since, until) or ends_between(read.freeze, since, until)
 
 
 def _reconsider(requests: Iterable[TransitionRequest]) -> None:

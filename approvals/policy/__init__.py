@@ -33,7 +33,7 @@ from approvals.policy.facts import (
     ScanFact,
 )
 from approvals.policy.globs import matches
-from approvals.policy.moments import ends_between, scheduled
+from approvals.policy.moments import begins_between, ends_between, scheduled
 from approvals.policy.reading import parse
 from approvals.policy.rules import evaluated_on
 from approvals.policy.source import Number, PolicyError, Problem, listed
@@ -72,6 +72,7 @@ __all__ = [
     "Status",
     "TagsRule",
     "Verdict",
+    "begins_between",
     "combine",
     "ends_between",
     "evaluate",

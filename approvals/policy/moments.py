@@ -54,6 +54,11 @@ def ends_between(freezes: Sequence[Freeze], since: datetime, until: datetime) ->
     return any(since < end <= until for freeze in freezes for _, end in _around(freeze, until))
 
 
+def begins_between(freezes: Sequence[Freeze], since: datetime, until: datetime) -> bool:
+    """The same of its beginning."""
+    return any(since < begin <= until for freeze in freezes for begin, _ in _around(freeze, until))
+
+
 def leave_no_time(freezes: Sequence[Freeze]) -> bool:
     """Whether the windows that return every week follow on each other for ever."""
     weekly = tuple(freeze for freeze in freezes if isinstance(freeze, Weekly))

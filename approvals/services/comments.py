@@ -71,6 +71,8 @@ def add_comment(
     listening = participants(version, review_request) - everybody(told)
     record(CommentCreated(**about_comment(comment), text=text), actor=actor, audience=listening)
     _tell_mentioned(comment, told, actor=actor)
+    if parent is None:
+        _reconsider(comment)  # an open thread may be one more thing that a request waits for
     return comment
 
 
@@ -140,6 +142,7 @@ def reopen_thread(*, actor: User, comment: Comment) -> Comment:
     locked.save(update_fields=["resolved_at", "resolved_by"])
 
     record(ThreadReopened(**about_comment(locked)), actor=actor, audience=_concerned(locked))
+    _reconsider(locked)
     return locked
 
 
@@ -216,6 +219,6 @@ def _concerned(thread: Comment) -> set[int]:
 
 
 def _reconsider(comment: Comment) -> None:
-    """Threads may have been all that a request of this version waited for."""
+    """A request of this version may wait for threads, or have waited for them alone."""
     if TransitionRequest.objects.pending().filter(version=comment.version_id).exists():
         jobs.after_commit(RECONSIDER_MODEL, comment.version.model_id)

@@ -23,6 +23,7 @@ from approvals.events import (
     about,
 )
 from approvals.models import Awaited, Review, TransitionRequest
+from approvals.outlook import Outlook
 from approvals.pins import BASELINE, EVIDENCE, Pins, in_words
 from approvals.policy import span
 from approvals.standing import Standing, standing_of
@@ -126,8 +127,12 @@ def expire_if_due(review_request: TransitionRequest, standing: Standing) -> bool
     return True
 
 
-def remember_awaited(review_request: TransitionRequest, standing: Standing) -> None:
-    """Keep the inbox's answer beside the request: of whom an approval is still missing."""
+def remember_stand(review_request: TransitionRequest, standing: Standing) -> None:
+    """Keep the inbox's answers beside the request: how it stands, and of whom an approval is still missing."""
+    outlook = Outlook.of(standing).to_json()
+    if review_request.outlook != outlook:
+        review_request.outlook = outlook
+        review_request.save(update_fields=["outlook"])
     rows = {(row.team, row.level): row.authors_too for row in review_request.awaited.all()}
     if rows == standing.awaited:
         return
@@ -150,7 +155,7 @@ def take_stock(review_request: TransitionRequest) -> Standing:
     what_moved = standing.drift  # against the pins as they are until now
     for review, parts in standing.void:
         dismiss(review_request, review, f"since then {in_words(parts)}", actor=None)
-    remember_awaited(review_request, standing)
+    remember_stand(review_request, standing)
     if not moved:
         return standing
 
@@ -175,7 +180,7 @@ def take_stock(review_request: TransitionRequest) -> Standing:
         reopen(review_request, actor=review_request.requester, reason="there is new evidence")
     if answered or BASELINE in moved:
         standing = standing_of(review_request)
-        remember_awaited(review_request, standing)
+        remember_stand(review_request, standing)
     return standing
 
 

@@ -20,7 +20,7 @@ from approvals.services.decisions import (
     close,
     expire_if_due,
     lock_pending,
-    remember_awaited,
+    remember_stand,
     reopen,
     take_stock,
 )
@@ -132,7 +132,7 @@ def _open(
     review_request.baseline_id = standing.pins.baseline_id
     review_request.updated_at = review_request.created_at
     review_request.save()
-    remember_awaited(review_request, standing)
+    remember_stand(review_request, standing)
     audience = who_may_read(model, standing.reviewers)
     record(
         RequestOpened(**about(review_request), comment=comment, waiting_for=standing.unmet),
@@ -197,6 +197,7 @@ def reschedule_request(
     locked.save(update_fields=["not_before", "updated_at"])
     standing = standing_of(locked)
     _check_lives_until(not_before, standing)
+    remember_stand(locked, standing)
     record(
         RequestRescheduled(**about(locked), not_before=not_before),
         actor=actor,
@@ -241,7 +242,7 @@ def mark_ready(*, actor: User, review_request: TransitionRequest, comment: str =
     if locked.state == State.NEEDS_CHANGES:
         reopen(locked, actor=actor, reason=f"{actor.display_name} says it is ready", comment=comment)
     standing = standing_of(locked)
-    remember_awaited(locked, standing)
+    remember_stand(locked, standing)
     if standing.is_satisfied:
         apply(locked, actor=actor, standing=standing)
     return locked

@@ -14,7 +14,7 @@ from approvals.events import ReviewerAsked, ReviewerRecused, ReviewerReleased, R
 from approvals.models import Look, Review, Reviewer, TransitionRequest
 from approvals.permissions import can_ask_for_review, can_be_asked, can_recuse, can_step_in_again, can_withdraw_ask
 from approvals.pins import Pins
-from approvals.services.decisions import dismiss, lock_pending, remember_awaited, take_stock
+from approvals.services.decisions import dismiss, lock_pending, remember_stand, take_stock
 from approvals.standing import standing_of
 from core.answers import require
 from core.clock import now
@@ -85,7 +85,7 @@ def recuse(*, actor: User, review_request: TransitionRequest, reason: str = "") 
     stepped_back = f"{actor.username} stepped back{f': {reason}' if reason else ''}"
     for review in locked.reviews.current().filter(person=actor, decision=Review.Decision.APPROVE):
         dismiss(locked, review, stepped_back, actor=actor)
-    remember_awaited(locked, standing_of(locked))
+    remember_stand(locked, standing_of(locked))
     audience = who_may_read(locked.model, askers(locked))
     record(ReviewerRecused(**about(locked), comment=reason), actor=actor, audience=audience)
     return part
@@ -103,7 +103,7 @@ def step_in_again(*, actor: User, review_request: TransitionRequest) -> Reviewer
     part.recused_at, part.recused_reason = None, ""
     part.save(update_fields=["recused_at", "recused_reason"])
     _remember_recused(locked)
-    remember_awaited(locked, take_stock(locked))
+    remember_stand(locked, take_stock(locked))
     record(ReviewerReturned(**about(locked)), actor=actor, audience=who_may_read(locked.model, askers(locked)))
     return part
 

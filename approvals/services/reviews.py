@@ -18,7 +18,7 @@ from approvals.services.decisions import (
     enter,
     lock_pending,
     look_again,
-    remember_awaited,
+    remember_stand,
     reopen,
     take_stock,
 )
@@ -96,6 +96,7 @@ def _submit(
         if locked.state == State.OPEN:
             enter(locked, State.NEEDS_CHANGES)
             record(RequestNeedsChanges(**about(locked), comment=comment), actor=actor)
+        remember_stand(locked, standing_of(locked))
     else:
         if archive_existing is not None:
             locked.archive_existing = archive_existing
@@ -104,7 +105,7 @@ def _submit(
         if locked.state == State.NEEDS_CHANGES and not _calls_for_changes(locked):
             reopen(locked, actor=actor, reason="everybody who asked for changes has approved since")
         standing = standing_of(locked)
-        remember_awaited(locked, standing)
+        remember_stand(locked, standing)
         if locked.state == State.OPEN and standing.is_satisfied:
             apply(locked, actor=actor, standing=standing)
     return locked

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
 
 import pytest
 
@@ -10,6 +12,7 @@ from accounts.models import User
 from approvals import services
 from approvals.models import Review, TransitionRequest
 from approvals.standing import standing_of
+from config.celery import app
 from notifications.models import Event
 from registry.gate import Target
 from registry.models import ModelVersion, RegisteredModel, TargetKind
@@ -91,3 +94,25 @@ def asked(guarded: ModelVersion, mira: User, alice: User, dkim: User) -> Transit
 @pytest.fixture
 def events(db: None) -> Callable[[], list[str]]:
     return lambda: list(Event.objects.order_by("id").values_list("kind", flat=True))
+
+
+@pytest.fixture
+def worker(
+    monkeypatch: pytest.MonkeyPatch, django_capture_on_commit_callbacks: Callable[..., Any]
+) -> Callable[[], AbstractContextManager[list[str]]]:
+    """Commits, and lets a worker do what was sent to it for requests. Gives the names of these tasks."""
+
+    @contextmanager
+    def commit() -> Iterator[list[str]]:
+        sent: list[str] = []
+
+        def send_task(name: str, args: tuple[Any, ...], **_: Any) -> None:
+            if name.startswith("approvals."):
+                sent.append(name)
+                app.tasks[name](*args)
+
+        monkeypatch.setattr(app, "send_task", send_task)
+        with django_capture_on_commit_callbacks(execute=True):
+            yield sent
+
+    return commit

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
-from typing import Any
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 import pytest
 from django.conf import settings
@@ -32,28 +31,6 @@ def log(version: ModelVersion, **metrics: float) -> None:
     run.metrics |= {key: {"value": value, "timestamp": 1, "step": 1} for key, value in metrics.items()}
     run.save()
     tasks.run_changed(version.run_id)
-
-
-@pytest.fixture
-def worker(
-    monkeypatch: pytest.MonkeyPatch, django_capture_on_commit_callbacks: Callable[..., Any]
-) -> Callable[[], AbstractContextManager[list[str]]]:
-    """Commits, and lets a worker do what was sent to it for requests. Gives the names of these tasks."""
-
-    @contextmanager
-    def commit() -> Iterator[list[str]]:
-        sent: list[str] = []
-
-        def send_task(name: str, args: tuple[Any, ...], **_: Any) -> None:
-            if name.startswith("approvals."):
-                sent.append(name)
-                app.tasks[name](*args)
-
-        monkeypatch.setattr(app, "send_task", send_task)
-        with django_capture_on_commit_callbacks(execute=True):
-            yield sent
-
-    return commit
 
 
 ARRIVALS: dict[str, tuple[str, Callable[[ModelVersion, User], object]]] = {

@@ -16,12 +16,14 @@ from approvals.coverage import Named, judged_requests, matched_models, named_in
 from approvals.models import Policy
 from approvals.policy import Node, Problem, sentences
 from approvals.policy import Policy as ReadPolicy
+from approvals.queries import counts_up_to
 from approvals.services.policies import UnreadablePolicy, checked_policy
 from approvals.simulation import Effects, Replay, Subject, edits, effects, replay, simulate, target_of_draft
 from core.errors import Invalid
 from registry.queries import get_version, target_named
 
 FEW_MODELS = 5
+MOST_TOUCHED = 1_000_000
 SUGGESTED_MODELS = 25
 PAGE_SIZE = 25
 
@@ -83,15 +85,17 @@ def looked_at(draft: Draft, user: User) -> dict[str, Any]:
         return {"draft": draft}
     models, changes = matched_models(draft.read, user), edits(draft.read, draft.text)
     number = changes.revision.number + 1 if changes else 1
+    open_requests = judged_requests(draft.read, user).pending()
+    counts = counts_up_to(MOST_TOUCHED, user, models, open_requests)
     return {
         "draft": draft,
         "sentences": sentences(draft.read),
         "edits": changes,
         "taken": f"A policy is called {draft.read.name} already: this would be revision {number} of it.",
         "touched": Touched(
-            models=models.count(),
+            models=counts[0],
             names=list(models.order_by("name").values_list("name", flat=True)[:SUGGESTED_MODELS]),
-            open_requests=judged_requests(draft.read, user).pending().count(),
+            open_requests=counts[1],
             named=named_in(draft.read),
         ),
     }

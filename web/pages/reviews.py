@@ -10,14 +10,13 @@ from django.db.models import Exists, OuterRef, Subquery
 from django.http import HttpResponse
 from django.views.decorators.http import require_safe
 
-from accounts.models import User
-from approvals.models import Look, Reviewer, TransitionRequest, TransitionRequestQuerySet
-from approvals.policy import MetricRule, listed
+from accounts.models import Membership
+from approvals.models import Awaited, Look, Reviewer, TransitionRequest, TransitionRequestQuerySet
+from approvals.outlook import Outlook, outlooks_of
+from approvals.policy import listed
 from approvals.queries import counts_up_to, fitting
-from approvals.standing import Standing, standings_of
 from core.errors import Invalid
 from core.keyset import key_in
-from registry.comparison import Changed, number
 from web.pages.context import MOST_COUNTED, up_to
 from web.pages.parts import part_or_page
 from web.signed_in import SignedInRequest
@@ -25,6 +24,21 @@ from web.signed_in import SignedInRequest
 PAGE_SIZE = 25
 TABS = (("waiting", "Waiting on me"), ("mine", "My requests"), ("open", "All open"), ("decided", "Decided"))
 FILTERS = ("model", "target", "requester", "text")
+# What a line says: the recorded verdicts, the evidence and the tags are long.
+SHOWN = (
+    *(
+        "target_kind",
+        "target",
+        "comment",
+        "state",
+        "is_bypassed",
+        "created_at",
+        "closed_at",
+        "closed_reason",
+        "outlook",
+    ),
+    *("model__name", "version__version", "requester__username"),
+)
 ASK = """\
 curl -H "Authorization: Bearer $MLFLOW_TRACKING_TOKEN" -H "Content-Type: application/json" \\
   -d '{"model": "my-model", "version": 3, "target": "Production", "comment": "Retrained."}' \\
@@ -78,12 +92,7 @@ def _page(rows: TransitionRequestQuerySet, before: str) -> list[TransitionReques
     """One more than a page has: then there are older ones."""
     if (key := key_in(before)) is not None:
         rows = rows.filter(pk__lt=key)
-    # The recorded verdicts are long, and no line of the list says anything of them.
-    rows = rows.select_related("model", "version__evidence", "version__user", "requester").defer("verdict")
-    found = list(rows.order_by("-pk")[: PAGE_SIZE + 1])
-    for row in found:
-        row.version.model = row.model
-    return found
+    return list(rows.select_related("model", "version", "requester").only(*SHOWN).order_by("-pk")[: PAGE_SIZE + 1])
 
 
 def _tabs(
@@ -108,60 +117,25 @@ def _tabs(
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A line of the list: where a request stands, what got worst, and as what this person is awaited."""
+    """A line of the list: where a request stands, and as what this person is awaited."""
 
     request: TransitionRequest
-    sentence: str
-    met: int = 0
-    total: int = 0
-    worst: Changed | None = None
+    outlook: Outlook | None = None  # of a pending one
     your_turn: str = ""
 
 
 def _rows(request: SignedInRequest, shown: list[TransitionRequest], tab: str) -> list[Row]:
-    pending = [row for row in shown if row.is_pending]
-    standings = dict(zip((row.pk for row in pending), standings_of(pending), strict=True))
-    return [_row(row, standings.get(row.pk), request.user if tab == "waiting" else None) for row in shown]
+    outlooks = outlooks_of(shown)
+    turns = _your_turns(request, shown) if tab == "waiting" else {}
+    return [Row(row, outlooks.get(row.pk), turns.get(row.pk, "")) for row in shown]
 
 
-def _row(row: TransitionRequest, standing: Standing | None, awaited: User | None) -> Row:
-    if standing is None:
-        return Row(row, row.closed_reason)
-    met, total = standing.verdict.counts
-    your_turn = _your_turn(row, standing, awaited) if awaited else ""
-    return Row(row, standing.verdict.sentence, met, total, _worst_change(standing), your_turn)
-
-
-def _your_turn(row: Any, standing: Standing, user: User) -> str:
-    """Why a request waits for this person, besides being asked by name."""
-    teams = [team for team, _ in standing.awaited if user.person_id in standing.known.members.get(team, {})]
-    if teams:
-        return f"You can clear it for {listed(teams)}."
-    return "" if row.asked_by else "You can clear it: you may make this move yourself."
-
-
-def _worst_change(standing: Standing) -> Changed | None:
-    """The metric that got worst against the holder of the target, relative to what it was; None when none did.
-
-    Only metrics that a policy asks for count: which way is better is known of no other.
-    """
-    baseline, version = standing.known.baseline, standing.known.question.version
-    if baseline is None or baseline.evidence is None or version.evidence is None:
-        return None
-    rules = {
-        asked.name: asked
-        for rule in standing.rules
-        if rule.read is not None
-        for asked in rule.read.requirements
-        if isinstance(asked, MetricRule)
-    }
-    was, now = baseline.evidence.data["metrics"], version.evidence.data["metrics"]
-    losses = {}
-    for name, asked in rules.items():
-        before, after = number(was.get(name)), number(now.get(name))
-        if asked.lower_is_better is None or not before or after is None:
-            continue
-        gain = (after - before) / abs(before)
-        losses[Changed(name, before, after)] = gain if asked.lower_is_better else -gain
-    worst = max(losses, key=lambda change: losses[change], default=None)
-    return worst if worst is not None and losses[worst] > 0 else None
+def _your_turns(request: SignedInRequest, shown: list[Any]) -> dict[int, str]:
+    """By id, why a request waits for this person, besides being asked by name."""
+    mine = Membership.objects.filter(user=request.user.person_id).values("team__name")
+    awaited = Awaited.objects.filter(request__in=[row.pk for row in shown], team__in=mine).order_by("pk")
+    teams: dict[int, list[str]] = {}
+    for key, team in awaited.values_list("request_id", "team"):
+        teams.setdefault(key, []).append(team)
+    others = {row.pk: "You can clear it: you may make this move yourself." for row in shown if not row.asked_by}
+    return others | {key: f"You can clear it for {listed(names)}." for key, names in teams.items()}
