@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import random
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
-from django.db import close_old_connections, connection, connections
+from django.db import close_old_connections, connection, connections, transaction
 
 from accounts.models import Level, Team, User
 from accounts.services import add_to_team, grant, remove_from_team
@@ -18,9 +19,11 @@ from core.clock import now
 from core.errors import Conflict, CountersignError
 from notifications.models import Event
 from registry import services as registry
+from registry.evidence import refresh
 from registry.models import ModelVersion, StageHolding
+from registry.services._rows import lock_version
 from tests.approvals.conftest import POLICY, PRODUCTION, STAGING, approve, judge, look_at, publish, stage_of
-from tests.factories import make_model, make_version
+from tests.factories import make_model, make_run, make_version
 from tracking.models import Run
 
 pytestmark = [
@@ -364,3 +367,84 @@ def test_a_bypass_against_the_last_approval_and_a_withdrawal_is_one_of_them(
         assert applied(request) == (request.state == State.APPLIED) == (request.version_id in holders(request))
         bypassed = Event.objects.filter(kind="transition.bypassed", request_id=request.pk).count()
         assert bypassed == request.is_bypassed
+
+
+def test_stepping_back_against_the_last_approval_is_one_of_them(
+    ask: Callable[[], TransitionRequest], alice: User, dkim: User
+) -> None:
+    for _ in range(15):
+        request = ask()
+        approve(alice, request)
+        seen = look_at(request)
+
+        answers = at_once(
+            lambda: approve(dkim, request, seen=seen),  # noqa: B023
+            lambda: services.recuse(actor=alice, review_request=request),  # noqa: B023
+        )
+
+        request.refresh_from_db()
+        refused = [answer for answer in answers if isinstance(answer, CountersignError)]
+        assert len(refused) == applied(request) == (request.state == State.APPLIED)
+        assert (request.recused == []) == (request.state == State.APPLIED)
+
+
+def test_one_is_told_once_however_many_ask_and_take_it_back(
+    ask: Callable[[], TransitionRequest], mira: User, alice: User, dkim: User, sam: User
+) -> None:
+    for _ in range(10):
+        request = ask()
+
+        at_once(
+            *(
+                lambda by=by: services.ask_for_review(actor=by, review_request=request, person=sam)  # type: ignore[misc] # noqa: B023
+                for by in (mira, alice, dkim)
+            ),
+            lambda: services.withdraw_ask(actor=mira, review_request=request, person=sam),  # noqa: B023
+        )
+
+        assert Event.objects.filter(kind="reviewer.asked", request_id=request.pk).count() == 1
+        assert request.reviewers.count() == 1
+
+
+def test_reporters_of_one_place_follow_one_another(ask: Callable[[], TransitionRequest], mira: User) -> None:
+    for _ in range(5):
+        model = ask().model
+        versions = [make_version(model) for _ in range(6)]
+
+        answers = at_once(
+            *(
+                lambda version=version: registry.report_deployment(actor=mira, version=version, name="eu")  # type: ignore[misc]
+                for version in versions
+            )
+        )
+
+        told = Event.objects.filter(kind="deployment.reported", model_name=model.name).order_by("id")
+        numbers = [event.version for event in told]
+        assert not [answer for answer in answers if isinstance(answer, CountersignError)]
+        assert sorted(numbers) == [version.version for version in versions]
+        assert [event.data["previous_version"] for event in told] == [None, *numbers[:-1]]
+        assert model.deployments.get().version.version == numbers[-1]
+
+
+def test_metrics_of_versions_are_those_of_their_evidence_whoever_reads_at_once(mira: User) -> None:
+    """32 at once read anew what runs say, of versions that share runs, while the runs go on."""
+    runs = [make_run(metrics=dict.fromkeys("abcdefgh", 0.0)) for _ in range(2)]
+    versions = [make_version("churn", run=run, user=mira) for run in runs * 2]
+
+    def read(number: int) -> None:
+        chance = random.Random(number)
+        for _ in range(5):
+            names = chance.sample("abcdefgh", 5)
+            Run.objects.filter(pk=chance.choice(runs).pk).update(
+                metrics={name: {"value": chance.random(), "timestamp": 1, "step": 0} for name in names}
+            )
+            with transaction.atomic():
+                refresh(lock_version(chance.choice(versions)))
+
+    answers = at_once(*(lambda number=number: read(number) for number in range(32)))  # type: ignore[misc]
+
+    assert answers == [None] * 32
+    for version in ModelVersion.objects.select_related("evidence"):
+        assert version.evidence is not None
+        said = {name: entry["value"] for name, entry in version.evidence.data["metrics"].items()}
+        assert dict(version.metrics.values_list("name", "value")) == said
