@@ -17,8 +17,9 @@ PYTEST := $(PY) -m pytest
 XDIST ?= 2
 VERSIONS ?= 100000
 
-run: .venv/run.stamp
-	@exec $(PY) manage.py up
+# While you work on them, scripts and styles are served from where they lie.
+run: .venv/run.stamp $(if $(COUNTERSIGN_DEVELOPMENT),,staticfiles/.stamp)
+	@$(if $(COUNTERSIGN_DEVELOPMENT),,STATIC_COLLECTED=1) exec $(PY) manage.py up
 
 run-production: .venv/run.stamp staticfiles/.stamp
 	@STATIC_COLLECTED=1 exec $(PY) manage.py up --production
@@ -87,5 +88,5 @@ lock:
 	@touch $@
 
 staticfiles/.stamp: .venv/run.stamp $(shell find static -type f)
-	STATIC_COLLECTED=1 $(PY) manage.py collectstatic --noinput --clear -v 0
+	@STATIC_COLLECTED=1 $(PY) manage.py collectstatic --noinput -v 0
 	@touch $@
