@@ -7,9 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from django.db.models import Count, Q, TextField
-from django.db.models.fields.json import KeyTextTransform
-from django.db.models.functions import Cast
+from django.db.models import Count, Q
 
 from accounts.models import Team, User
 from approvals.models import Policy, TransitionRequest, TransitionRequestQuerySet
@@ -17,6 +15,7 @@ from approvals.policy import Policy as ReadPolicy
 from approvals.policy import Status
 from approvals.rulebook import Rule, Rulebook
 from approvals.standing import standings_of
+from core.json_values import TextAt
 from registry.models import RegisteredModel, RegisteredModelQuerySet, TargetKind
 
 
@@ -41,7 +40,7 @@ def _with_tags(
     """The tags that decide, as columns, as a key may hold what Django reads in a keyword; and what each policy asks."""
     keys = {key for read in policies for key in read.tag_keys}
     columns = {key: f"tag_{number}" for number, key in enumerate(sorted(keys))}
-    rows = rows.alias(**{column: Cast(KeyTextTransform(key, "tags"), TextField()) for key, column in columns.items()})
+    rows = rows.alias(**{column: TextAt("tags", key) for key, column in columns.items()})
     fits = []
     for read in policies:
         named = Q()

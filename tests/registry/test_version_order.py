@@ -105,6 +105,7 @@ def test_filters_hold_in_every_order(mira: User) -> None:
             Filters(text="team=ml"): {3, 6, 9, 12},
             Filters(text="team=risk", by="mira", stage="Staging"): {7, 11},
             Filters(text="a__b=x=y"): set(range(1, 13)),
+            Filters(text="0=digit"): set(range(1, 13)),
             Filters(text="team="): set(),
             Filters(text="=risk"): set(),
             Filters(text="te'am\"=\\"): set(),

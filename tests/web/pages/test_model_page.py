@@ -286,7 +286,7 @@ def models(mira: User, alice: User, dkim: User) -> None:
     for name, owner, stage, tags in [
         ("churn", mira, "Production", {"team": "risk"}),
         ("fraud", mira, "Staging", {"team": "ml"}),
-        ("pricing", alice, "None", {"tier": "gold"}),
+        ("pricing", alice, "None", {"tier": "gold", "2026": "yes"}),
     ]:
         version = make_version(make_model(name, user=owner, tags=tags), stage=stage, user=owner)
         if name == "fraud":
@@ -307,6 +307,7 @@ def listed(client: Client, query: str) -> list[str]:
         ("owner=nobody", []),
         ("tag=team%3Drisk", ["churn"]),
         ("tag=team", ["churn", "fraud"]),
+        ("tag=2026%3Dyes", ["pricing"]),
         ("tag=%3D", ["churn", "pricing", "fraud"]),
         ("open=1", ["fraud"]),
         ("mine=1", ["churn", "fraud"]),

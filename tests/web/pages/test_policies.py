@@ -14,7 +14,7 @@ from approvals import services
 from approvals.models import Policy, PolicyRevision, TransitionRequest
 from approvals.policy import parse
 from approvals.policy.reading import RULES
-from registry.models import ModelVersion
+from registry.models import ModelVersion, RegisteredModel
 from tests.factories import make_model
 from tests.scenes import POLICY, say
 from web.pages import policies, policy_draft
@@ -190,11 +190,13 @@ def test_the_requests_of_a_policy_show_what_it_says_or_said_of_them(
     assert "All that it asks was met." in applied and "Applied" in applied
 
 
+@pytest.mark.parametrize("key", ["tier", "2026", "a.b"])
 def test_the_models_of_a_policy_are_those_that_fit_its_names_and_tags(
-    version: ModelVersion, mira: User, sam: User, session: Session
+    key: str, version: ModelVersion, mira: User, sam: User, session: Session
 ) -> None:
+    RegisteredModel.objects.filter(pk=version.model_id).update(tags={key: "critical"})
     make_model("churn-of-others", user=mira)
-    tagged = POLICY.replace('models: ["churn-*"]', 'models: ["churn-*"], tags: {tier: critical}')
+    tagged = POLICY.replace('models: ["churn-*"]', f'models: ["churn-*"], tags: {{"{key}": critical}}')
     services.publish_policy(actor=None, text=tagged)
 
     page = session(sam).get("/policies/production-gate/?tab=models").content.decode()
