@@ -10,9 +10,7 @@ from approvals.standing import Standing
 from notifications.events import event_of
 from notifications.fanout import channels_told
 from registry.events import AliasMoved, about_version
-from registry.models import ModelVersion, Stage, TargetKind
-
-_HELD_BY_FEW = (Stage.STAGING, Stage.PRODUCTION)
+from registry.models import HELD_STAGES, ModelVersion, TargetKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +47,12 @@ def _holders(review_request: TransitionRequest, baseline: ModelVersion | None) -
 def archives(review_request: TransitionRequest, standing: Standing) -> bool:
     """Whether those who hold the stage leave it for the version: in the stages that few are in."""
     wanted = review_request.archive_existing or standing.archives_replaced
-    return wanted and review_request.target_kind == TargetKind.STAGE and review_request.target in _HELD_BY_FEW
+    return wanted and review_request.target_kind == TargetKind.STAGE and review_request.target in HELD_STAGES
 
 
 def replaced(review_request: TransitionRequest) -> tuple[int, ...]:
     """The others in the stage that is asked for, by number; of the stages that anybody may lie in, none."""
-    if review_request.target not in _HELD_BY_FEW:
+    if review_request.target not in HELD_STAGES:
         return ()
     others = review_request.model.versions.filter(current_stage=review_request.target, deleted_at=None)
     found = others.exclude(pk=review_request.version_id).order_by("version").values_list("version", flat=True)

@@ -17,7 +17,7 @@ from approvals.returning import verdicts_of_then
 from approvals.rulebook import Rule, Rulebook
 from core.clock import now
 from registry.gate import Target
-from registry.models import Alias, LatestVersion, ModelVersion, Stage, TargetKind
+from registry.models import HELD_STAGES, Alias, LatestVersion, ModelVersion, Stage, TargetKind
 from registry.permissions import level_to_move
 from registry.scanning import Scan, scans_of
 from tracking.models import LoggedModel, Run
@@ -261,9 +261,7 @@ def _movers(questions: Sequence[Question]) -> dict[tuple[int, Level], dict[int, 
 def _holders(questions: Sequence[Question]) -> list[tuple[ModelVersion | None, ModelVersion | None]]:
     """Who holds each question's target, and Production, now; a version is never its own baseline."""
     # Nobody replaces anybody in None and Archived: many versions lie there.
-    latest = LatestVersion.objects.filter(
-        model_id__in={q.version.model_id for q in questions}, stage__in=(Stage.STAGING, Stage.PRODUCTION)
-    )
+    latest = LatestVersion.objects.filter(model_id__in={q.version.model_id for q in questions}, stage__in=HELD_STAGES)
     held = {
         (row.model_id, row.stage): row.version for row in latest.select_related("version__evidence", "version__model")
     }

@@ -12,7 +12,6 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from approvals.models import TransitionRequest
-from approvals.policy import MetricRule
 from approvals.standing import Standing, standings_of
 from registry.comparison import Changed, number
 
@@ -58,13 +57,7 @@ def _worst_change(standing: Standing) -> Changed | None:
     baseline, version = standing.known.baseline, standing.known.question.version
     if baseline is None or baseline.evidence is None or version.evidence is None:
         return None
-    rules = {
-        asked.name: asked
-        for rule in standing.rules
-        if rule.read is not None
-        for asked in rule.read.requirements
-        if isinstance(asked, MetricRule)
-    }
+    rules = {asked.name: asked for rule in standing.rules for asked in rule.metrics}
     was, now = baseline.evidence.data["metrics"], version.evidence.data["metrics"]
     losses = {}
     for name, asked in rules.items():

@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from approvals.models import Policy, PolicyRevision
-from approvals.policy import ApprovalsRule, CheckRule, PolicyError, parse
+from approvals.policy import ApprovalsRule, CheckRule, MetricRule, PolicyError, parse
 from approvals.policy import Policy as ReadPolicy
 from core.prepared import Prepared
 from registry.gate import Target
-from registry.models import RegisteredModel, Stage, TargetKind
+from registry.models import HELD_STAGES, RegisteredModel, TargetKind
 
 IN_FORCE = Prepared(lambda: Policy.objects.in_force())
 
@@ -61,12 +61,16 @@ class Rule:
         )
 
     @property
+    def metrics(self) -> tuple[MetricRule, ...]:
+        return tuple(asked for asked in (self.read.requirements if self.read else ()) if isinstance(asked, MetricRule))
+
+    @property
     def waits_for_threads(self) -> bool:
         return self.read is not None and self.read.reviews.threads_resolved
 
     def guards(self, target: Target) -> bool:
         if self.read is None:
-            return target.kind == TargetKind.ALIAS or target.name in (Stage.STAGING, Stage.PRODUCTION)
+            return target.kind == TargetKind.ALIAS or target.name in HELD_STAGES
         return self.read.guards_target(target.kind, target.name)
 
 

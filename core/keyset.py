@@ -15,9 +15,14 @@ from core.search import decode_page_token, encode_page_token
 INT64 = 2**63
 
 
+def number_in(text: str, *, digits: int) -> int | None:
+    """A whole number as a client writes it; None for anything else, and for one of more digits."""
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= digits else None
+
+
 def key_in(text: str) -> int | None:
     """The key of a row as a client writes it; None where it can be none."""
-    return int(text) if text.isascii() and text.isdecimal() and len(text) < 19 else None
+    return number_in(text, digits=18)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import yaml
@@ -28,6 +29,11 @@ _NULLS = ("", "~", "null")
 _LOADER = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
 # Written by clients about themselves after the fact, not about the model: they would void approvals for nothing.
 VOLATILE_TAGS = frozenset({"mlflow.modelVersions", "mlflow.log-model.history"})
+
+
+def is_dirty(tags: Mapping[str, Any]) -> bool:
+    """Whether a run says that its code was more than its commit."""
+    return str(tags.get(DIRTY_TAG, "")).lower() == "true"
 
 
 def folder_files(owner: str, folder: str) -> list[ArtifactFile]:

@@ -7,7 +7,6 @@ nearest are shown, and a node that says how many more there are.
 
 from __future__ import annotations
 
-import enum
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -17,77 +16,17 @@ from typing import Any
 from django.db.models import Q
 
 from accounts.models import User
-from registry.evidence import DIRTY_TAG, known_of
+from registry.evidence import is_dirty, known_of
 from registry.gate import Target
-from registry.models import Deployment, ModelVersion, Stage, StageHolding, TargetKind
+from registry.lineage_graph import THIS, Graph, Kind, Look, Node
+from registry.models import HELD_STAGES, Deployment, ModelVersion, Stage, StageHolding, TargetKind
 from tracking.models import Lifecycle, LoggedModel, Run
 from tracking.queries import PARENT_TAG
 
 FEW, MANY = 3, 58  # of a kind: in a small picture, and in one with room for about 300
 DEEP = 500  # holdings of others that are looked through, before this version's and after
-THIS = "this"
 _OF_OTHERS = ("version__version", "version__deleted_at", "target_kind", "target", "since", "until")
 _COPY = re.compile(r"models:/([^/]+)/([0-9]{1,9})")  # as registry.sources writes it
-
-
-class Kind(enum.StrEnum):
-    DATASET = "dataset"
-    COMMIT = "commit"
-    RUN = "run"
-    LOGGED_MODEL = "logged_model"
-    VERSION = "version"
-    STAGE = "stage"
-    ALIAS = "alias"
-    DEPLOYMENT = "deployment"
-
-
-class Look(enum.StrEnum):
-    PLAIN = ""
-    THIS = "this"
-    ASKED = "asked"
-    PAST = "past"
-    MISSING = "missing"
-    BAD = "bad"
-    MORE = "more"
-
-
-@dataclass(frozen=True, slots=True)
-class Node:
-    """``role`` is what it is to the version, in words; ``ref`` is what its page is found by: the id of a run, the
-    number of a version of the model or (name, number) of another, a target, an address."""
-
-    key: str
-    kind: Kind
-    role: str
-    text: str
-    note: str = ""
-    look: Look = Look.PLAIN
-    ref: str | int | tuple[str, int] = ""
-
-
-@dataclass(slots=True)
-class Graph:
-    nodes: dict[str, Node] = field(default_factory=dict)
-    edges: list[tuple[str, str]] = field(default_factory=list)
-
-    def add(self, node: Node, *, to: str = "", of: str = "") -> Node:
-        """With an edge that leads to or comes from a node that is there, or will be."""
-        self.nodes[node.key] = node
-        if to or of:
-            self.edges.append((of, node.key) if of else (node.key, to))
-        return node
-
-    def add_some(
-        self, nodes: Sequence[Node], most: int, *, to: str = "", of: str = "", uncounted: bool = False
-    ) -> None:
-        """The first of them, and one that stands for the others. ``uncounted``: there are still more than these."""
-        shown = nodes if len(nodes) <= most else nodes[: most - 1]
-        for node in shown:
-            self.add(node, to=to, of=of)
-        if left := len(nodes) - len(shown):
-            first = nodes[0]
-            text = f"{left}{'+' if uncounted else ''} more"
-            self.add(Node(f"more {first.role}", first.kind, f"{first.role}:", text, look=Look.MORE), to=to, of=of)
 
 
 def brief(
@@ -169,7 +108,7 @@ def _made_from(graph: Graph, evidence: dict[str, Any], run: Node, most: int, to:
         missing = Node("commit", Kind.COMMIT, "Missing:", "no commit", "the run names none", Look.MISSING)
         graph.add(missing, to=run.key)
         return
-    note = "with changes" if evidence.get("tags", {}).get(DIRTY_TAG, "").lower() == "true" else ""
+    note = "with changes" if is_dirty(evidence.get("tags", {})) else ""
     graph.add(Node("commit", Kind.COMMIT, "Commit", f"git {commit[:7]}", note), to=run.key)
 
 
@@ -238,7 +177,7 @@ def _target(target: Target, role: str, note: str = "", look: Look = Look.PLAIN) 
 
 def _targets(version: ModelVersion) -> list[Node]:
     """Its stage and its aliases, as its own row says them."""
-    stages = [stage for stage in (Stage.PRODUCTION, Stage.STAGING) if stage == version.current_stage]
+    stages = [stage for stage in HELD_STAGES if stage == version.current_stage]
     held = [Target(TargetKind.STAGE, stage) for stage in stages]
     return [
         _target(target, "Holds") for target in held + [Target(TargetKind.ALIAS, alias) for alias in version.aliases]

@@ -22,6 +22,7 @@ from registry.events import ModelCreated, ModelImported
 from registry.evidence import snapshot
 from registry.metric_rows import figures_of
 from registry.models import (
+    HELD_STAGES,
     Alias,
     Evidence,
     LatestVersion,
@@ -33,7 +34,7 @@ from registry.models import (
     VersionMetric,
     says_prompt,
 )
-from registry.services._rows import HELD_STAGES, check_description, check_name, check_tag
+from registry.services._rows import check_description, check_name, check_tag
 from registry.services.aliases import check_alias
 from registry.services.versions import check_lengths
 from registry.sources import source_in_store

@@ -34,6 +34,9 @@ class Stage(models.TextChoices):
     ARCHIVED = "Archived", "Archived"
 
 
+HELD_STAGES = (Stage.STAGING, Stage.PRODUCTION)  # where one version takes the place of another; elsewhere lie many
+
+
 class TargetKind(models.TextChoices):
     STAGE = "stage", "Stage"
     ALIAS = "alias", "Alias"
@@ -418,7 +421,7 @@ class Deployment(models.Model):
             return ""
         if self.version.deleted_at:
             return f"version {self.version.version} is deleted"
-        if self.version.current_stage in (Stage.STAGING, Stage.PRODUCTION) or self.version.aliases:
+        if self.version.current_stage in HELD_STAGES or self.version.aliases:
             return ""
         now_at = f", Production is {self.in_production}" if self.in_production else ""
         return f"version {self.version.version} holds nothing{now_at}"

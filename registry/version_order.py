@@ -13,9 +13,10 @@ from django.db.models.fields.json import KeyTransform
 
 from core.json_values import TextAt
 from core.keys import MAX_KEY
+from core.keyset import number_in
 from registry.models import ModelVersion, RegisteredModel, Stage, VersionMetric
 
-NUMBER_LIMIT = 10  # digits of a version's number
+MOST_DIGITS = 9  # of a version's number
 BY_NUMBER = ("version", "created")  # numbers are given in the order in which versions are registered
 
 
@@ -49,14 +50,14 @@ class Position:
     @classmethod
     def read(cls, text: str) -> Position | None:
         """None for what is no position: then the table begins at its top."""
-        value, _, number = text.rpartition(":")
-        if not number.isascii() or not number.isdecimal() or len(number) >= NUMBER_LIMIT:
+        value, _, after_it = text.rpartition(":")
+        if (number := number_in(after_it, digits=MOST_DIGITS)) is None:
             return None
         try:
             read = float(value) if value else None
         except ValueError:
             return None
-        return cls(int(number), read) if read is None or math.isfinite(read) else None
+        return cls(number, read) if read is None or math.isfinite(read) else None
 
     def __str__(self) -> str:
         return str(self.number) if self.value is None else f"{self.value!r}:{self.number}"

@@ -20,6 +20,7 @@ from core.clock import now_ms
 from core.digests import tree_digest
 from registry import evidence
 from registry.models import (
+    HELD_STAGES,
     Alias,
     ArtifactFile,
     Deployment,
@@ -31,7 +32,6 @@ from registry.models import (
     TargetKind,
     says_prompt,
 )
-from registry.services._rows import HELD_STAGES
 from tracking.models import Experiment, LoggedModel, MetricPoint, Run
 
 _numbers = itertools.count(1)

@@ -25,6 +25,7 @@ from registry.importing.source import DELETED, Source, TheirModel, TheirVersion
 from registry.metric_rows import AT_ONCE as METRICS_AT_ONCE
 from registry.metric_rows import figures_of, metric_rows
 from registry.models import (
+    HELD_STAGES,
     Alias,
     Evidence,
     LatestVersion,
@@ -36,7 +37,7 @@ from registry.models import (
     VersionMetric,
     says_prompt,
 )
-from registry.services._rows import HELD_STAGES, MAX_DESCRIPTION, MAX_TAG_VALUE, check_name
+from registry.services._rows import MAX_DESCRIPTION, MAX_TAG_VALUE, check_name
 from registry.services.aliases import check_alias
 from tracking.models import LoggedModel, Run
 

@@ -15,10 +15,10 @@ from core.keys import check_key
 from core.prepared import LookUp, Prepared, PreparedUpdate, put, together, write
 from registry.gate import Permit, Target
 from registry.models import (
+    HELD_STAGES,
     LatestVersion,
     ModelVersion,
     RegisteredModel,
-    Stage,
     StageHolding,
     TargetKind,
 )
@@ -27,7 +27,6 @@ MAX_NAME = 256
 MAX_DESCRIPTION = 5000
 MAX_COMMENT = 65_535
 MAX_TAG_VALUE = 100_000
-HELD_STAGES = (Stage.STAGING, Stage.PRODUCTION)
 # Control, bidi and zero-width signs let one name look like another.
 _DECEIVING = re.compile("[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
 

@@ -13,10 +13,9 @@ from notifications.events import record
 from registry import gate
 from registry.events import StageMoved, about_version
 from registry.gate import Change, ChangeKind, Permit
-from registry.models import ModelVersion, Stage
+from registry.models import HELD_STAGES, ModelVersion, Stage
 from registry.permissions import can_move
 from registry.services._rows import (
-    HELD_STAGES,
     begin_holding,
     check_comment,
     end_holding,

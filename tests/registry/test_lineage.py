@@ -14,7 +14,8 @@ from core.layered import Shape, drawn
 from registry import evidence as of_versions
 from registry import services
 from registry.gate import Target
-from registry.lineage import FEW, MANY, THIS, Graph, Look, brief, whole
+from registry.lineage import FEW, MANY, brief, whole
+from registry.lineage_graph import THIS, Graph, Look
 from registry.models import ModelVersion, RegisteredModel, Stage, StageHolding, TargetKind
 from tests.cast import person
 from tests.factories import make_deployment, make_logged_model, make_run, make_version

@@ -6,7 +6,7 @@ from typing import Any
 
 from accounts.models import ADMINS
 from registry import services
-from registry.models import Stage
+from registry.models import HELD_STAGES
 from registry.queries import canonical_stage, get_model_and_latest, get_version
 from web.gated import gated
 from web.mlflow.databricks_messages import databricks_model, databricks_version
@@ -33,7 +33,7 @@ def transition_stage(request: SignedInRequest, params: Params) -> dict[str, Any]
         actor=request.user,
         version=get_version(request.user, name, number),
         stage=stage,
-        archive_existing=archive and stage in (Stage.STAGING, Stage.PRODUCTION),
+        archive_existing=archive and stage in HELD_STAGES,
         comment=comment,
     )
     return {"model_version_databricks": databricks_version(moved, request.user)}

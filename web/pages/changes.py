@@ -11,6 +11,7 @@ from django.urls import reverse
 from approvals.models import TransitionRequest
 from approvals.policy import MetricRule, Node
 from approvals.standing import Standing, evaluated_on
+from core.keyset import number_in
 from registry.comparison import Changed, EvidenceData, compare
 from registry.evidence import known_of
 from registry.metric_rows import metric_history
@@ -111,7 +112,7 @@ def _baseline(
     """The version that the address names, or the holder; and why it is not the one that was named."""
     if not against or (holder and against == str(holder.version)):
         return holder, ""
-    number = int(against) if against.isascii() and against.isdecimal() and len(against) < 10 else 0
+    number = number_in(against, digits=9) or 0
     if number == review_request.version.version:
         return holder, f"This is about version {number} itself: choose another one to compare it with."
     versions = ModelVersion.objects.live().filter(model=review_request.model_id, version=number)
@@ -155,13 +156,7 @@ def _other_data(before: EvidenceData | None, after: EvidenceData) -> tuple[str, 
 
 def _metric_rows(standing: Standing, shown: Shown, before: EvidenceData | None, after: EvidenceData) -> list[MetricRow]:
     """The worst first."""
-    rules = {
-        rule.name: rule
-        for judged in standing.rules
-        if judged.read is not None
-        for rule in judged.read.requirements
-        if isinstance(rule, MetricRule)
-    }
+    rules = {asked.name: asked for rule in standing.rules for asked in rule.metrics}
     measured_on = [_measured_on(known) for known in (before or {}, after)]
     rows = [
         _metric_row(change, rules.get(change.name), shown.metric(change.name), measured_on)

@@ -9,11 +9,13 @@ from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from core.errors import Invalid, NotFound
+from core.keyset import number_in
 from registry.dependencies import dependencies_of
 from registry.evidence import known_of
 from registry.models import LatestVersion, ModelVersion, RegisteredModel, Stage
 from registry.queries import get_model
 from registry.side_by_side import MOST_ROWS, side_by_side
+from web.pages.addresses import with_fields
 from web.signed_in import SignedInRequest
 
 MOST = 5
@@ -38,7 +40,7 @@ def compare(request: SignedInRequest, name: str) -> HttpResponse:
     only = request.GET.get("only") == "differences"
     part, containing = request.GET.get("part", ""), request.GET.get("containing", "").strip()
     part = part if part in TITLES else ""
-    start = _start(request) if part else 0
+    start = (number_in(request.GET.get("start", ""), digits=6) or 0) if part else 0
     needed = dependencies_of(versions) if part in ("", "packages") else []
     known = [known_of(version) for version in versions]
     if needed:
@@ -53,9 +55,9 @@ def compare(request: SignedInRequest, name: str) -> HttpResponse:
             {
                 "title": TITLES[found.kind],
                 "part": found,
-                "whole": _query(request, part=found.kind, start=""),
-                "previous": f"?{_query(request, start=max(0, start - MOST_ROWS))}" if start else "",
-                "next": f"?{_query(request, start=start + MOST_ROWS)}" if part and found.left_out else "",
+                "whole": with_fields(request.GET, part=found.kind, start=""),
+                "previous": with_fields(request.GET, start=max(0, start - MOST_ROWS)) if start else "",
+                "next": with_fields(request.GET, start=start + MOST_ROWS) if part and found.left_out else "",
             }
             for found in parts
         ],
@@ -63,32 +65,17 @@ def compare(request: SignedInRequest, name: str) -> HttpResponse:
         "chosen": part,
         "title": TITLES.get(part, ""),
         "containing": containing,
-        "every_part": _query(request, part="", start="", containing=""),
+        "every_part": with_fields(request.GET, part="", start="", containing=""),
         "newest": model.last_version,
     }
     return render(request, "models/compare.html", context)
-
-
-def _start(request: SignedInRequest) -> int:
-    text = request.GET.get("start", "")
-    return int(text) if text.isascii() and text.isdecimal() and len(text) < 7 else 0
-
-
-def _query(request: SignedInRequest, **changes: object) -> str:
-    """The address of this page with some of it otherwise."""
-    fields = request.GET.copy()
-    for name, value in changes.items():
-        fields[name] = str(value)
-        if value == "":
-            del fields[name]
-    return fields.urlencode()
 
 
 def _asked(request: SignedInRequest) -> list[int]:
     """The versions of the address: ``a``, ``b``, then every ``also``; what is empty is left out, each once."""
     given = [request.GET.get("a", ""), request.GET.get("b", ""), *request.GET.getlist("also")]
     typed = [text.strip() for text in given if text.strip()]
-    if wrong := [text for text in typed if not (text.isascii() and text.isdecimal() and len(text) < 10)]:
+    if wrong := [text for text in typed if number_in(text, digits=9) is None]:
         raise Invalid(f"A version is a number, as in ?a=3&b=5; this is {wrong[0][:40]!r}.", field="a")
     numbers = list(dict.fromkeys(map(int, typed)))
     if len(numbers) > MOST:

@@ -13,6 +13,7 @@ from urllib.parse import urlencode, urlsplit
 from django.http import QueryDict
 
 from core.git_hosts import commit_url, comparison_url
+from core.keyset import number_in
 from registry.comparison import (
     Changed,
     EvidenceData,
@@ -23,7 +24,8 @@ from registry.comparison import (
     pairs,
 )
 from registry.dependencies import dependencies_of, packages_changed
-from registry.evidence import DIRTY_TAG
+from registry.evidence import is_dirty
+from registry.file_tree import file_lines, with_folders
 from registry.models import ModelVersion
 from registry.previews import preview_of
 from registry.scanning import scan_of
@@ -80,10 +82,10 @@ def query_of(request: SignedInRequest) -> Mapping[str, str]:
 
 
 def asked_of(query: Mapping[str, str], tabs: Sequence[str], *, kept: Sequence[str] = ()) -> Asked:
-    tab, page = query.get("tab", ""), query.get("page", "")
+    tab = query.get("tab", "")
     return Asked(
         tab=tab if tab in tabs else tabs[0],
-        page=int(page) if page.isascii() and page.isdecimal() and len(page) < 7 else 1,
+        page=number_in(query.get("page", ""), digits=6) or 1,
         file=query.get("file", ""),
         kept=tuple((name, query[name]) for name in kept if query.get(name)),
     )
@@ -241,7 +243,7 @@ def _code(subject: Subject, asked: Asked) -> dict[str, Any]:
         "is_range": is_range,
         "commit_url": commit_url(address, commit),
         "range_url": comparison_url(address, commit_before, commit) if is_range and is_one_repository else "",
-        "is_dirty": tags.get(DIRTY_TAG, "").lower() == "true",
+        "is_dirty": is_dirty(tags),
         "facts": facts,
     }
 
@@ -259,44 +261,17 @@ _CODE: dict[str, Callable[[EvidenceData], str]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class FileLine:
-    """A line of the tree: a folder (``is_folder``), or a file with what it is and was. ``owner`` is the version whose
-    file it is: one that is gone belongs to the version before."""
-
-    path: str
-    depth: int
-    is_folder: bool = False
-    kind: str = "same"
-    size: int = 0
-    sha256: str = ""
-    size_before: int | None = None
-    verdict: str = ""
-
-    @property
-    def name(self) -> str:
-        return self.path.rsplit("/", 1)[-1]
-
-
 def _files(subject: Subject, asked: Asked) -> dict[str, Any]:
     after = files_of(subject.known)
     before = None if subject.before is None else files_of(subject.before)
     scan = scan_of(subject.version)
-    verdicts = {file.path: file.verdict for file in scan.files} if scan else {}
-    lines = [
-        _file_line(change, verdicts)
-        for change in (
-            [Changed(path, None, found) for path, found in after.items()] if before is None else pairs(before, after)
-        )
-    ]
-    # What differs first, else it would have to be looked for among thousands that do not.
-    compared = subject.before is not None
-    paged = _page(sorted(lines, key=lambda line: (compared and line.kind == "same", line.path.split("/"))), asked)
+    lines = file_lines(before, after, {file.path: file.verdict for file in scan.files} if scan else {})
+    paged = _page(lines, asked)
     gone = bool(asked.file) and asked.file not in after
     owner = subject.baseline if gone and subject.baseline and before and asked.file in before else subject.version
     return {
         **paged,
-        "lines": _with_folders(paged["lines"]),
+        "lines": with_folders(paged["lines"]),
         "has_scan": scan is not None,
         "unread": scan.pending if scan else 0,
         "findings": (scan.findings("unsafe") + scan.findings("unread"))[:MOST_FINDINGS] if scan else (),
@@ -304,33 +279,6 @@ def _files(subject: Subject, asked: Asked) -> dict[str, Any]:
         "owner": owner,
         "counts": {kind: sum(line.kind == kind for line in lines) for kind in ("added", "changed", "removed", "same")},
     }
-
-
-def _file_line(change: Changed, verdicts: Mapping[str, str]) -> FileLine:
-    size, sha256 = change.after or change.before
-    return FileLine(
-        path=change.name,
-        depth=change.name.count("/"),
-        kind=change.kind,
-        size=size,
-        sha256=sha256,
-        size_before=change.before[0] if change.kind == "changed" else None,
-        verdict=verdicts.get(change.name, ""),
-    )
-
-
-def _with_folders(files: Sequence[FileLine]) -> list[FileLine]:
-    """Before the first file of a folder a line of the folder."""
-    lines: list[FileLine] = []
-    open_folders: list[str] = []
-    for file in files:
-        folders = file.path.split("/")[:-1]
-        above = [folders[: depth + 1] for depth in range(len(folders))]
-        opened = [path for path in above if open_folders[: len(path)] != path]
-        lines += [FileLine("/".join(path), len(path) - 1, is_folder=True) for path in opened]
-        lines.append(file)
-        open_folders = folders
-    return lines
 
 
 def _tags_of(subject: Subject, asked: Asked) -> dict[str, Any]:

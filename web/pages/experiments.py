@@ -35,7 +35,6 @@ def index(request: SignedInRequest) -> HttpResponse:
         "query": text,
         "experiments": [(row, row.experiment.tags.get(DESCRIPTION_TAG, "")) for row in listed(page.rows)],
         "next_token": page.next_page_token,
-        "is_first_page": not request.GET.get("page"),
         "error": error,
     }
     url = f"{request.path}?{urlencode({'q': text})}" if text else request.path

@@ -61,6 +61,5 @@ def history(request: SignedInRequest, name: str) -> HttpResponse:
         "drawn": MOST_DRAWN if is_cut else 0,
         "rows": [of[row.pk] for row in rows],
         "next_token": next_token,
-        "is_first_page": not before,
     }
     return render(request, "models/history.html", context, status=400 if error else 200)

@@ -13,7 +13,8 @@ from django.urls import reverse
 from django.views.decorators.http import require_safe
 
 from core.layered import Drawing, Shape, drawn
-from registry.lineage import THIS, Graph, Kind, Look, Node, whole
+from registry.lineage import whole
+from registry.lineage_graph import THIS, Graph, Kind, Look, Node
 from registry.models import ModelVersion
 from registry.queries import get_known_version
 from web.signed_in import SignedInRequest

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
 
-from approvals.policy import MetricRule
 from approvals.rulebook import Rule
 from core.clock import from_ms
 from core.formatting import metric as formatted
@@ -89,11 +88,6 @@ class Chart:
         return max(self.dots, key=lambda dot: dot.y)
 
 
-def asked_metrics(rules: Iterable[Rule]) -> list[MetricRule]:
-    """Of the policies in force, in their order."""
-    return [asked for rule in rules if rule.read for asked in rule.read.requirements if isinstance(asked, MetricRule)]
-
-
 def chart_of(
     name: str,
     points: Sequence[Point],
@@ -150,7 +144,7 @@ def _marks(name: str, rules: Iterable[Rule]) -> list[tuple[float, str]]:
     """Where each policy draws its line, and what is written there; the same line of several policies once."""
     found: dict[tuple[float, str], list[str]] = {}
     for rule in rules:
-        for asked in asked_metrics([rule]):
+        for asked in rule.metrics:
             for sign, mark in (("≥", asked.min), ("≤", asked.max)):
                 if asked.name == name and mark is not None:
                     found.setdefault((mark.value, f"{sign} {mark.text}"), []).append(rule.name)

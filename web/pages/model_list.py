@@ -15,6 +15,7 @@ from core.json_values import TextAt
 from core.keyset import Key, after, token_of
 from registry.models import LatestVersion, ModelVersion, RegisteredModel, Stage
 from registry.version_order import Order
+from web.pages.addresses import column, with_fields
 
 PAGE_SIZE = 25
 STAGES = (Stage.PRODUCTION, Stage.STAGING)
@@ -35,12 +36,12 @@ def list_of(user: User, asked: QueryDict) -> dict[str, Any]:
         "search": filters["q"],
         "stages": STAGES,
         "models": _rows(found),
-        "by_name": _heading(NAME, order, kept),
-        "by_change": _heading(CHANGED, order, kept),
+        "by_name": column("Model", NAME, order, kept, descends_first=False),
+        "by_change": column("Last change", CHANGED, order, kept),
         "kept": kept,
         "next_token": next_token,
-        "next_url": f"?{_with(kept, page=next_token)}",
-        "first_url": f"?{_with(kept)}",
+        "next_url": with_fields(kept, page=next_token),
+        "first_url": with_fields(kept),
         "is_first_page": is_first,
         "is_filtered": is_filtered,
         "is_empty_registry": not is_filtered and is_first and not found,
@@ -59,21 +60,6 @@ def _kept(asked: QueryDict, order: Order) -> QueryDict:
     if order != DEFAULT:
         kept["sort"] = str(order)
     return kept
-
-
-def _with(kept: QueryDict, **fields: str) -> str:
-    query = kept.copy()
-    for name, value in fields.items():
-        query[name] = value
-    return query.urlencode()
-
-
-def _heading(by: str, order: Order, kept: QueryDict) -> dict[str, str]:
-    """Where a click on the head of a column leads, and its aria-sort."""
-    if order.by != by:
-        return {"url": f"?{_with(kept, sort=str(Order(by, by == CHANGED)))}", "sorted": "none"}
-    turned = Order(by, not order.descending)
-    return {"url": f"?{_with(kept, sort=str(turned))}", "sorted": "descending" if order.descending else "ascending"}
 
 
 def _fitting(user: User, filters: dict[str, str]) -> QuerySet[RegisteredModel]:

@@ -17,17 +17,20 @@ from approvals.history import holders_now
 from approvals.models import TransitionRequest
 from approvals.rulebook import Rule, Rulebook
 from core.errors import CountersignError, Invalid
+from core.keyset import number_in
 from registry import services
 from registry.metric_rows import metric_points
 from registry.models import RegisteredModel, StageHolding
 from registry.permissions import can_edit, can_manage, can_read, level_of
 from registry.queries import events_of, get_model, target_named
+from registry.version_order import MOST_DIGITS
+from web.pages.addresses import fields_in, with_fields
 from web.pages.grants import holder_named, level_named
-from web.pages.metric_chart import asked_metrics, chart_of
+from web.pages.metric_chart import chart_of
 from web.pages.model_list import list_of
 from web.pages.model_people import people_of
 from web.pages.parts import part_or_page
-from web.pages.version_table import MOST_CHOICES, number_in, pairs, table_of, with_fields
+from web.pages.version_table import MOST_CHOICES, table_of
 from web.signed_in import SignedInRequest
 
 MOST_DEPLOYMENTS = 50
@@ -60,7 +63,7 @@ def detail(request: SignedInRequest, name: str) -> HttpResponse:
 
 def _context(request: SignedInRequest, model: RegisteredModel) -> dict[str, Any]:
     rules, holdings = Rulebook.load().over(model.name, model.tags), holders_now(model)
-    policy_metrics = list(dict.fromkeys(asked.name for asked in asked_metrics(rules)))
+    policy_metrics = list(dict.fromkeys(asked.name for rule in rules for asked in rule.metrics))
     table = table_of(model, request.GET, policy_metrics)
     pending = TransitionRequest.objects.pending().filter(model=model).with_rows().order_by("-id")[:SHOWN_REQUESTS]
     return {
@@ -80,7 +83,7 @@ def _chart(
     model: RegisteredModel, kept: QueryDict, rules: tuple[Rule, ...], holdings: list[StageHolding], metrics: list[str]
 ) -> dict[str, Any]:
     """Of the metric that was asked for; else of the first that a policy asks for, or that most versions have."""
-    name, until = kept.get("metric") or next(iter(metrics), ""), number_in(kept.get("until", ""))
+    name, until = kept.get("metric") or next(iter(metrics), ""), number_in(kept.get("until", ""), digits=MOST_DIGITS)
     if not name:
         return {"chart": None}
     points, is_cut = metric_points(model, name, until=until, most=MOST_DOTS)
@@ -88,7 +91,7 @@ def _chart(
     return {
         "chart": chart,
         "charted": list(dict.fromkeys([name, *metrics]))[:MOST_CHOICES],
-        "kept_beside_chart": [(key, value) for key, value in pairs(kept) if key not in ("metric", "until")],
+        "kept_beside_chart": [(key, value) for key, value in fields_in(kept) if key not in ("metric", "until")],
         "earlier_dots_url": with_fields(kept, metric=name, until=str(chart.earlier)) if chart.earlier else "",
         "newest_dots_url": with_fields(kept, metric=name, until=""),
     }
@@ -156,12 +159,11 @@ def describe(request: SignedInRequest, name: str) -> HttpResponse:
 def rollback(request: SignedInRequest, name: str) -> HttpResponse:
     """Return a stage or an alias to the version that held it before."""
     model = get_model(request.user, name)
-    wanted, to = request.POST.get("target", ""), request.POST.get("version", "")
     try:
-        if not to.isascii() or not to.isdecimal():
+        if (to := number_in(request.POST.get("version", ""), digits=MOST_DIGITS)) is None:
             raise Invalid("Say which version to return to.", field="version")
-        target = target_named(wanted)
-        asked = approvals.request_rollback(actor=request.user, model=model, target=target, to=int(to))
+        target = target_named(request.POST.get("target", ""))
+        asked = approvals.request_rollback(actor=request.user, model=model, target=target, to=to)
     except CountersignError as error:
         return render(request, "models/detail.html", {**_context(request, model), "error": error.message}, status=422)
     if asked.is_pending:

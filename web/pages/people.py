@@ -51,7 +51,6 @@ def _context(request: SignedInRequest) -> dict[str, Any]:
     return {
         "people": [{"person": person, "teams": teams_of.get(person.pk, [])} for person in shown],
         "query": query,
-        "is_first_page": not after,
         "after": shown[-1].username if len(found) > PAGE_SIZE else None,
         "teams": teams[:MOST_TEAMS],
         "more_teams": len(teams) > MOST_TEAMS,

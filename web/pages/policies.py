@@ -23,7 +23,7 @@ from approvals.simulation import MOST_REPLAYED, SOON
 from core.answers import require
 from core.clock import now
 from core.errors import CountersignError, Invalid, NotFound
-from core.keyset import key_in
+from core.keyset import key_in, number_in
 from web.pages.policy_draft import Draft, looked_at, replayed, simulated
 from web.pages.policy_texts import EXAMPLES, TEMPLATES, Template, template_named
 from web.signed_in import SignedInRequest
@@ -43,9 +43,8 @@ def _get(name: str) -> Policy:
 @require_safe
 def index(request: SignedInRequest) -> HttpResponse:
     """Those in force first. Each is counted against the models that this person may read."""
-    asked = request.GET.get("page", "")
-    page = int(asked) if asked.isascii() and asked.isdigit() and len(asked) < 6 else 1
-    start = max(page - 1, 0) * PAGE_SIZE
+    page = number_in(request.GET.get("page", ""), digits=5) or 1
+    start = (page - 1) * PAGE_SIZE
     rows = Policy.objects.select_related("current__author").order_by(F("archived_at").asc(nulls_first=True), "name")
     found = list(rows[start : start + PAGE_SIZE + 1])
     shown = [{"policy": policy, **reading(policy)} for policy in found[:PAGE_SIZE]]

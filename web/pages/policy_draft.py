@@ -20,6 +20,7 @@ from approvals.queries import counts_up_to
 from approvals.services.policies import UnreadablePolicy, checked_policy
 from approvals.simulation import Effects, Replay, Subject, edits, effects, replay, simulate, target_of_draft
 from core.errors import Invalid
+from core.keyset import number_in
 from registry.queries import get_version, target_named
 
 FEW_MODELS = 5
@@ -113,10 +114,10 @@ class Simulated:
 
 def simulated(read: ReadPolicy, text: str, *, user: User, asked: QueryDict) -> Simulated:
     """For the version that the form names. Raises Invalid or NotFound with a sentence for the page."""
-    name, number, target = (asked.get(field, "").strip() for field in ("model", "version", "target"))
-    if not name or not number.isascii() or not number.isdigit() or len(number) > 9:
+    name, typed, target = (asked.get(field, "").strip() for field in ("model", "version", "target"))
+    if not name or (number := number_in(typed, digits=9)) is None:
         raise Invalid("Name a model and the number of one of its versions.", field="version")
-    version = get_version(user, name, int(number))
+    version = get_version(user, name, number)
     wanted = target_named(target) if target else target_of_draft(read)
     verdict = simulate(read, text, asker=user, version=version, target=wanted).verdict
     groups = tuple(replace(node, children=node.children or (node,)) for node in verdict.policies)
@@ -158,7 +159,7 @@ def replayed(read: ReadPolicy, text: str, *, user: User, most: int, page: str) -
     now, then = effects(read, text, user=user, most=most), replay(read, text, user=user, most=most)
     turns = list(_turns(now, then))
     pages = max(1, -(-len(turns) // PAGE_SIZE))
-    number = min(int(page) if page.isascii() and page.isdigit() and len(page) < 6 else 1, pages) or 1
+    number = min(number_in(page, digits=5) or 1, pages)
     rows = turns[(number - 1) * PAGE_SIZE : number * PAGE_SIZE]
     return Replayed(now, then, most, rows, number, pages, len(turns))
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime, timedelta
 from typing import Any
 
 from django.contrib import messages
@@ -15,31 +14,24 @@ from django.views.decorators.http import require_POST, require_safe
 from accounts.models import User
 from accounts.queries import find_holders
 from approvals import services
-from approvals.consequences import archives, consequences_of
-from approvals.models import Comment, Look, Review, TransitionRequest
-from approvals.permissions import can_bypass, can_mark_ready, can_reschedule, can_review, can_withdraw
+from approvals.models import Comment, Review, TransitionRequest
 from approvals.policy import SCAN
 from approvals.queries import get_request, request_as_shown
-from approvals.standing import Standing, standing_of
-from core.clock import now
+from approvals.standing import standing_of
 from core.errors import Conflict, CountersignError, Invalid
 from core.keyset import key_in
-from registry.lineage import brief
 from web.errors import refused_status
 from web.pages.changes import changes_of
 from web.pages.conversation import kept, thread_named
-from web.pages.evidence import query_of
-from web.pages.lineage import SMALL, picture_of
 from web.pages.moments import moment_of
-from web.pages.reviewers import Since, news_of, people_of, since, told_of
+from web.pages.review_page import context_of
+from web.pages.reviewers import news_of
 from web.pages.run_reading import outside_of
-from web.pages.timeline import Newest, Place, Timeline, timeline_of
-from web.pages.verdicts import shown_of, state_label
+from web.pages.timeline import Place
+from web.pages.verdicts import shown_of
 from web.signed_in import SignedInRequest
 
 Decision = Review.Decision
-MAX_ELSEWHERE = 5
-LOOKS_ANEW = timedelta(minutes=10)
 
 
 @require_safe
@@ -61,7 +53,7 @@ def changes(request: SignedInRequest, pk: int) -> HttpResponse:
 
 @require_safe
 def detail(request: SignedInRequest, pk: int) -> HttpResponse:
-    context = _context(request, request_as_shown(request.user, pk), notes_look=_is_a_look(request))
+    context = context_of(request, request_as_shown(request.user, pk), notes_look=_is_a_look(request))
     return render(request, "requests/detail.html", context)
 
 
@@ -73,116 +65,13 @@ def pulse(request: SignedInRequest, pk: int) -> HttpResponse:
     if not news:
         return HttpResponse(status=204)
     looked = Place.from_text(request.GET.get("looked", ""))
-    context = _context(request, request_as_shown(request.user, pk), looked=looked.at if looked else None)
+    context = context_of(request, request_as_shown(request.user, pk), looked=looked.at if looked else None)
     return render(request, "requests/detail.html#request-body", {**context, "news": news})
 
 
 def _is_a_look(request: SignedInRequest) -> bool:
     """Whether a person looks at the page: neither a service account nor a script with a token."""
     return request.method == "GET" and request.token is None and not request.user.is_service
-
-
-def _is_worth_noting(look: Look | None, since: Since | None, timeline: Timeline, at: datetime) -> bool:
-    """A page that is opened again and again with nothing new on it writes nothing for ten minutes."""
-    if look is None or since is None or since.moved or timeline.has_news:
-        return True
-    return at - look.at > LOOKS_ANEW
-
-
-def _context(
-    request: SignedInRequest,
-    review_request: TransitionRequest,
-    *,
-    looked: datetime | None = None,
-    notes_look: bool = False,
-) -> dict[str, Any]:
-    began = now()
-    newest = Newest.of(review_request)
-    standing = standing_of(review_request, read=newest.whole)
-    look = review_request.look if notes_look else None
-    if look is not None:
-        looked = look.at
-    told, undelivered = told_of(request.user, review_request)
-    answers = {decision: can_review(request.user, review_request, decision, standing) for decision in Decision}
-    is_last = review_request.is_pending and bool(answers[Decision.APPROVE]) and standing.would_apply(request.user)
-    shown = shown_of(review_request, standing)
-    met, total = shown.verdict.counts
-    changes = changes_of(review_request, standing, shown, query_of(request))
-    timeline = timeline_of(
-        request.user,
-        review_request,
-        undelivered,
-        newest,
-        before=request.GET.get("before", ""),
-        whole=request.GET.get("all") == "1",
-        looked=looked,
-    )
-    moved = since(look, review_request, standing)
-    if notes_look and _is_worth_noting(look, moved, timeline, began):
-        services.note_look(actor=request.user, review_request=review_request, pins=standing.pins, at=began)
-    return {
-        "item": review_request,
-        "model": review_request.model,
-        "version": review_request.version,
-        "baseline": changes["holder"],
-        "standing": standing,
-        "shown": shown,
-        "state_label": state_label(review_request, shown.verdict),
-        "counts_for": _counts_for(standing, request.user),
-        "met": met,
-        "total": total,
-        "changes": changes,
-        "consequences": consequences_of(review_request, standing) if review_request.is_pending else None,
-        "lineage": picture_of(
-            brief(
-                review_request.version,
-                review_request.evidence.data,
-                asked=review_request.asks_for,
-                replaces=changes["holder"],
-            ),
-            review_request.version,
-            SMALL,
-        ),
-        "timeline": timeline,
-        "told": told,
-        "newest": review_request.newest,
-        "looked": looked,
-        "looked_place": Place(looked, 0, 0) if looked else "",
-        "since": moved,
-        **people_of(request.user, review_request, standing),
-        "approve": answers[Decision.APPROVE],
-        "ask_changes": answers[Decision.REQUEST_CHANGES],
-        "reject": answers[Decision.REJECT],
-        "withdraw": can_withdraw(request.user, review_request),
-        "bypass": can_bypass(request.user, review_request, standing),
-        "reschedule": can_reschedule(request.user, review_request),
-        "threads_elsewhere": _threads_elsewhere(standing, review_request),
-        "may_vouch": review_request.is_pending and _may_vouch(standing, request.user),
-        "ready": can_mark_ready(request.user, review_request),
-        "is_last": is_last,
-        "draft": f"request-{review_request.pk}-comment",
-        "apply_label": f"Approve and {'return' if review_request.returns_to_id else 'promote'}",
-        "archives": archives(review_request, standing),
-        **outside_of(request, review_request.version),
-    }
-
-
-def _may_vouch(standing: Standing, user: User) -> bool:
-    """Whether it is this person who is to look at the files."""
-    return not user.is_service and any(user.pk in node.people for node in standing.verdict.open if node.kind == "scan")
-
-
-def _threads_elsewhere(standing: Standing, review_request: TransitionRequest) -> list[Comment]:
-    """The open threads that stop it, but are not among its own: of its version, or of another request for it."""
-    found = [thread for thread in standing.known.threads or () if thread.request_id != review_request.pk]
-    for thread in found:
-        thread.version = review_request.version
-    return found[:MAX_ELSEWHERE]
-
-
-def _counts_for(standing: Standing, user: User) -> list[str]:
-    """The teams for which an approval by this person would count."""
-    return sorted(team for team, members in standing.known.members.items() if user.person_id in members)
 
 
 # -- Verbs -------------------------------------------------------------------------------------------------------------
@@ -196,7 +85,7 @@ def answer(
     htmx = request.htmx
     if error is None and not htmx:
         return redirect(at.get_absolute_url() if at else reverse("request", args=[pk]))
-    context = {**_context(request, request_as_shown(request.user, pk)), "typed": typed}
+    context = {**context_of(request, request_as_shown(request.user, pk)), "typed": typed}
     if error is not None:
         context["error"] = error.message
         shown = key_in(request.POST.get("at", ""))

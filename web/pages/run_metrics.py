@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 
 from django.urls import reverse
 
+from core.keyset import number_in
 from tracking.models import Run
 from web.signed_in import SignedInRequest
 
@@ -58,8 +59,7 @@ def metrics_of(request: SignedInRequest, run: Run) -> dict[str, Any]:
     """One page of the last values, of those whose name has ``?find=`` in it."""
     find = request.GET.get("find", "").strip()
     names = sorted(name for name in run.metrics if find.lower() in name.lower())
-    wanted = request.GET.get("from", "")
-    start = int(wanted) if wanted.isascii() and wanted.isdecimal() and len(wanted) < 9 else 0
+    start = number_in(request.GET.get("from", ""), digits=8) or 0
     kept = [("find", find)] if find else []
     kept += [("metric", name) for name in request.GET.getlist("metric")]
     return {

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import urlencode
 
 from django.http import HttpResponse, HttpResponseBase, JsonResponse
 from django.shortcuts import render
-from django.urls import reverse
 from django.views.decorators.http import require_safe
 
 from core.errors import Invalid
 from registry.artifacts import Place, clean_path, get_file
+from registry.evidence import COMMIT_TAG, is_dirty
 from registry.models import ArtifactFile
 from registry.queries import versions_of_runs
 from tracking.curves import curves
@@ -57,27 +56,28 @@ def _context(request: SignedInRequest, run: Run) -> dict[str, Any]:
     chosen = charts_wanted(request, [run])
     own, internal = _tags(run)
     whole = request.GET.get("all", "")
-    files = _files(run, most=MOST_FILES if whole == "files" else SHOWN)
+    most = MOST_FILES if whole == "files" else SHOWN
+    files = list(ArtifactFile.objects.filter(owner_id=run.run_id).order_by("path")[: most + 1])
     return {
         "run": run,
         "description": run.tags.get(DESCRIPTION_TAG, ""),
         **metrics_of(request, run),
         "charts": charts_of(chosen, [run]),
         "chosen": chosen,
-        "params": _shortened(run.params, whole=whole == "params"),
+        "params": _first_of(run.params, whole=whole == "params"),
         "param_count": len(run.params),
         "cuts_params": len(run.params) > SHOWN or any(len(value) > SHOWN_TEXT for value in run.params.values()),
-        "tags": _shortened(own, whole=whole == "tags"),
+        "tags": _first_of(own, whole=whole == "tags"),
         "tag_count": len(own),
-        "internal_tags": _shortened(internal, whole=whole == "tags"),
+        "internal_tags": _first_of(internal, whole=whole == "tags"),
         "internal_count": len(internal),
         "source": run.tags.get("mlflow.source.name", ""),
-        "commit": run.tags.get("mlflow.source.git.commit", ""),
-        "is_dirty": run.tags.get("mlflow.source.git.dirty", "").lower() == "true",
+        "commit": run.tags.get(COMMIT_TAG, ""),
+        "is_dirty": is_dirty(run.tags),
         "relatives": relatives(request.user, run, limit=SHOWN_CHILDREN),
         "datasets": run.datasets.defer("schema", "profile").order_by("name", "digest")[:SHOWN],
-        "files": files[:-1] if files and files[-1] is None else files,
-        "more_files": bool(files) and files[-1] is None,
+        "files": files[:most],
+        "more_files": len(files) > most,
         "logged_models": LoggedModel.objects.filter(source_run_id=run.run_id, deleted_at=None)
         .exclude(source_run_id="")
         .only("model_id", "name", "status", "creation_timestamp")
@@ -87,7 +87,7 @@ def _context(request: SignedInRequest, run: Run) -> dict[str, Any]:
     }
 
 
-def _shortened(texts: dict[str, str], *, whole: bool) -> list[tuple[str, str]]:
+def _first_of(texts: dict[str, str], *, whole: bool) -> list[tuple[str, str]]:
     found = sorted(texts.items())
     return found if whole else found[:SHOWN]
 
@@ -96,14 +96,6 @@ def _tags(run: Run) -> tuple[dict[str, str], dict[str, str]]:
     """Those of people, and those that the client sets for its own use."""
     own = {key: value for key, value in run.tags.items() if not key.startswith("mlflow.")}
     return own, {key: value for key, value in run.tags.items() if key not in own and key != DESCRIPTION_TAG}
-
-
-def _files(run: Run, *, most: int) -> list[ArtifactFile | None]:
-    """By path; None in the end where there are more."""
-    found: list[ArtifactFile | None] = list(
-        ArtifactFile.objects.filter(owner_id=run.run_id).order_by("path")[: most + 1]
-    )
-    return [*found[:most], None] if len(found) > most else found
 
 
 @require_safe
@@ -123,15 +115,7 @@ def history(request: SignedInRequest, run_id: str) -> HttpResponse:
     if request.GET.get("format") == "json":
         return JsonResponse({"run_id": run.run_id, "series": _series(run, names)})
     page = history_of(run.run_id, names[0], limit=POINTS_ON_PAGE, page_token=request.GET.get("page", ""))
-    here = f"{reverse('run_history', args=[run.run_id])}?{urlencode({'metric': names[0]})}"
-    next_url = f"{here}&{urlencode({'page': page.next_page_token})}" if page.next_page_token else ""
-    context = {
-        "run": run,
-        "name": names[0],
-        "points": page.points,
-        "first_url": here if request.GET.get("page") else "",
-        "next_url": next_url,
-    }
+    context = {"run": run, "name": names[0], "points": page.points, "next_token": page.next_page_token}
     return render(request, "runs/history.html", context)
 
 

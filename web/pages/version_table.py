@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from django.http import QueryDict
 
 from core.keys import MAX_KEY
 from registry.models import ModelVersion, RegisteredModel, Stage
-from registry.version_order import NUMBER_LIMIT, Filters, Order, Page, Position, page_of
+from registry.version_order import Filters, Order, Page, Position, page_of
+from web.pages.addresses import column, fields_in, with_fields
 
 PAGE_SIZE = 25
 SHOWN_COLUMNS = 3
@@ -21,49 +21,14 @@ MOST_ALIASES = 200
 _FILTERS = {"stage": "stage", "alias": "alias", "text": "q", "by": "by"}  # fields, and what the address calls them
 
 
-@dataclass(frozen=True, slots=True)
-class Column:
-    """``url`` leads to the table sorted by it, or the other way round; ``sorted`` is its aria-sort."""
-
-    label: str
-    url: str
-    sorted: str
-
-
-def _column(key: str, label: str, order: Order, kept: QueryDict) -> Column:
-    is_sorted = order.by == key
-    sorted_now = ("descending" if order.descending else "ascending") if is_sorted else "none"
-    wanted = Order(key, not order.descending if is_sorted else True)
-    return Column(label, _with(kept, sort=str(wanted)), sorted_now)
-
-
-def _with(kept: QueryDict, **fields: str) -> str:
-    """The address of the page with another order or another part of the list."""
+def _part(kept: QueryDict, **fields: str) -> str:
+    """The address of another part of the list."""
     return with_fields(kept, **{"before": "", "after": "", **fields})
-
-
-def with_fields(kept: QueryDict, **fields: str) -> str:
-    """The address of the page with these fields; without those that are empty."""
-    query = kept.copy()
-    for name, value in fields.items():
-        query[name] = value
-        if not value:
-            del query[name]
-    return f"?{query.urlencode()}"
-
-
-def pairs(query: QueryDict) -> list[tuple[str, str]]:
-    return [(name, value) for name, values in query.lists() for value in values]
 
 
 def metric_named(text: str) -> str:
     """A name that a metric may have; empty for any other."""
     return text if len(text) <= MAX_KEY else ""
-
-
-def number_in(text: str) -> int | None:
-    """A number that a version may have."""
-    return int(text) if text.isascii() and text.isdecimal() and len(text) < NUMBER_LIMIT else None
 
 
 def table_of(model: RegisteredModel, asked: QueryDict, policy_metrics: Iterable[str]) -> dict[str, Any]:
@@ -88,17 +53,17 @@ def table_of(model: RegisteredModel, asked: QueryDict, policy_metrics: Iterable[
     kept = _kept(asked, order, filters, chosen[:MOST_COLUMNS])
     return {
         "versions": _rows(page, names),
-        "columns": [_column(name, name, order, kept) for name in names],
-        "by_version": _column("version", "Version", order, kept),
-        "by_created": _column("created", "Registered", order, kept),
+        "columns": [column(name, name, order, kept) for name in names],
+        "by_version": column("Version", "version", order, kept),
+        "by_created": column("Registered", "created", order, kept),
         "choices": [(name, name in names) for name in choices[:MOST_CHOICES]],
         "most_columns": MOST_COLUMNS if len(chosen) > MOST_COLUMNS else 0,
         "before": page.before,
-        "older_url": _with(kept, before=str(page.before)),
-        "newer_url": _with(kept, after=str(page.after)) if page.after else "",
-        "first_url": _with(kept),
+        "older_url": _part(kept, before=str(page.before)),
+        "newer_url": _part(kept, after=str(page.after)) if page.after else "",
+        "first_url": _part(kept),
         "is_first_page": not (kept.get("before") or kept.get("after")),
-        "kept_beside_table": [(name, value) for name, value in pairs(kept) if name in ("metric", "until", "sort")],
+        "kept_beside_table": [(name, value) for name, value in fields_in(kept) if name in ("metric", "until", "sort")],
         "kept": kept,
         "filters": filters,
         "is_filtered": filters != Filters(),

@@ -22,7 +22,7 @@ from registry.artifacts import file_of_version
 from registry.evidence import known_of
 from registry.gate import GateRefused, Target
 from registry.lineage import brief
-from registry.models import ModelVersion, Stage, TargetKind
+from registry.models import HELD_STAGES, ModelVersion, Stage, TargetKind
 from registry.permissions import can_edit, can_manage, can_move
 from registry.previews import picture as shown_picture
 from registry.queries import canonical_stage, events_of, get_known_version, get_version, holder
@@ -213,7 +213,7 @@ def move(request: SignedInRequest, name: str, number: int) -> HttpResponse:
     version = get_version(request.user, name, number)
     try:
         stage = canonical_stage(request.POST.get("stage", ""))
-        archive = stage in (Stage.STAGING, Stage.PRODUCTION) and request.POST.get("archive_existing") == "on"
+        archive = stage in HELD_STAGES and request.POST.get("archive_existing") == "on"
         gated(services.move_to_stage)(actor=request.user, version=version, stage=stage, archive_existing=archive)
     except GateRefused as error:
         messages.warning(request, error.message)
@@ -297,7 +297,7 @@ def _asking(version: ModelVersion, typed: dict[str, str]) -> dict[str, Any]:
         target = Target(TargetKind.STAGE, stage)
         if stage == version.current_stage:
             continue
-        held = stage in (Stage.STAGING, Stage.PRODUCTION)
+        held = stage in HELD_STAGES
         choices.append(
             {
                 "stage": stage,

@@ -127,7 +127,7 @@ def test_pages_lead_on_and_keep_the_filters(page: Client, mira: User) -> None:
 
     first = page.get("/runs/?q=many&metric=a+b&user=mira")
     [following] = re.findall(r'rel="next" href="([^"]+)"', text(first))
-    second = page.get(following)
+    second = page.get(f"/runs/{following}")
 
     assert (len(titles(first)), len(titles(second))) == (PAGE_SIZE, 1)
     assert following.startswith("/runs/?q=many&user=mira&metric=a+b&page=")
@@ -354,7 +354,7 @@ def test_every_value_stands_in_a_table_page_by_page(page: Client, run: Run) -> N
 
     first = text(page.get(f"/runs/{run.run_id}/history/?metric=long"))
     [following] = re.findall(r'rel="next" href="([^"]+)"', first)
-    second = text(page.get(following))
+    second = text(page.get(f"/runs/{run.run_id}/history/{following}"))
 
     assert first.count("<tr>") == 101 and "NaN" in first
     assert second.count("<tr>") == 51 and "149" in second

@@ -6,9 +6,11 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import zip_longest
 from typing import Any
+from urllib.parse import urlencode
 
 from django import template
 from django.forms import BoundField, CheckboxInput, CheckboxSelectMultiple, RadioSelect, Select, Widget
+from django.template import Context
 from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.timezone import localtime
@@ -252,6 +254,22 @@ def sparkline(*, points: Sequence[tuple[int, float]], name: str) -> dict[str, ob
         "end": places[-1],
         "says": f"{name} from version {numbers[0]}, {formatting.metric(values[0])}, to version {numbers[-1]}, "
         f"{formatting.metric(values[-1])}; lowest {formatting.metric(low)}, highest {formatting.metric(high)}",
+    }
+
+
+@register.inclusion_tag("components/older.html", takes_context=True)
+def older(
+    context: Context, *, field: str, token: object, first: str = "Newest", next: str = "Older", at: str = ""
+) -> dict[str, str]:
+    """The foot of a list that is read on from its last row: ``field`` of the address says where a page begins,
+    ``token`` where the next one does, if there is one. What else is asked for stays; ``at`` is an anchor."""
+    asked = [(name, text) for name, texts in context["request"].GET.lists() for text in texts if text]
+    kept = [(name, text) for name, text in asked if name != field]
+    return {
+        "first": first,
+        "first_url": f"?{urlencode(kept)}{at}" if kept != asked else "",
+        "next": next,
+        "next_url": f"?{urlencode([*kept, (field, str(token))])}{at}" if token else "",
     }
 
 
