@@ -28,7 +28,7 @@ from registry.previews import picture as shown_picture
 from registry.queries import canonical_stage, events_of, get_known_version, get_version, holder
 from registry.scanning import scan_of
 from web.errors import refused_status
-from web.files import SHOWN_IN_A_BOX, serve
+from web.files import SHOWN_IN_A_BOX, disposition, serve
 from web.gated import gated
 from web.pages.conversation import TALK, conversation_about, kept, thread_named
 from web.pages.evidence import SHARED, Subject, asked_of, query_of, tabbed
@@ -238,9 +238,11 @@ def read_run(request: SignedInRequest, name: str, number: int) -> HttpResponse:
 
 @require_safe
 def picture(request: SignedInRequest, name: str, number: int, path: str) -> HttpResponse:
-    """A picture of the version, shown within the preview of its files; nothing else is ever shown by a browser."""
+    """A picture of the version, shown within the preview of its files; opened by itself it is downloaded, like any file
+    of somebody else's."""
     content, kind = shown_picture(get_version(request.user, name, number), path)
-    return HttpResponse(content, content_type=kind, headers=SHOWN_IN_A_BOX)
+    as_file = {"Content-Disposition": disposition(path.rsplit("/", 1)[-1])}
+    return HttpResponse(content, content_type=kind, headers=SHOWN_IN_A_BOX | as_file)
 
 
 @require_safe
