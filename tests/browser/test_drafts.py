@@ -77,7 +77,7 @@ def test_a_form_that_is_sent_the_plain_way_keeps_its_draft_until_it_was_taken(
 ) -> None:
     page = enter(mira)
     page.goto(version.get_absolute_url())
-    page.get_by_text("Edit", exact=True).click()
+    page.get_by_text("Edit the description", exact=True).click()
     page.get_by_role("textbox", name="Description").fill(TEXT)
     Session.objects.all().delete()
 
