@@ -113,11 +113,13 @@ def _text(content: bytes, *, is_cut: bool) -> str | None:
 
 
 def _laid_out(text: str) -> str:
-    """JSON that is written on a single line or a few is laid out in many."""
+    """JSON that is written on a single line or a few is laid out in many, where nothing but blanks tells the two apart:
+    a key that is there twice, or a number that Python would write otherwise, is shown as it stands."""
     if text.count("\n") > 3:
         return text
     try:
         laid_out = json.dumps(json.loads(text), indent=2, ensure_ascii=False)
     except (ValueError, RecursionError):
         return text
-    return laid_out if len(laid_out) <= 2 * MOST_TEXT else text
+    is_same = "".join(laid_out.split()) == "".join(text.split())
+    return laid_out if is_same and len(laid_out) <= 2 * MOST_TEXT else text

@@ -29,6 +29,8 @@ def of(path: str, content: bytes) -> ModelVersion:
         ("drawing.svg", b"<svg onload=x>", "text", "<svg onload=x>"),
         ("card.md", b"# Card", "markdown", "# Card"),
         ("example.json", b'{"a": [1, 2]}', "text", '{\n  "a": [\n    1,\n    2\n  ]\n}'),
+        ("twice.json", b'{"a": 1, "a": 2}', "text", '{"a": 1, "a": 2}'),
+        ("number.json", b'{"a": 1.10}', "text", '{"a": 1.10}'),
         ("broken.json", b'{"a": ', "text", '{"a": '),
         ("deep.json", b"[" * 9000, "text", "[" * 9000),
         ("long.json", b"1" * 9000, "text", "1" * 9000),

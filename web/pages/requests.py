@@ -70,8 +70,10 @@ def pulse(request: SignedInRequest, pk: int) -> HttpResponse:
 
 
 def _is_a_look(request: SignedInRequest) -> bool:
-    """Whether a person looks at the page: neither a service account nor a script with a token."""
-    return request.method == "GET" and request.token is None and not request.user.is_service
+    """Whether a person looks at the page: neither a service account, nor a script with a token, nor a browser that
+    fetches ahead what might be opened (https://fetch.spec.whatwg.org/#sec-purpose-header)."""
+    is_ahead = "prefetch" in request.headers.get("Sec-Purpose", "")
+    return request.method == "GET" and request.token is None and not request.user.is_service and not is_ahead
 
 
 # -- Verbs -------------------------------------------------------------------------------------------------------------
