@@ -117,13 +117,13 @@ class TransitionRequestQuerySet(models.QuerySet["TransitionRequest"]):
         rows = self.visible_to(user).pending().filter(near)
         return rows.filter(waiting, ~Exists(recused), state=TransitionRequest.State.OPEN)
 
-    def as_shown_to(self, user: User) -> TransitionRequestQuerySet:
+    def as_shown_to(self, person: int) -> TransitionRequestQuerySet:
         """With the last look of this person at each (``look``), the number of the last event about it or its version
         (``newest``), the request by which another version got the same last (``applied_before`` and the number of
         that version), and how many others are in the stage that is asked for."""
         about = {"model_name": OuterRef("model__name"), "version": OuterRef("version__version")}
         events = Event.objects.filter(Q(request_id=OuterRef("pk")) | Q(request_id=None), **about)
-        mine = FilteredRelation("looks", condition=Q(looks__person=user.person_id))
+        mine = FilteredRelation("looks", condition=Q(looks__person=person))
         same = {name: OuterRef(name) for name in ("model", "target_kind", "target")}
         applied = TransitionRequest.objects.filter(**same, state=TransitionRequest.State.APPLIED, pk__lt=OuterRef("pk"))
         applied = applied.exclude(version=OuterRef("version")).order_by("-pk")

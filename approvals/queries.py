@@ -13,12 +13,16 @@ from accounts.permissions import default_level, grants_of
 from approvals.models import Comment, TransitionRequest, TransitionRequestQuerySet
 from core.errors import NotFound
 from core.keyset import key_in
-from core.prepared import Compiled
+from core.prepared import Compiled, Prepared
+from registry.permissions import can_read
 from registry.queries import target_named
 
 NO_REQUEST = "There is no such request, or it is not for you to see."
 NO_COMMENT = "There is no such comment or version, or it is not for you to see."
 _WAITING = Compiled()
+_AS_SHOWN = Prepared(
+    lambda person, pk: TransitionRequest.objects.with_rows().as_shown_to(person).filter(pk=pk), int, int
+)
 
 
 def get_request(user: User, pk: int) -> TransitionRequest:
@@ -30,8 +34,8 @@ def get_request(user: User, pk: int) -> TransitionRequest:
 
 def request_as_shown(user: User, pk: int) -> TransitionRequest:
     """The same with what its page says to this person alone."""
-    found = TransitionRequest.objects.visible_to(user).with_rows().as_shown_to(user).filter(pk=pk).first()
-    if found is None:
+    found = _AS_SHOWN.first(user.person_id, pk)
+    if found is None or not can_read(user, found.model):
         raise NotFound(NO_REQUEST)
     return found
 

@@ -46,6 +46,7 @@ class _Statement:
     compiler: SQLCompiler
     converters: dict[int, Any]
     reading: _Reading
+    annotations: tuple[tuple[str, int], ...]  # names and the positions of their columns
     locks: bool
 
 
@@ -84,7 +85,7 @@ class Prepared(Generic[M]):
     """``build`` makes a queryset of model instances from values of these ``kinds``: str, int or datetime.
 
     The values must reach the statement as they are (``filter(name=value)``, not a pattern made from it), and their
-    number cannot vary. Related rows come by ``select_related``.
+    number cannot vary. Related rows come by ``select_related``, annotations as attributes.
     """
 
     def __init__(self, build: Callable[..., QuerySet[M]], *kinds: type) -> None:
@@ -114,7 +115,10 @@ class Prepared(Generic[M]):
         statement = self._compiled[connection.vendor]
         if statement.converters:
             rows = list(statement.compiler.apply_converters(rows, statement.converters))
-        return [statement.reading.instance(row) for row in rows]
+        found = [statement.reading.instance(row) for row in rows]
+        for instance, row in zip(found, rows, strict=True) if statement.annotations else ():
+            instance.__dict__.update((name, row[column]) for name, column in statement.annotations)
+        return found
 
     def _compile(self) -> _Statement:
         marks = [_mark(kind, index) for index, kind in enumerate(self._kinds)]
@@ -129,6 +133,7 @@ class Prepared(Generic[M]):
             compiler=compiler,
             converters=compiler.get_converters([column[0] for column in compiler.select]),
             reading=_Reading(compiler.klass_info, compiler.select),
+            annotations=tuple((compiler.annotation_col_map or {}).items()),
             locks=queryset.query.select_for_update,
         )
         self._compiled[connection.vendor] = statement

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from django.db import transaction
+from django.db.models import Count, FilteredRelation, Q
 
 from accounts.models import IdempotencyRecord, Token
 from core.clock import now
@@ -75,6 +76,22 @@ def test_what_is_left_out_of_a_row_is_read_when_it_is_asked_for() -> None:
 
     assert version is not None
     assert (version.get_deferred_fields(), version.tags) == ({"tags"}, {"a": "1"})
+
+
+def test_annotations_come_along_as_attributes() -> None:
+    make_version("churn"), make_version("churn"), make_model("fraud")
+    counted = Prepared(
+        lambda name: RegisteredModel.objects.filter(name=name).annotate(
+            count=Count("versions"), first_of=FilteredRelation("versions", condition=Q(versions__version=1))
+        ).select_related("first_of"),
+        str,
+    )  # fmt: skip
+
+    churn, fraud = counted.first("churn"), counted.first("fraud")
+
+    assert churn is not None and fraud is not None
+    assert (churn.count, churn.first_of.version) == (2, 1)  # type: ignore[attr-defined]
+    assert (fraud.count, fraud.first_of) == (0, None)  # type: ignore[attr-defined]
 
 
 def test_a_statement_asked_once_tells_rows_with_json_as_text() -> None:

@@ -52,9 +52,9 @@ class Thread:
         return all(remark.comment.deleted_at for remark in (self.first, *self.replies))
 
 
-def comments_about(version: ModelVersion, review_request: TransitionRequest | None = None) -> QuerySet[Comment]:
+def comments_about(version_id: int, request_id: int | None = None) -> QuerySet[Comment]:
     """Each with the first of its thread, which may be older than what is shown."""
-    rows = Comment.objects.filter(version=version, request=review_request)
+    rows = Comment.objects.filter(version=version_id, request=request_id)
     return rows.select_related("author", "resolved_by", "parent__author", "parent__resolved_by")
 
 
@@ -70,7 +70,7 @@ class Conversation:
 def conversation_about(user: User, version: ModelVersion, *, before: str = "") -> Conversation:
     """The newest remarks about a version, or those ``before`` one of them, as threads in the order they began in."""
     end = key_in(before)
-    rows = comments_about(version).order_by("-id")
+    rows = comments_about(version.pk).order_by("-id")
     found = list((rows if end is None else rows.filter(pk__lt=end))[: PAGE + 1])
     shown = found[:PAGE][::-1]
     older = shown[0].pk if len(found) > PAGE else None

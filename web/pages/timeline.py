@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
-from django.db.models import Q, QuerySet
+from django.db.models import Model, Q, QuerySet
 
 from accounts.models import User
 from approvals.facts import AlreadyRead
 from approvals.models import Check, Comment, Review, TransitionRequest
 from core.keyset import key_in
+from core.prepared import Prepared, together
 from notifications.models import Event
 from web.pages.conversation import comments_about, threaded
 from web.pages.reviewers import Undelivered
@@ -40,6 +41,8 @@ WHOLE = 1000  # the most that is shown at once, when all is asked for
 # In this order where several bear one time.
 REQUEST, EVENT, CHECK, REVIEW, COMMENT, DELIVERY = range(6)
 KINDS = {REQUEST: "request", CHECK: "check", REVIEW: "review", DELIVERY: "delivery"}
+
+Row = TypeVar("Row", bound=Model)
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -100,29 +103,49 @@ class Timeline:
 NEWEST = 2 * PAGE + 1
 
 
-def reviews_about(review_request: TransitionRequest) -> QuerySet[Review]:
-    return Review.objects.filter(request=review_request.pk).select_related("reviewer", "person")
+def _events(request_id: int) -> QuerySet[Event]:
+    return Event.objects.filter(request_id=request_id, kind__in=LINES).select_related("actor")
 
 
-def checks_about(review_request: TransitionRequest) -> QuerySet[Check]:
+def _checks(version_id: int, opened: datetime) -> QuerySet[Check]:
     """What was reported of the version since the request was opened, and what stood then."""
-    known = Q(reported_at__gte=review_request.created_at) | Q(is_current=True)
-    return Check.objects.filter(known, version=review_request.version).select_related("reporter").defer("summary")
+    known = Q(reported_at__gte=opened) | Q(is_current=True)
+    return Check.objects.filter(known, version=version_id).select_related("reporter").defer("summary")
+
+
+def _reviews(request_id: int) -> QuerySet[Review]:
+    return Review.objects.filter(request=request_id).select_related("reviewer", "person")
+
+
+def _newest_of(rows: QuerySet[Row], column: str) -> QuerySet[Row]:
+    return rows.order_by(f"-{column}", "-pk")[:NEWEST]
+
+
+_NEWEST_EVENTS = Prepared(lambda pk: _newest_of(_events(pk), "created_at"), int)
+_NEWEST_CHECKS = Prepared(lambda pk, opened: _newest_of(_checks(pk, opened), "reported_at"), int, datetime)
+_NEWEST_REVIEWS = Prepared(lambda pk: _newest_of(_reviews(pk), "created_at"), int)
+_NEWEST_COMMENTS = Prepared(lambda version, pk: _newest_of(comments_about(version, pk), "created_at"), int, int)
 
 
 @dataclass(frozen=True, slots=True)
 class Newest:
-    """The newest reviews and checks, read once for the timeline and for where the request stands."""
+    """The newest rows of each kind, read once for the timeline and for where the request stands."""
 
-    reviews: list[Review]
+    events: list[Event]
     checks: list[Check]
+    reviews: list[Review]
+    comments: list[Comment]
 
     @classmethod
     def of(cls, review_request: TransitionRequest) -> Newest:
-        return cls(
-            reviews=list(reviews_about(review_request).order_by("-created_at", "-pk")[:NEWEST]),
-            checks=list(checks_about(review_request).order_by("-reported_at", "-pk")[:NEWEST]),
+        version, pk = review_request.version_id, review_request.pk
+        events, checks, reviews, comments = together(
+            _NEWEST_EVENTS.of(pk),
+            _NEWEST_CHECKS.of(version, review_request.created_at),
+            _NEWEST_REVIEWS.of(pk),
+            _NEWEST_COMMENTS.of(version, pk),
         )
+        return cls(events, checks, reviews, comments)
 
     @property
     def whole(self) -> AlreadyRead:
@@ -131,6 +154,12 @@ class Newest:
             reviews=tuple(self.reviews) if len(self.reviews) < NEWEST else None,
             checks=tuple(self.checks) if len(self.checks) < NEWEST else None,
         )
+
+    def rows(self) -> Iterator[tuple[Place, Any]]:
+        yield from ((Place(row.created_at, EVENT, row.pk), row) for row in self.events)
+        yield from ((Place(row.reported_at, CHECK, row.pk), row) for row in self.checks)
+        yield from ((Place(row.created_at, REVIEW, row.pk), row) for row in self.reviews)
+        yield from ((Place(row.created_at, COMMENT, row.pk), row) for row in self.comments)
 
 
 def timeline_of(
@@ -169,22 +198,19 @@ def _rows(
     end: Place | None,
     limit: int,
 ) -> Iterator[tuple[Place, Any]]:
-    version, pk = review_request.version, review_request.pk
+    version, pk = review_request.version_id, review_request.pk
     known: list[tuple[Place, Any]] = [(Place(review_request.created_at, REQUEST, pk), review_request)]
     known += [(Place(row.at, DELIVERY, row.last), row) for row in undelivered]
     yield from ((place, row) for place, row in known if end is None or place < end)
     if newest is not None:
-        yield from ((Place(row.reported_at, CHECK, row.pk), row) for row in newest.checks)
-        yield from ((Place(row.created_at, REVIEW, row.pk), row) for row in newest.reviews)
-    sources: list[tuple[int, str, QuerySet[Any]]] = [
-        (EVENT, "created_at", Event.objects.filter(request_id=pk, kind__in=LINES).select_related("actor")),
-        (COMMENT, "created_at", comments_about(version, review_request)),
-    ]
-    if newest is None:
-        sources += [
-            (CHECK, "reported_at", checks_about(review_request)),
-            (REVIEW, "created_at", reviews_about(review_request)),
-        ]
+        yield from newest.rows()
+        return
+    sources: tuple[tuple[int, str, QuerySet[Any]], ...] = (
+        (EVENT, "created_at", _events(pk)),
+        (CHECK, "reported_at", _checks(version, review_request.created_at)),
+        (REVIEW, "created_at", _reviews(pk)),
+        (COMMENT, "created_at", comments_about(version, pk)),
+    )
     for kind, column, found in sources:
         if end is not None:
             found = found.filter(_before(end, kind, column), **{f"{column}__lte": end.at})
