@@ -50,6 +50,7 @@ class Known:
         default_factory=dict
     )  # of each team that a rule names: person id -> person
     vouchers: dict[str, dict[int, User]] = field(default_factory=dict)  # the same of each team that vouches for files
+    bypassers: dict[str, dict[int, User]] = field(default_factory=dict)  # the same of each team that may bypass
     movers: dict[int, User] = field(default_factory=dict)  # who may move it; empty where nobody asks, or everybody may
     checks: tuple[Check, ...] = ()  # its current reports, the oldest first; read where a rule asks for one
     at: datetime = field(default_factory=now)  # the moment of asking
@@ -121,7 +122,9 @@ def gather(
     trainers, statuses = _trainers(closed_to_authors, watched=watched)
     reported = [(question.version, {name for rule in chosen for name in rule.reported}) for question, chosen in asked]
     checks = _checks(reported, read.checks) if of_now else {}
-    teams = _members({team for chosen in rules for rule in chosen for team in (*rule.teams, *rule.vouchers)})
+    teams = _members(
+        {team for chosen in rules for rule in chosen for team in (*rule.teams, *rule.vouchers, *rule.bypassers)}
+    )
     scans = scans_of([question.version for question, chosen in asked if asks_for(ScanRule, *chosen)])
     threads = _threads([question for question, chosen in asked if _waits_for_threads(chosen)])
     movers = _movers(open_to_movers + [question for question, _ in asked if threads.get(question.version.pk)])
@@ -153,6 +156,7 @@ def gather(
                 carried=carried,
                 members={team: teams.get(team, {}) for rule in chosen for team in rule.teams},
                 vouchers={team: teams.get(team, {}) for rule in chosen for team in rule.vouchers},
+                bypassers={team: teams.get(team, {}) for rule in chosen for team in rule.bypassers},
                 movers=able if _asks_movers(question, chosen) else {},
                 threads=_concerning(question, threads.get(version.pk, ())) if talked else None,
                 resolvers=able if talked else {},

@@ -50,6 +50,11 @@ class Rule:
         return self.read.reported if self.read else frozenset()
 
     @property
+    def bypassers(self) -> frozenset[str]:
+        """The teams that may bypass it."""
+        return frozenset(self.read.bypass.teams) if self.read else frozenset()
+
+    @property
     def vouchers(self) -> tuple[str, ...]:
         return self.read.vouchers if self.read else ()
 

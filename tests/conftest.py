@@ -33,8 +33,8 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Under REQUIRE_ALL both forms are run, one after the other: what belongs to one only is left to its run, and what
-    asks no database is the same in both.
+    """Under REQUIRE_ALL both forms are run, one after the other: what belongs to one only is left to its run, what
+    asks no database is the same in both, and the sweeps over every route are made in the form of a team.
 
     Elsewhere everything is collected, and what cannot be shown skips and says so.
     """
@@ -48,7 +48,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def _to_the_embedded_form(item: pytest.Item) -> bool:
-    return item.get_closest_marker("postgres") is None
+    return item.get_closest_marker("postgres") is None and item.get_closest_marker("sweep") is None
 
 
 def _to_the_form_of_a_team(item: pytest.Item) -> bool:

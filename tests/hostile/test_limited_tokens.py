@@ -84,6 +84,7 @@ def test_the_same_routes_tell_of_it_by_a_token_for_its_name(world: World, admin:
     assert {"web.pages.models.detail", "web.pages.models.index", "web.mlflow.registered_models.search"} <= set(told)
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("who", ["admin", "mira"])
 def test_a_limited_token_writes_nothing_outside(who: str, world: World, request: pytest.FixtureRequest) -> None:
     client, before, wrote = client_of(request.getfixturevalue(who)), state(), []

@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 from django.db import transaction
 from django.test import Client
 
@@ -61,6 +62,8 @@ IDLE = {
     "web.pages.requests.ready",  # for the requester, once changes were asked for
     "web.api.requests.RequestReady",
 }
+
+pytestmark = pytest.mark.sweep
 
 
 def _sent_back(route: Route) -> tuple[int, ...]:

@@ -30,7 +30,7 @@ from tests.web.test_access import OPEN
 
 __all__ = ["world"]  # a fixture
 
-pytestmark = pytest.mark.timeout(1200)
+pytestmark = [pytest.mark.sweep, pytest.mark.timeout(1200)]
 
 PRINTED = Path(settings.BASE_DIR) / "test-results" / "gate-audit.txt"
 # Two people of two teams: no single call of anybody is the last one that is needed.

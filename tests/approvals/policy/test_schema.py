@@ -15,13 +15,13 @@ from approvals.policy.schema import schema
 from tests.approvals import conftest
 from tests.approvals.policy.cast import HEAD
 from tests.approvals.policy.test_document import FULL, ON_LINE
-from web.pages.policies import EXAMPLE
+from web.pages.policy_texts import TEMPLATES
 
 DOCS = (Path(__file__).parents[3] / "docs" / "policies.md").read_text()
 VALID = {
     "full": FULL,
     "documentation": DOCS.split("```yaml\n")[1].split("```")[0],
-    "page": EXAMPLE,
+    **{f"template: {template.title}": template.text for template in TEMPLATES},
     "tests": conftest.POLICY,
     "as it is written": FULL.replace("tier: critical", "public: yes, level: 010, on: true, n: 1.5"),
     "times": f"{HEAD}requirements: [run: {{commit: clean}}]\n"
