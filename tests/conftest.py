@@ -52,11 +52,11 @@ def _to_the_embedded_form(item: pytest.Item) -> bool:
 
 
 def _to_the_form_of_a_team(item: pytest.Item) -> bool:
-    """Where a database is asked, or processes are started, and none of them is embedded."""
+    """Where a database is asked, processes are started or every route is, and nothing of it is embedded."""
     if item.get_closest_marker("embedded"):
         return False
     fixtures = {"db", "transactional_db", "live_server"}
-    marked = any(item.get_closest_marker(name) for name in ("django_db", "postgres", "slow"))
+    marked = any(item.get_closest_marker(name) for name in ("django_db", "postgres", "slow", "sweep"))
     return marked or bool(fixtures & set(getattr(item, "fixturenames", ())))
 
 
