@@ -10,11 +10,11 @@ from django.db.models import Exists, OuterRef, Subquery
 from django.http import HttpResponse
 from django.views.decorators.http import require_safe
 
-from accounts.models import Membership
+from accounts.models import Membership, User
 from approvals.models import Awaited, Look, Reviewer, TransitionRequest, TransitionRequestQuerySet
 from approvals.outlook import Outlook, outlooks_of
 from approvals.policy import listed
-from approvals.queries import counts_up_to, fitting
+from approvals.queries import count_again, fitting
 from core.errors import Invalid
 from core.keyset import key_in
 from web.pages.context import MOST_COUNTED, up_to
@@ -51,15 +51,16 @@ def index(request: SignedInRequest) -> HttpResponse:
     tab = tab if tab in dict(TABS) else "waiting"
     given = {name: text for name in FILTERS if (text := request.GET.get(name, "").strip())}
     before = request.GET.get("before", "")
+    error = ""
     try:
-        lists, error = _lists(request, given), ""
+        rows = _list(request.user, tab, given)
     except Invalid as refused:
-        lists, error = {key: TransitionRequest.objects.none() for key, _ in TABS}, refused.message
-    found = _page(_for_me(request, lists[tab]), before)
+        rows, error = TransitionRequest.objects.none(), refused.message
+    found = _page(_for_me(request, rows), before)
     shown = found[:PAGE_SIZE]
     context = {
         "tab": tab,
-        "tabs": _tabs(request, lists, tab, given),
+        "tabs": _tabs(request, tab, given, is_refused=bool(error)),
         "given": given,
         "query": urlencode({"tab": tab, **given}),
         "rows": _rows(request, shown, tab),
@@ -72,12 +73,12 @@ def index(request: SignedInRequest) -> HttpResponse:
     return part_or_page(request, "reviews/index.html", context, part="reviews/index.html#results", url=url)
 
 
-def _lists(request: SignedInRequest, given: dict[str, str]) -> dict[str, TransitionRequestQuerySet]:
-    """By tab, what fits. Raises Invalid for a target that is none."""
-    rows = fitting(TransitionRequest.objects.visible_to(request.user), **given)
-    waiting = fitting(TransitionRequest.objects.waiting_on(request.user), **given)
-    mine = rows.filter(requester=request.user)
-    return {"waiting": waiting, "mine": mine, "open": rows.pending(), "decided": rows.decided()}
+def _list(user: User, tab: str, given: dict[str, str]) -> TransitionRequestQuerySet:
+    """What fits, of a tab. Raises Invalid for a target that is none."""
+    if tab == "waiting":
+        return fitting(TransitionRequest.objects.waiting_on(user), **given)
+    rows = fitting(TransitionRequest.objects.visible_to(user), **given)
+    return {"mine": rows.filter(requester=user), "open": rows.pending(), "decided": rows.decided()}[tab]
 
 
 def _for_me(request: SignedInRequest, rows: TransitionRequestQuerySet) -> TransitionRequestQuerySet:
@@ -95,15 +96,19 @@ def _page(rows: TransitionRequestQuerySet, before: str) -> list[TransitionReques
     return list(rows.select_related("model", "version", "requester").only(*SHOWN).order_by("-pk")[: PAGE_SIZE + 1])
 
 
-def _tabs(
-    request: SignedInRequest, lists: dict[str, TransitionRequestQuerySet], active: str, given: dict[str, str]
-) -> list[dict[str, Any]]:
+def _tabs(request: SignedInRequest, active: str, given: dict[str, str], *, is_refused: bool) -> list[dict[str, Any]]:
     """The count for the bar at the top comes with those of the tabs."""
-    counted = [lists[key] for key, _ in TABS]
-    if given:
-        counted.append(TransitionRequest.objects.waiting_on(request.user))
-    counts = counts_up_to(MOST_COUNTED, request.user, *counted)
-    request.waiting = counts[-1] if given else counts[0]
+    user = request.user
+
+    def lists() -> list[TransitionRequestQuerySet]:
+        waiting = [TransitionRequest.objects.waiting_on(user)] if given else []  # otherwise that is the first tab
+        return [_list(user, key, given) for key, _ in TABS] + waiting
+
+    if is_refused:
+        counts = [0] * len(TABS)
+    else:
+        counts = count_again(MOST_COUNTED, user, lists, "tabs", tuple(sorted(given.items())))
+        request.waiting = counts[-1] if given else counts[0]
     return [
         {
             "label": label,
