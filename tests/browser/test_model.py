@@ -65,7 +65,7 @@ def test_columns_are_chosen_and_kept_in_the_address(
 ) -> None:
     page = enter(mira)
     page.goto(MODEL)
-    page.get_by_text("Columns", exact=True).click()
+    page.locator("#versions-title").locator("xpath=ancestor::section").get_by_text("Metrics", exact=True).click()
     for name, wanted in (("f1", False), ("latency_p95_ms", False), ("accuracy", True)):
         page.locator(".columns").get_by_label(name).set_checked(wanted)
 
