@@ -14,10 +14,10 @@ from markdown_it.token import Token
 TAGS = frozenset(
     "a blockquote br code del em h3 h4 h5 h6 hr li ol p pre s strong table tbody td th thead tr ul".split()
 )
-# The signs of a username or a team's name; a full stop at its end ends the sentence. No part of an address or a path.
 # How many times the length of a text its links may come to; spelt out, even an address of emoji is not longer. What one
 # definition says may be referred to thousands of times.
 _MOST_OF_LINKS = 12
+# The signs of a username or a team's name; a full stop at its end ends the sentence. No part of an address or a path.
 _MENTION = re.compile(r"(?<![\w.+/@-])@(\w(?:[\w.+@-]*\w)?)")
 
 

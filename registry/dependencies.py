@@ -84,10 +84,11 @@ def _key(name: str, sha256: str) -> str:
 
 
 def _read(versions: Sequence[ModelVersion], wanted: frozenset[tuple[str, str]]) -> dict[tuple[str, str], Packages]:
-    folders = {version.artifact_owner: version.artifact_folder for version in versions if version.artifact_owner}
-    paths = {f"{folder}/{name}" if folder else name for folder in folders.values() for name, _ in wanted}
+    owners = {version.artifact_owner for version in versions if version.artifact_owner}
+    folders = {version.artifact_folder for version in versions}  # two versions of one run lie in folders of their own
+    paths = {f"{folder}/{name}" if folder else name for folder in folders for name, _ in wanted}
     found: dict[tuple[str, str], Packages] = {}
-    for row in ArtifactFile.objects.filter(owner_id__in=folders, path__in=paths):
+    for row in ArtifactFile.objects.filter(owner_id__in=owners, path__in=paths):
         file = (row.path.rsplit("/", 1)[-1], row.sha256)
         if file not in wanted or file in found:
             continue

@@ -18,7 +18,7 @@ from registry.dependencies import (
     remembered_of,
 )
 from registry.models import ArtifactFile
-from tests.factories import make_version
+from tests.factories import make_run, make_version
 
 CONDA = b"""\
 dependencies:
@@ -157,3 +157,13 @@ def test_a_storage_that_fails_is_a_sentence_and_is_asked_again() -> None:
 
     assert (broken.packages, broken.problem) == (None, UNREADABLE)
     assert mended.packages == {"numpy": "1.0"}
+
+
+@pytest.mark.django_db
+def test_two_versions_of_one_run_have_their_own_files() -> None:
+    run = make_run()
+    versions = [
+        make_version("churn", run=run, files={"requirements.txt": f"numpy=={number}".encode()}) for number in (1, 2)
+    ]
+
+    assert [found.packages for found in dependencies_of(versions)] == [{"numpy": "1"}, {"numpy": "2"}]

@@ -61,7 +61,6 @@ BUDGETS = {
     f"{MODEL}versions/2/": PAGE + 1,
     f"{MODEL}versions/2/lineage/": PAGE,
     f"{MODEL}versions/2/request/": PAGE,
-    # Four more than the budget: the lines of metrics, the last approved version, who holds the stage, who hears of it.
     "/requests/1/": REVIEW_PAGE,
     f"{MODEL}versions/2/?tab=files": PAGE + 1,
     f"{MODEL}versions/2/?tab=tags": PAGE + 1,
