@@ -107,7 +107,10 @@ def context_of(
 
 
 def _is_worth_noting(look: Look | None, since: Since | None, timeline: Timeline, at: datetime) -> bool:
-    """A page that is opened again and again with nothing new on it writes nothing for ten minutes."""
+    """An earlier part of the conversation does not show what is new, and a page that is opened again and again with
+    nothing new on it writes nothing for ten minutes."""
+    if not timeline.is_newest:
+        return False
     if look is None or since is None or since.moved or timeline.has_news:
         return True
     return at - look.at > LOOKS_ANEW
