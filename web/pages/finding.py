@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from django.db.models import Case, F, IntegerField, Q, QuerySet, Value, When
+from django.db.models.fields.json import KeyTextTransform
 from django.db.models.functions import Substr
 from django.urls import reverse
 
@@ -23,7 +24,8 @@ from approvals.models import Policy, TransitionRequest
 from core.clock import from_ms
 from core.keyset import key_in
 from registry.models import ModelVersion, RegisteredModel
-from tracking.models import Lifecycle, Run
+from tracking.models import Experiment, Lifecycle, Run
+from tracking.queries import DESCRIPTION_TAG
 
 MOST_TYPED = 256
 MOST_WORDS = 8
@@ -71,7 +73,7 @@ class Term:
     model: str = ""  # what stands before a number or an alias
     number: int | None = None
     alias: str = ""
-    request: int | None = None
+    request: int | None = None  # of a number so long that it may begin a digest only where it says so: #12345678
     digits: str = ""  # of a digest or of the id of a run
 
     @property
@@ -89,7 +91,7 @@ class Term:
             model=(version or alias or {"model": ""})["model"],
             number=min(int(version["number"]), 2**31 - 1) if version else None,
             alias=alias["alias"] if alias else "",
-            request=key_in(request["pk"]) if request else None,
+            request=key_in(request["pk"]) if request and not hexadecimal else None,
             digits=hexadecimal["digits"].lower() if hexadecimal else "",
         )
 
@@ -105,6 +107,7 @@ def find(user: User, typed: str, *, most: int = SHOWN) -> list[Group]:
         _group("Versions", "versions", _versions(user, term, most + 1), most),
         _group("Models", "package", _models(user, term, most + 1), most, f"{reverse('models')}?{asked}"),
         _group("Runs", "chart-line", _runs(user, term, most + 1), most, f"{reverse('runs')}?{asked}"),
+        _group("Experiments", "folder", _experiments(user, term, most + 1), most, f"{reverse('experiments')}?{asked}"),
         _group("Policies", "shield-check", _policies(term, most + 1), most, reverse("policies")),
         _group("People", "users", _people(user, term, most + 1), most, f"{reverse('people')}?{asked}"),
     ]
@@ -183,7 +186,7 @@ def _runs(user: User, term: Term, most: int) -> Iterator[Hit]:
         Run.objects.visible_to(user).filter(wanted, lifecycle_stage=Lifecycle.ACTIVE).order_by("-start_time", "run_id")
     )
     # The ids alone first, which the index of names holds: the rows have all that was logged beside them.
-    found = Run.objects.filter(pk__in=list(rows.values_list("pk", flat=True)[:most])).select_related("experiment")
+    found = Run.objects.filter(pk__in=rows.values("pk")[:most]).select_related("experiment")
     for run in found.only("run_name", "status", "start_time", "experiment__name").order_by("-start_time", "run_id"):
         yield Hit(
             title=run.run_name or run.run_id,
@@ -193,6 +196,19 @@ def _runs(user: User, term: Term, most: int) -> Iterator[Hit]:
             state_label=run.get_status_display(),
             at=from_ms(run.start_time),
             is_exact=term.digits == run.run_id or term.text == run.run_name,
+        )
+
+
+def _experiments(user: User, term: Term, most: int) -> Iterator[Hit]:
+    rows = Experiment.objects.visible_to(user).filter(_named("name", term.words), lifecycle_stage=Lifecycle.ACTIVE)
+    about = rows.annotate(about=Substr(KeyTextTransform(DESCRIPTION_TAG, "tags"), 1, 160))
+    for row in _best("name", term.text, about).values("id", "name", "about", "last_update_time")[:most]:
+        yield Hit(
+            title=row["name"],
+            url=reverse("experiment", args=[row["id"]]),
+            says=row["about"] or "",
+            at=from_ms(row["last_update_time"]),
+            is_exact=row["name"].casefold() == term.text.casefold(),
         )
 
 

@@ -80,6 +80,7 @@ BUDGETS = {
     "/account/": PAGE,
     "/search/?q=churn": PAGE,
     "/search/?q=churn 2": PAGE,
+    "/search/?q=12345678&all=1": PAGE,
 }
 
 

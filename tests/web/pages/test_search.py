@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from django.test import Client
+from pytest_django import DjangoAssertNumQueries
 
 from accounts.models import User
 from approvals.models import TransitionRequest
 from registry.models import ModelVersion
-from tests.factories import make_model, make_version
-from web.pages.finding import find, named_by
+from tests.factories import make_experiment, make_model, make_version
+from tracking.models import Experiment
+from tracking.queries import DESCRIPTION_TAG
+from web.pages.finding import SHOWN, Term, find, named_by
 
 Session = Callable[[User], Client]
 
@@ -126,3 +130,48 @@ def test_a_token_for_some_models_finds_those_only(version: ModelVersion, mira: U
     mira.reach = "fraud-*"
 
     assert found(mira, "churn")["Models"] == ["fraud-churn"]
+
+
+def test_experiments_are_found_by_parts_of_their_names_with_what_they_say(sam: User, session: Session) -> None:
+    for name in ("churn weekly", "weekly churn by region", "gone churn"):
+        make_experiment(name)
+    Experiment.objects.filter(name="gone churn").update(lifecycle_stage="deleted")
+    Experiment.objects.filter(name="churn weekly").update(tags={DESCRIPTION_TAG: "<script>" + "x" * 500})
+
+    [group] = find(sam, "churn weekly")
+
+    assert [(hit.title, hit.is_exact) for hit in group.hits] == [
+        ("churn weekly", True), ("weekly churn by region", False),
+    ]  # fmt: skip
+    assert (group.label, len(group.hits[0].says), group.all_url) == ("Experiments", 160, "/experiments/?q=churn+weekly")
+    page = session(sam).get("/search/", {"q": "churn"}).content.decode()
+    assert group.hits[1].url in page and "<script>x" not in page
+    assert session(sam).get("/search/", {"q": "weekly churn by region"})["Location"] == group.hits[1].url
+
+
+def test_nobody_without_an_active_account_finds_an_experiment(sam: User) -> None:
+    make_experiment("churn weekly")
+    sam.is_active = False
+
+    assert "Experiments" not in found(sam, "churn weekly")
+
+
+def test_a_word_is_looked_for_among_ten_thousand_experiments_in_a_statement(
+    sam: User, django_assert_max_num_queries: DjangoAssertNumQueries
+) -> None:
+    Experiment.objects.bulk_create(
+        (Experiment(name=f"weekly {number}", artifact_location="", tags={"t": "x" * 500}) for number in range(10_000)),
+        batch_size=1000,
+    )
+
+    for typed in ("weekly 99", "nothing of that name", "12345678"):
+        began = time.perf_counter()
+        with django_assert_max_num_queries(8):
+            groups = find(sam, typed)
+        assert time.perf_counter() - began < 0.5
+        assert all(len(group.hits) == SHOWN for group in groups)
+
+
+def test_a_long_number_is_a_request_only_when_it_says_so(sam: User) -> None:
+    assert (Term.read("12345678").request, Term.read("12345678").digits) == (None, "12345678")
+    assert (Term.read("#12345678").request, Term.read("1234567").request) == (12345678, 1234567)
