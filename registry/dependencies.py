@@ -1,7 +1,7 @@
 """The packages that a version says it needs, from the files that MLflow logs beside its MLmodel, and how two differ.
 
-They are read from the storage when somebody looks, in bounded size and each content once: in the evidence they would
-void the approvals that were given on it without them.
+They are read from the storage after a version is registered, in bounded size, and kept beside its evidence: in it they
+would void the approvals that were given without them. Whoever looks sooner has them read then, each content once.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from django.core.cache import cache
 from core.blobs import blobs
 from core.errors import Unavailable
 from registry.evidence import known_of, plain_yaml
-from registry.models import ArtifactFile, ModelVersion
+from registry.models import ArtifactFile, Evidence, ModelVersion
 
 MOST_BYTES = 256 * 1024
 MOST_PACKAGES = 2000
@@ -50,8 +50,31 @@ class PackageChange:
     kind: str
 
 
+def known_packages(version: ModelVersion) -> Packages | None:
+    """Those that are kept; None until somebody has read them, and where no file names any."""
+    kept = version.evidence.packages if version.evidence else None
+    return kept if kept is None else dict(sorted(kept.items()))
+
+
+def keep_packages(version: ModelVersion) -> None:
+    """Read them, unless they are kept or there are none. Raises Unavailable for a storage that fails."""
+    files = _files_of(version)
+    if version.evidence is None or version.evidence.packages is not None or not files:
+        return
+    found = _merged(files, _read([version], frozenset(files)), "")
+    if found.packages is not None:
+        version.evidence.packages = found.packages
+        Evidence.objects.filter(pk=version.evidence.pk).update(packages=found.packages)
+
+
 def dependencies_of(versions: Sequence[ModelVersion]) -> list[Dependencies]:
-    """Of each version, in one statement; a storage that fails is told as a problem, never raised."""
+    """Of each version, in one statement at most; a storage that fails is told as a problem, never raised."""
+    kept = [known_packages(version) for version in versions]
+    read = iter(_read_or_remembered([v for v, packages in zip(versions, kept, strict=True) if packages is None]))
+    return [next(read) if packages is None else Dependencies(packages) for packages in kept]
+
+
+def _read_or_remembered(versions: Sequence[ModelVersion]) -> list[Dependencies]:
     wanted = [_files_of(version) for version in versions]
     remembered = remembered_of(versions)
     missing = [name_and_digest for files in wanted for name_and_digest in files if name_and_digest not in remembered]
@@ -153,6 +176,11 @@ def packages_changed(before: Packages, after: Packages) -> tuple[PackageChange, 
 
 
 _ORDER = ("removed", "added", "major", "changed", "minor", "patch", "same")
+
+
+def packages_differing(before: Packages, after: Packages) -> int:
+    """How many are in one only, or in another version."""
+    return sum(before.get(name) != after.get(name) for name in before.keys() | after.keys())
 
 
 def _kind(before: str | None, after: str | None) -> str:

@@ -75,7 +75,7 @@ def _kept(version: ModelVersion, data: dict[str, Any]) -> Evidence:
     digest = sha256_json(data)
     if version.evidence is not None and version.evidence.digest == digest:
         return version.evidence
-    evidence = Evidence(version=version, digest=digest, data=data)
+    evidence = Evidence(version=version, digest=digest, data=data, packages=_packages_of_the_same(version, data))
     if not insert_or_leave(evidence, unique=["version", "digest"]):
         [evidence] = _EVIDENCE.all(version.pk, digest)
     before, version.evidence = known_of(version), evidence
@@ -83,6 +83,12 @@ def _kept(version: ModelVersion, data: dict[str, Any]) -> Evidence:
     write_metric_rows(version, before=before, after=data)
     _notice_drift(version)
     return evidence
+
+
+def _packages_of_the_same(version: ModelVersion, data: dict[str, Any]) -> dict[str, str] | None:
+    """What its files ask for, where they are those of the evidence before."""
+    before = version.evidence
+    return before.packages if before is not None and before.data["files"] == data["files"] else None
 
 
 def _notice_drift(version: ModelVersion) -> None:

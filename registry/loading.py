@@ -56,7 +56,7 @@ COLUMNS: dict[type[models.Model], tuple[str, ...]] = {
         "status_message", "tags", "artifact_owner", "artifact_folder", "digest", "file_count", "total_size",
         "evidence_id", "deleted_at",
     ),
-    Evidence: ("id", "version_id", "digest", "data", "taken_at"),
+    Evidence: ("id", "version_id", "digest", "data", "packages", "taken_at"),
     VersionMetric: ("model_id", "version_id", "number", "name", "value"),
     LatestVersion: ("model_id", "stage", "version_id"),
     Alias: ("model_id", "name", "version_id", "set_by_id", "set_at"),
@@ -241,7 +241,8 @@ class Loading:
         for row in versions:
             if row[_RUN_ID] in here:
                 known, row[_EVIDENCE] = snapshot(ModelVersion(run_id=row[_RUN_ID])), self._next_id(Evidence)
-                self._waiting[Evidence].append([row[_EVIDENCE], row[0], sha256_json(known), _json(known), self._moment])
+                taken = [row[_EVIDENCE], row[0], sha256_json(known), _json(known), None, self._moment]
+                self._waiting[Evidence].append(taken)
                 about = [row[_MODEL], row[0], row[_NUMBER]]
                 self._waiting[VersionMetric] += [[*about, *figure] for figure in figures_of(known).items()]
 

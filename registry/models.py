@@ -342,12 +342,14 @@ class Evidence(models.Model):
 
     ``data``: {"run": {...} | None, "params": {}, "metrics": {}, "tags": {}, "datasets": [], "commit": "",
     "signature": {...} | None, "files": [[path, size, sha256]]}; ``digest`` is the SHA-256 of it as canonical JSON.
-    What another tracking server said has the address of that server under "origin".
+    What another tracking server said has the address of that server under "origin". ``packages`` is no part of either:
+    by name the versions that the files in ``data`` ask for, once they are read (registry/dependencies.py).
     """
 
     version = models.ForeignKey(ModelVersion, on_delete=models.CASCADE, related_name="evidence_history", db_index=False)
     digest = models.CharField(max_length=64)
     data = models.JSONField()
+    packages = models.JSONField(null=True, editable=False)  # null: nobody has read the files yet, or they name none
     taken_at = models.DateTimeField(default=now)
 
     class Meta:

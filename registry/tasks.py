@@ -12,6 +12,7 @@ from core import jobs
 from core.errors import Unavailable
 from registry import scanning
 from registry.artifacts import sweep
+from registry.dependencies import keep_packages
 from registry.models import ModelVersion
 from registry.readings import read_next
 
@@ -44,7 +45,8 @@ def read_runs() -> None:
 
 @shared_task
 def scan_version(version_id: int) -> None:
-    """Read the files of a version that was just registered, then look at the requests that waited for it."""
+    """Read the files of a version that was just registered, and the packages that they name; then look at the requests
+    that waited for it."""
     version = ModelVersion.objects.live().select_related("evidence").filter(pk=version_id).first()
     if version is not None:
         _scan(version)
@@ -69,6 +71,7 @@ def _scan(version: ModelVersion) -> bool:
     """Whether the store answered; the sweep asks again if not."""
     try:
         read = scanning.read_files(version)
+        keep_packages(version)
     except Unavailable:
         log.warning("files_not_scanned", version=version.pk)
         return False

@@ -8,17 +8,23 @@ import pytest
 from django.core.files.storage import default_storage
 from pytest_django import DjangoAssertNumQueries
 
+from core.errors import Unavailable
+from registry import evidence, tasks
 from registry.dependencies import (
     MOST_BYTES,
     MOST_PACKAGES,
     UNREADABLE,
     dependencies_of,
+    keep_packages,
+    known_packages,
     packages_changed,
+    packages_differing,
     packages_in,
     remembered_of,
 )
-from registry.models import ArtifactFile
+from registry.models import ArtifactFile, ModelVersion
 from tests.factories import make_run, make_version
+from tracking.models import Run
 
 CONDA = b"""\
 dependencies:
@@ -167,3 +173,78 @@ def test_two_versions_of_one_run_have_their_own_files() -> None:
     ]
 
     assert [found.packages for found in dependencies_of(versions)] == [{"numpy": "1"}, {"numpy": "2"}]
+
+
+# -- Kept beside the evidence ------------------------------------------------------------------------------------------
+
+
+def again(version: ModelVersion) -> ModelVersion:
+    return ModelVersion.objects.select_related("evidence").get(pk=version.pk)
+
+
+@pytest.mark.django_db
+def test_after_a_version_is_registered_its_packages_are_kept_and_no_file_is_read_again(
+    django_assert_num_queries: DjangoAssertNumQueries,
+) -> None:
+    version = make_version(files=files(b"scikit-learn==1.7.2"))
+    digest = version.evidence.digest  # type: ignore[union-attr]
+    tasks.scan_version(version.pk)
+    for file in ArtifactFile.objects.all():
+        default_storage.delete(file.storage_key)
+
+    kept = again(version)
+    with django_assert_num_queries(0):
+        [found] = dependencies_of([kept])
+
+    assert found.packages == {"mlflow": "3.6.0", "pip": "<=23", "python": "3.11.4", "scikit-learn": "1.7.2"}
+    assert kept.evidence is not None and kept.evidence.digest == digest
+
+
+@pytest.mark.django_db
+def test_new_evidence_over_the_same_files_keeps_them() -> None:
+    version = make_version(files={"requirements.txt": b"numpy==1.0"})
+    tasks.scan_version(version.pk)
+    Run.objects.filter(pk=version.run_id).update(params={"depth": "9"})
+
+    refreshed = evidence.refresh(again(version))
+
+    assert refreshed.pk != version.evidence_id and refreshed.packages == {"numpy": "1.0"}
+
+
+@pytest.mark.django_db
+def test_the_sweep_keeps_what_no_wake_up_did() -> None:
+    version = make_version(files={"requirements.txt": b"numpy==1.0"})
+    assert known_packages(again(version)) is None
+
+    tasks.scan_missed()
+
+    assert known_packages(again(version)) == {"numpy": "1.0"}
+
+
+@pytest.mark.django_db
+def test_a_storage_that_fails_keeps_nothing_and_is_asked_again() -> None:
+    version = make_version(files={"requirements.txt": b"numpy==1.0"})
+    place = Path(default_storage.path(ArtifactFile.objects.get().storage_key))
+    place.unlink()
+    place.mkdir()
+    with pytest.raises(Unavailable):
+        keep_packages(again(version))
+    place.rmdir()
+    assert keep_packages(again(version)) is None and known_packages(again(version)) is None  # type: ignore[func-returns-value]
+    place.write_bytes(b"numpy==1.0")
+
+    keep_packages(again(version))
+
+    assert known_packages(again(version)) == {"numpy": "1.0"}
+
+
+@pytest.mark.django_db
+def test_a_version_without_such_files_has_nothing_to_keep(django_assert_num_queries: DjangoAssertNumQueries) -> None:
+    version = again(make_version())
+
+    with django_assert_num_queries(0):
+        keep_packages(version)
+
+
+def test_how_many_packages_differ() -> None:
+    assert packages_differing({"a": "1", "b": "1", "c": "1"}, {"b": "1", "c": "2", "d": "1"}) == 3

@@ -23,7 +23,7 @@ from registry.comparison import (
     has_signature,
     pairs,
 )
-from registry.dependencies import dependencies_of, packages_changed
+from registry.dependencies import dependencies_of, known_packages, packages_changed, packages_differing
 from registry.evidence import is_dirty
 from registry.file_tree import file_lines, with_folders
 from registry.models import ModelVersion
@@ -140,11 +140,21 @@ def _tags(subject: Subject) -> int:
     return sum(change.kind != "same" for change in pairs(subject.baseline.tags, tags)) + _run_tags(subject)
 
 
+def _package_count(subject: Subject) -> int | None:
+    """From what is kept: to count what nobody has read would read files for whoever looks at another tab."""
+    after = known_packages(subject.version)
+    if after is None or subject.baseline is None:
+        return None if after is None else len(after)
+    before = known_packages(subject.baseline)
+    return None if before is None else packages_differing(before, after)
+
+
 _run_tags = _count(lambda known: known.get("tags", {}))
 _COUNTS: dict[str, Callable[[Subject], int | None]] = {
     "metrics": _count(lambda known: known.get("metrics", {})),
     "params": _count(lambda known: known.get("params", {})),
     "signature": _columns,
+    "packages": _package_count,
     "data": _count(datasets_of),
     "files": _count(files_of),
     "tags": _tags,

@@ -12,7 +12,7 @@ from django.test import Client
 
 from accounts.models import User
 from approvals.models import TransitionRequest
-from registry import evidence
+from registry import evidence, tasks
 from registry.models import ArtifactFile, ModelVersion
 from tests.factories import make_model, make_run, make_version
 from tests.scenes import ask, say
@@ -43,6 +43,10 @@ def evaluated(run: Run, name: str, digest: str, context: str) -> None:
     RunDataset.objects.create(
         run=run, name=name, digest=digest, source_type="local", source="", tags={"mlflow.data.context": context}
     )
+
+
+def tab_counts(changed: dict[str, Any]) -> dict[str, int | None]:
+    return {tab["key"]: tab["count"] for tab in changed["tabbed"]["tabs"]}
 
 
 # -- Against whom ------------------------------------------------------------------------------------------------------
@@ -286,3 +290,30 @@ def test_a_run_deleted_under_a_version_keeps_what_was_known(
     Run.objects.all().delete()
 
     assert "0.947" in show("") and "max_depth" in show("?tab=params")
+
+
+def test_the_tab_of_dependencies_counts_what_is_kept(
+    mira: User, sam: User, session: Session, django_assert_max_num_queries: Callable[..., Any]
+) -> None:
+    for requirements in (b"numpy==1.0\npip\nold==1", b"numpy==2.0\npip\nnew==1"):
+        version = make_version(
+            "churn",
+            user=mira,
+            files={"requirements.txt": requirements},
+            stage="Production" if b"old" in requirements else "None",
+        )
+    review_request, client = ask(version, mira), session(sam)
+    assert tab_counts(changes(client, review_request))["packages"] is None
+    with django_assert_max_num_queries(100) as unread:
+        client.get(review_request.get_absolute_url())
+        before = len(unread)
+
+    tasks.scan_missed()
+    for file in ArtifactFile.objects.all():
+        default_storage.delete(file.storage_key)
+
+    assert tab_counts(changes(client, review_request))["packages"] == 3
+    with django_assert_max_num_queries(before):
+        client.get(review_request.get_absolute_url())
+    page = client.get(version.get_absolute_url())
+    assert tab_counts(page.context)["packages"] == 3
