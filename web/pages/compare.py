@@ -24,7 +24,7 @@ TITLES = {
     "params": "Parameters",
     "inputs": "Inputs of the signature",
     "outputs": "Outputs of the signature",
-    "packages": "Dependencies",
+    "packages": "Packages",
     "data": "Datasets",
     "code": "Code",
     "tags": "Tags of the run",

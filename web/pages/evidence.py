@@ -40,7 +40,7 @@ LABELS = {
     "metrics": "Metrics",
     "params": "Parameters",
     "signature": "Signature",
-    "packages": "Dependencies",
+    "packages": "Packages",
     "data": "Datasets",
     "code": "Code",
     "files": "Files",
