@@ -10,7 +10,7 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.http import urlencode
 from django.views.decorators.http import require_POST, require_safe
-from django_htmx.http import push_url
+from django_htmx.http import push_url, replace_url
 
 from approvals import services as approvals
 from approvals.history import holders_now
@@ -48,10 +48,12 @@ def index(request: SignedInRequest) -> HttpResponse:
 
 
 def _filtered(request: SignedInRequest, page: str, context: dict[str, Any], *, part: str) -> HttpResponse:
-    """What is sorted and filtered is a step that one can go back from."""
+    """A link that sorts or turns the page is a step that one can go back from; a filter, which is sent anew with every
+    few letters, is none."""
     kept = context["kept"]
     url = f"{request.path}?{kept.urlencode()}" if kept else request.path
-    return part_or_page(request, page, context, part=part, url=url, tell=push_url)
+    is_form = (request.htmx.source or "").startswith("form")
+    return part_or_page(request, page, context, part=part, url=url, tell=replace_url if is_form else push_url)
 
 
 @require_safe

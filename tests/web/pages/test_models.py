@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from django.db import connection
+from django.http import HttpResponse
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
@@ -40,6 +41,19 @@ def test_a_search_answers_htmx_with_the_results_alone(version: ModelVersion, sam
 
     assert "churn-predictor" in part
     assert "<html" not in part
+
+
+@pytest.mark.parametrize("path", ["/models/", "/models/churn-predictor/"])
+def test_a_link_leaves_a_step_to_go_back_to_and_a_filter_that_is_typed_leaves_none(
+    path: str, version: ModelVersion, sam: User, session: Session
+) -> None:
+    def answer(source: str) -> HttpResponse:
+        return session(sam).get(f"{path}?q=churn", headers={"HX-Request": "true", "HX-Source": source})
+
+    typed, followed = answer("form"), answer("a#sort-name")
+
+    assert typed["HX-Replace-Url"] == followed["HX-Push-Url"] == f"{path}?q=churn"
+    assert "HX-Push-Url" not in typed and "HX-Replace-Url" not in followed
 
 
 def test_a_search_without_a_hit_says_so(version: ModelVersion, sam: User, session: Session) -> None:
