@@ -113,3 +113,12 @@ def test_looking_needs_a_sentence_and_the_refusal_says_so(
 
     assert answer.status_code == 422
     assert "Say what you looked at." in answer.content.decode() and not Check.objects.exists()
+
+
+def test_a_word_on_the_files_has_a_preview(asked: TransitionRequest, alice: User, session: Session) -> None:
+    page = session(alice)
+    shown = page.get(asked.get_absolute_url()).content.decode()
+    previewed = page.post("/markdown/", {"field": "summary", "summary": "`acme.Churn` is **ours**."})
+
+    assert """hx-vals='{"field": "summary"}' hx-target="#vouch-summary-preview\"""" in shown
+    assert "<code>acme.Churn</code> is <strong>ours</strong>" in previewed.content.decode()
