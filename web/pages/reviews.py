@@ -131,11 +131,11 @@ class Row:
 
 def _rows(request: SignedInRequest, shown: list[TransitionRequest], tab: str) -> list[Row]:
     outlooks = outlooks_of(shown)
-    turns = _your_turns(request, shown) if tab == "waiting" else {}
+    turns = _your_turns(request, shown, outlooks) if tab == "waiting" else {}
     return [Row(row, outlooks.get(row.pk), turns.get(row.pk, "")) for row in shown]
 
 
-def _your_turns(request: SignedInRequest, shown: list[Any]) -> dict[int, str]:
+def _your_turns(request: SignedInRequest, shown: list[Any], outlooks: dict[int, Outlook]) -> dict[int, str]:
     """By id, why a request waits for this person, besides being asked by name."""
     mine = Membership.objects.filter(user=request.user.person_id).values("team__name")
     awaited = Awaited.objects.filter(request__in=[row.pk for row in shown], team__in=mine).order_by("pk")
@@ -143,4 +143,12 @@ def _your_turns(request: SignedInRequest, shown: list[Any]) -> dict[int, str]:
     for key, team in awaited.values_list("request_id", "team"):
         teams.setdefault(key, []).append(team)
     others = {row.pk: "You can clear it: you may make this move yourself." for row in shown if not row.asked_by}
-    return others | {key: f"You can clear it for {listed(names)}." for key, names in teams.items()}
+    return others | {key: _your_teams(names, outlooks.get(key)) for key, names in teams.items()}
+
+
+def _your_teams(names: list[str], outlook: Outlook | None) -> str:
+    """Without the name of the one team that the line has just named."""
+    sentence = outlook.sentence if outlook else ""
+    if len(names) == 1 and sentence.endswith(f" from {names[0]}.") and sentence.count(" from ") == 1:
+        return "You can give it."
+    return f"You can clear it for {listed(names)}."

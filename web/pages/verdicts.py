@@ -10,6 +10,8 @@ from approvals.policy import Node, Status, Verdict
 from approvals.policy.wording import amount
 from approvals.standing import Standing
 
+MOST_IN_PILL = 44  # characters that fit a phone in one line
+
 
 @dataclass(frozen=True, slots=True)
 class Group:
@@ -74,7 +76,7 @@ def _node(recorded: dict[str, Any]) -> Node:
 
 
 def state_label(review_request: TransitionRequest, verdict: Verdict) -> str:
-    """ "Waiting for 1 approval" says more than "Open"."""
+    """ "Waiting for 1 approval" says more than "Open"; where that is all, it says from whom."""
     if review_request.state == TransitionRequest.State.OPEN and verdict.waits_for_time:
         return "Ready, and waiting for its time"
     missing = verdict.waiting_for.get("approvals", 0)
@@ -83,5 +85,6 @@ def state_label(review_request: TransitionRequest, verdict: Verdict) -> str:
         and missing
         and all(n.kind == "approvals" or n.is_moment for n in verdict.open)
     ):
-        return f"Waiting for {amount(missing, 'approval')}"
+        label, sentence = f"Waiting for {amount(missing, 'approval')}", verdict.sentence.removesuffix(".")
+        return sentence if sentence.startswith(label) and len(sentence) <= MOST_IN_PILL else label
     return review_request.get_state_display()

@@ -52,6 +52,7 @@ def test_the_last_reviewer_is_told_that_they_are_the_last(
 
     assert "Approve and promote" in page
     assert "version 2 becomes Production and version 1 is archived at once" in page
+    assert page.count("Waiting for 1 approval from ml-leads") == 1  # in the pill
 
 
 def test_each_policy_has_its_own_requirements(asked: TransitionRequest, sam: User, session: Session) -> None:

@@ -68,6 +68,16 @@ def test_a_row_says_why_it_waits_for_a_reviewer(asked: TransitionRequest, dkim: 
     assert "You can clear it for ml-leads." in page
 
 
+def test_a_row_names_the_one_team_that_is_awaited_once(
+    asked: TransitionRequest, alice: User, dkim: User, session: Session
+) -> None:
+    say(alice, asked)
+
+    page = session(dkim).get("/reviews/").content.decode()
+
+    assert "Waiting for 1 approval from ml-leads. <strong>You can give it.</strong>" in page
+
+
 def test_the_tabs_count_what_fits_the_filters(asked: TransitionRequest, dkim: User, session: Session) -> None:
     def counts(query: str) -> list[str]:
         page = session(dkim).get(f"/reviews/?{query}").content.decode()
