@@ -28,15 +28,17 @@ def index(request: SignedInRequest) -> HttpResponse:
         rows = rows.filter(pk__lt=key)
     found = list(rows.order_by("-pk")[: PAGE_SIZE + 1])
     shown = found[:PAGE_SIZE]
+    rows_shown = [
+        {
+            "delivery": delivery,
+            "tries": list(delivery.tries.all()),
+            "again": services.can_send_again(request.user, delivery),
+        }
+        for delivery in shown
+    ]
     context = {
-        "rows": [
-            {
-                "delivery": delivery,
-                "tries": list(delivery.tries.all()),
-                "again": services.can_send_again(request.user, delivery),
-            }
-            for delivery in shown
-        ],
+        "rows": rows_shown,
+        "why_not": next((row["again"].reason for row in rows_shown if not row["again"]), ""),
         "state": state,
         "states": Delivery.State.choices,
         "before": shown[-1].pk if len(found) > PAGE_SIZE else None,

@@ -56,7 +56,9 @@ def test_an_auditor_sees_everything_and_why_they_cannot_send_it_again(
     User.objects.filter(pk=sam.pk).update(is_auditor=True)
     page = session(User.objects.get(pk=sam.pk))
 
-    assert 'disabled title="Only an administrator manages channels."' in page.get("/deliveries/").content.decode()
+    shown = page.get("/deliveries/").content.decode()
+    assert 'aria-disabled="true" aria-describedby="again-why">Send again<' in shown
+    assert '<span id="again-why">Only an administrator manages channels.</span>' in shown
     page.post(f"/deliveries/{delivery.pk}/again/")
 
     delivery.refresh_from_db()

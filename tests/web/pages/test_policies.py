@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import pytest
@@ -158,7 +159,10 @@ def test_only_administrators_publish_and_others_see_why(policy: Policy, mira: Us
 
     assert answer.status_code == 422
     assert not Policy.objects.filter(name="mine").exists()
-    assert "Only an administrator publishes policies." in page.get("/policies/").content.decode()
+    for path, label in (("/policies/", "New policy"), (policy.get_absolute_url(), "Edit")):
+        shown = page.get(path).content.decode()
+        [why] = re.findall(rf'aria-disabled="true" aria-describedby="([a-z-]+)">{label}<', shown)
+        assert f'<span class="why-not" id="{why}">Only an administrator publishes policies.</span>' in shown
 
 
 def test_a_policy_taken_out_of_force_is_said_to_be(policy: Policy, admin: User, mira: User, session: Session) -> None:
