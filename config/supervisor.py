@@ -1,12 +1,12 @@
 """Runs processes as one tree: output with or without their names, restarts, and nothing left behind however it ends.
 
 Stopping: SIGTERM or Ctrl-C stops every process and waits for it. Should the supervisor itself be killed, the system
-kills each process (Linux: ``PR_SET_PDEATHSIG``), so no orphan keeps the port or the queue.
+kills each process (``config.linux.end_with``), and with it those that it has made, which have asked for the same:
+gunicorn's in ``config.web_worker``, Celery's in ``config.celery``. So no orphan keeps the port or the queue.
 """
 
 from __future__ import annotations
 
-import ctypes
 import gc
 import os
 import runpy
@@ -20,6 +20,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from typing import NoReturn, TextIO
 
+from config.linux import call_this_process, end_with
 from config.processes import Process
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -27,10 +28,7 @@ STOP_SECONDS = 10  # then a process is killed; what it was doing is a row, and i
 QUICK_DEATH_SECONDS = 5
 QUICK_DEATHS_ALLOWED = 3
 READY_SECONDS = 60
-PR_SET_PDEATHSIG = 1
-PR_SET_NAME = 15
 FIRST_INHERITED_FILE = 3
-_libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
 
 class Supervisor:
@@ -193,8 +191,8 @@ def _become(process: Process, output: int, supervisor: int, *, warm: bool) -> No
     status = 1
     try:
         os.setpgid(0, 0)  # Ctrl-C reaches the supervisor alone, and the group can be ended as a whole
-        _call_it(process.name)
-        _end_with(supervisor)
+        call_this_process(process.name)
+        end_with(supervisor)
         signal.set_wakeup_fd(-1)
         for number in (*STOP_SIGNALS, signal.SIGCHLD):
             signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
@@ -244,24 +242,6 @@ class _Signals:
 
 def _wake_up_only(_number: int, _frame: object) -> None:
     """Python writes the number to the wake-up socket; there is nothing else to do."""
-
-
-def _call_it(name: str) -> None:
-    """What ``ps -o comm`` and ``top`` show: a fork has the command line of what it was forked from."""
-    if _libc is not None:
-        _libc.prctl(PR_SET_NAME, name.encode())
-
-
-def _end_with(supervisor: int) -> None:
-    """Ask the system to kill this process when the supervisor's main thread, which made it, is gone.
-
-    Children of its own notice: a gunicorn worker by its parent, a Celery process by its pipe.
-    """
-    if _libc is None:
-        return
-    _libc.prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL))
-    if os.getppid() != supervisor:  # it died before the line above
-        os._exit(1)
 
 
 def _how_it_ended(code: int) -> str:

@@ -1,4 +1,4 @@
-"""The gunicorn worker: threads that stay with a connection while its client keeps asking."""
+"""The gunicorn worker: it ends with its parent, and its threads stay with a connection while its client asks on."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from threading import Semaphore
 from typing import Any
 
 from gunicorn.workers.gthread import TConn, ThreadWorker
+
+from config.linux import end_with
 
 LINGER_MS = 100
 ALWAYS_FREE = 2  # threads that never stay, so that a new connection is served at once
@@ -21,6 +23,12 @@ class LingeringThreadWorker(ThreadWorker):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._may_stay = Semaphore(max(0, self.cfg.threads - ALWAYS_FREE))
+
+    def init_process(self) -> None:
+        """Gunicorn's own looks for its parent each second, and then still waits for its threads: as long as an upload
+        stalls."""
+        end_with(self.ppid)
+        super().init_process()
 
     def handle(self, conn: TConn) -> Any:
         kept = super().handle(conn)

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from django.conf import settings
@@ -120,6 +121,14 @@ def processes_with(assignment: str) -> set[int]:
         if assignment.encode() in environment:
             found.add(int(folder.name))
     return found
+
+
+def children_of(pid: int) -> set[int]:
+    """The processes that one has made and that still have it as their parent (Linux)."""
+    with suppress(FileNotFoundError):
+        tasks = Path(f"/proc/{pid}/task").glob("*/children")
+        return {int(child) for task in tasks for child in task.read_text().split()}
+    return set()
 
 
 def name_of(pid: int) -> str:

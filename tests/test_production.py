@@ -4,25 +4,55 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
+import subprocess
 import sys
+import textwrap
+import time
 import urllib.request
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import psycopg
 import pytest
+from django.conf import settings
 
 from tests.buckets import running_bucket
 from tests.clients.test_tutorial import run
-from tests.servers import Server, name_of, processes_of, wait_until_gone
+from tests.receivers import wait_until
+from tests.servers import (
+    Server,
+    children_of,
+    free_port,
+    name_of,
+    processes_of,
+    processes_with,
+    wait_until_gone,
+)
 
 pytestmark = [pytest.mark.slow, pytest.mark.postgres]
 
 DATABASE_URL = os.environ.get("DATABASE_URL", "")
 REDIS_URL = os.environ.get("REDIS_URL", "")
+# A process of Countersign whose own processes get nothing done before it has died, as if they were forked that moment.
+FORKS_LATE = textwrap.dedent(
+    """
+    import os, runpy, sys, time
+    parent = os.getpid()
+    def outlive_the_parent():
+        while os.getppid() == parent:
+            time.sleep(0.01)
+    os.register_at_fork(after_in_child=outlive_the_parent)
+    from config.processes import PROCESSES
+    process = PROCESSES[sys.argv[1]]()
+    sys.argv = [process.module, *process.arguments]
+    runpy.run_module(process.module, run_name="__main__", alter_sys=True)
+    """
+)
 
 
 @pytest.fixture
@@ -60,6 +90,49 @@ def start(tmp_path: Path, database: str) -> Iterator[Callable[..., Server]]:
         wait_until_gone(server)
 
 
+class Alone:
+    """One process with those that it makes, as compose starts it: without a supervisor."""
+
+    def __init__(self, data_dir: Path, name: str, *command: str) -> None:
+        self.data_dir = data_dir
+        self.port = free_port()
+        self.process = subprocess.Popen(
+            [sys.executable, *(command or ("manage.py", "start")), name],
+            cwd=settings.BASE_DIR,
+            env={
+                **os.environ, "DATA_DIR": str(data_dir), "PORT": str(self.port), "SECRET_KEY": "k" * 50,
+                "STORAGE_URL": f"file://{data_dir}/files", "DJANGO_SETTINGS_MODULE": "config.settings",
+            },
+        )  # fmt: skip
+
+    @property
+    def left(self) -> set[int]:
+        return processes_with(f"DATA_DIR={self.data_dir}")
+
+    def kill(self) -> None:
+        """The process, and nothing that it has made."""
+        self.process.kill()
+        self.process.wait(timeout=10)
+
+
+@pytest.fixture
+def start_alone(tmp_path: Path) -> Iterator[Callable[..., Alone]]:
+    if not DATABASE_URL or not REDIS_URL:
+        pytest.skip("needs DATABASE_URL and REDIS_URL")
+    started: list[Alone] = []
+
+    def start_alone(name: str, *command: str) -> Alone:
+        started.append(Alone(tmp_path / str(len(started)), name, *command))
+        return started[-1]
+
+    yield start_alone
+    for alone in started:
+        alone.kill()
+        for pid in alone.left:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+
 def test_it_starts_answers_and_leaves_no_process(start: Callable[..., Server]) -> None:
     server = start()
 
@@ -79,6 +152,55 @@ def test_a_killed_supervisor_leaves_no_process(start: Callable[..., Server]) -> 
     server.stop(signal.SIGKILL)
 
     assert not wait_until_gone(server)
+
+
+@pytest.mark.parametrize(("name", "its_processes"), [("web", 1), ("worker", 1), ("worker", 2)])
+def test_a_supervisor_killed_while_it_starts_leaves_no_process(
+    start: Callable[..., Server], name: str, its_processes: int
+) -> None:
+    server = start()
+    while sum(len(children_of(pid)) for pid in children_of(server.process.pid) if name_of(pid) == name) < its_processes:
+        assert server.process.poll() is None, server.text
+        time.sleep(0.001)
+
+    server.stop(signal.SIGKILL)
+
+    assert not wait_until_gone(server)
+
+
+@pytest.mark.parametrize("name", ["web", "worker"])
+def test_a_process_forked_as_its_parent_is_killed_is_not_left(start_alone: Callable[..., Alone], name: str) -> None:
+    alone = start_alone(name, "-c", FORKS_LATE)
+    wait_until(lambda: len(children_of(alone.process.pid)) == 2, f"{name} forking its processes")
+
+    alone.kill()
+
+    wait_until(lambda: not alone.left, f"the end of the processes of {name}", within=10)
+
+
+def test_a_killed_worker_leaves_no_process(start_alone: Callable[..., Alone]) -> None:
+    alone = start_alone("worker")
+    wait_until(lambda: len(children_of(alone.process.pid)) == 2, "the worker forking its processes")
+    time.sleep(1)  # by now they wait for work
+
+    alone.kill()
+
+    wait_until(lambda: not alone.left, "the end of the processes of the worker", within=10)
+
+
+def test_a_killed_web_server_leaves_no_process_that_waits_for_a_client(start_alone: Callable[..., Alone]) -> None:
+    alone = start_alone("web")
+    wait_until(lambda: len(children_of(alone.process.pid)) == 2, "gunicorn forking its workers")
+    with socket.create_connection(("127.0.0.1", alone.port), timeout=20) as client:
+        client.sendall(
+            b"POST /sign-in/ HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\nExpect: 100-continue\r\n"
+            b"Content-Type: application/x-www-form-urlencoded\r\nCookie: csrftoken=%s\r\n\r\n" % (b"c" * 32)
+        )
+        assert client.recv(1000).startswith(b"HTTP/1.1 100")  # a thread reads, and nothing comes
+
+        alone.kill()
+
+        wait_until(lambda: not alone.left, "the end of gunicorn's workers", within=10)
 
 
 def test_two_machines_that_start_at_once_migrate_once_and_make_one_administrator(start: Callable[..., Server]) -> None:
