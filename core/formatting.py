@@ -10,6 +10,8 @@ from datetime import datetime, timedelta
 MINUS = "\u2212"
 NOTHING = "\u2013"
 HUES = 8
+# Control, direction and invisible signs: they let a text read otherwise than it is.
+_DECEIVING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
 _TOO_LONG = 1e15  # from here on a figure is written with its power of ten
 _STEPS = (("minute", 60), ("hour", 3600), ("day", 86_400), ("month", 2_629_800), ("year", 31_557_600))
 
@@ -103,3 +105,8 @@ def hue(name: str) -> int:
 def short_digest(digest: str) -> str:
     """A digest short enough to compare by eye: 3b7e 91c0 … a4f2."""
     return digest if len(digest) <= 16 else f"{digest[:4]} {digest[4:8]} … {digest[-4:]}"
+
+
+def spelled_out(text: str) -> str:
+    """With what cannot be seen, or turns the order of what can, named by its number: ⟨U+202E⟩."""
+    return _DECEIVING.sub(lambda found: f"\u27e8U+{ord(found[0]):04X}\u27e9", text)

@@ -8,6 +8,11 @@ from dataclasses import dataclass
 from registry.comparison import Changed, pairs
 
 Files = dict[str, tuple[int, str]]  # by path, size and SHA-256
+_ENDINGS = frozenset(
+    "cfg conf csv css env htm html ini ipynb js json jsonl lock log markdown md properties py r rst sh sql svg text "
+    "toml tsv txt xml yaml yml".split()
+)
+_NAMES = frozenset("dockerfile license makefile mlmodel mlproject readme".split())
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +31,17 @@ class FileLine:
     @property
     def name(self) -> str:
         return self.path.rsplit("/", 1)[-1]
+
+    @property
+    def shows_lines(self) -> bool:
+        """Whether it is best looked at by the lines that differ."""
+        return self.kind == "changed" and reads_as_text(self.path)
+
+
+def reads_as_text(path: str) -> bool:
+    """Whether the name of a file promises text; what is in it decides when it is read."""
+    name = path.rsplit("/", 1)[-1].lower()
+    return name in _NAMES or (name.rpartition(".")[2] in _ENDINGS and "." in name)
 
 
 def file_lines(before: Files | None, after: Files, verdicts: Mapping[str, str]) -> list[FileLine]:

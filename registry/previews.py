@@ -55,17 +55,17 @@ def _preview(file: ArtifactFile) -> Preview:
             Preview(file, "picture") if file.size <= MOST_PICTURE else _none(file, "It is too large to be shown here.")
         )
     try:
-        content = _head(file, MOST_TEXT)
+        content = head_of(file, MOST_TEXT)
     except NotFound:
         return _none(file, _GONE)
-    text = _text(content, is_cut=file.size > len(content))
+    text = text_in(content, is_cut=file.size > len(content))
     if text is None:
         return _none(file, "It is no text and no picture: download it to look into it.")
     is_cut = file.size > len(content)
     name = file.path.lower()
     if name.endswith((".md", ".markdown")) and not is_cut:
         return Preview(file, "markdown", text)
-    return Preview(file, "text", _laid_out(text) if name.endswith(".json") and not is_cut else text, is_cut)
+    return Preview(file, "text", laid_out(text) if name.endswith(".json") and not is_cut else text, is_cut)
 
 
 def _none(file: ArtifactFile, problem: str) -> Preview:
@@ -86,13 +86,14 @@ def picture(version: ModelVersion, path: str) -> tuple[bytes, str]:
         raise Invalid(
             "Only PNG, JPEG, GIF and WebP pictures of at most 5 MB are shown. Download the file.", field="path"
         )
-    content = _head(file, MOST_PICTURE)
+    content = head_of(file, MOST_PICTURE)
     if not content.startswith(_SIGNS[kind]) or (kind == "image/webp" and content[8:12] != b"WEBP"):
         raise Invalid("The file is not the picture that its name says. Download it to look into it.", field="path")
     return content, kind
 
 
-def _head(file: ArtifactFile, most: int) -> bytes:
+def head_of(file: ArtifactFile, most: int) -> bytes:
+    """Its first bytes. Raises NotFound where they are gone, and Unavailable for a storage that fails."""
     try:
         with closing(blobs().read(file.storage_key, length=most)) as stream:
             return b"".join(stream)
@@ -100,7 +101,7 @@ def _head(file: ArtifactFile, most: int) -> bytes:
         raise NotFound(_GONE) from error
 
 
-def _text(content: bytes, *, is_cut: bool) -> str | None:
+def text_in(content: bytes, *, is_cut: bool) -> str | None:
     """None for what is no UTF-8 text; a character that the cut went through is left out."""
     if not _UNPRINTABLE.isdisjoint(content):
         return None
@@ -112,14 +113,14 @@ def _text(content: bytes, *, is_cut: bool) -> str | None:
         return None
 
 
-def _laid_out(text: str) -> str:
+def laid_out(text: str) -> str:
     """JSON that is written on a single line or a few is laid out in many, where nothing but blanks tells the two apart:
     a key that is there twice, or a number that Python would write otherwise, is shown as it stands."""
-    if text.count("\n") > 3:
+    if text.count("\n") > 3 or len(text) > MOST_TEXT:
         return text
     try:
-        laid_out = json.dumps(json.loads(text), indent=2, ensure_ascii=False)
+        written = json.dumps(json.loads(text), indent=2, ensure_ascii=False)
     except (ValueError, RecursionError):
         return text
-    is_same = "".join(laid_out.split()) == "".join(text.split())
-    return laid_out if is_same and len(laid_out) <= 2 * MOST_TEXT else text
+    is_same = "".join(written.split()) == "".join(text.split())
+    return written if is_same and len(written) <= 2 * MOST_TEXT else text

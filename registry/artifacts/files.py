@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -176,6 +176,16 @@ def file_of_version(version: ModelVersion, path: str) -> ArtifactFile:
     if not version.artifact_owner:
         raise NotFound("The files of this version do not lie here.")
     return get_file(Place(version.artifact_owner, version.artifact_folder).at(path))
+
+
+def files_of_versions(versions: Sequence[ModelVersion], path: str) -> list[ArtifactFile | None]:
+    """The file of this path of each, in one statement; None where a version has none."""
+    places = [Place(version.artifact_owner, version.artifact_folder).at(path) for version in versions]
+    wanted = Q()
+    for place in places:
+        wanted |= Q(owner_id=place.owner, path=place.path)
+    found = {(file.owner_id, file.path): file for file in ArtifactFile.objects.filter(wanted)}
+    return [found.get((place.owner, place.path)) for place in places]
 
 
 def open_file(file: ArtifactFile, *, start: int = 0, length: int | None = None) -> Stream:

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.http import HttpResponse
-from django.shortcuts import render
+from django.http import HttpResponse, QueryDict
 from django.views.decorators.http import require_safe
 
 from core.errors import Invalid, NotFound
 from core.keyset import number_in
 from registry.dependencies import dependencies_of
 from registry.evidence import known_of
+from registry.file_tree import reads_as_text
+from registry.line_changes import LineChanges, line_changes
 from registry.models import LatestVersion, ModelVersion, RegisteredModel, Stage
 from registry.queries import get_model
-from registry.side_by_side import MOST_ROWS, side_by_side
+from registry.side_by_side import MOST_ROWS, Part, Row, side_by_side
 from web.pages.addresses import with_fields
+from web.pages.parts import part_or_page
 from web.signed_in import SignedInRequest
 
 MOST = 5
+TWO = "The lines of a file are compared between two versions: leave the others out."
 TITLES = {
     "metrics": "Metrics",
     "params": "Parameters",
@@ -30,6 +33,9 @@ TITLES = {
     "tags": "Tags of the run",
     "files": "Files",
 }
+
+
+LINES = "models/compare.html#lines"
 
 
 @require_safe
@@ -58,6 +64,7 @@ def compare(request: SignedInRequest, name: str) -> HttpResponse:
                 "whole": with_fields(request.GET, part=found.kind, start=""),
                 "previous": with_fields(request.GET, start=max(0, start - MOST_ROWS)) if start else "",
                 "next": with_fields(request.GET, start=start + MOST_ROWS) if part and found.left_out else "",
+                "rows": [(row, _lines_url(request.GET, found, row)) for row in found.rows],
             }
             for found in parts
         ],
@@ -67,8 +74,24 @@ def compare(request: SignedInRequest, name: str) -> HttpResponse:
         "containing": containing,
         "every_part": with_fields(request.GET, part="", start="", containing=""),
         "newest": model.last_version,
+        "lines": _lines(request, versions),
+        "without_lines": with_fields(request.GET, lines=""),
     }
-    return render(request, "models/compare.html", context)
+    return part_or_page(request, "models/compare.html", context, part=LINES)
+
+
+def _lines(request: SignedInRequest, versions: list[ModelVersion]) -> dict[str, Any]:
+    """The lines of a file that differ between two versions, where the address names one."""
+    path = request.GET.get("lines", "")
+    if len(versions) != 2 or not path:
+        return {"file": "", "changed": LineChanges(problem=TWO) if path else None}
+    return {"file": path, "changed": line_changes(versions[0], versions[1], path)}
+
+
+def _lines_url(asked: QueryDict, part: Part, row: Row) -> str:
+    """Of a file that both have, that differs and reads as text."""
+    is_shown = part.kind == "files" and len(row.cells) == 2 and row.differs and None not in row.cells
+    return with_fields(asked, lines=row.name) if is_shown and reads_as_text(row.name) else ""
 
 
 def _asked(request: SignedInRequest) -> list[int]:

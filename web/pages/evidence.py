@@ -26,12 +26,14 @@ from registry.comparison import (
 from registry.dependencies import dependencies_of, known_packages, packages_changed, packages_differing
 from registry.evidence import is_dirty
 from registry.file_tree import file_lines, with_folders
+from registry.line_changes import line_changes
 from registry.models import ModelVersion
-from registry.previews import preview_of
+from registry.previews import picture_type, preview_of
 from registry.scanning import scan_of
 from web.signed_in import SignedInRequest
 
 PAGE_SIZE = 50
+LINES = "lines"
 MOST_FINDINGS = 50
 REPOSITORY_TAG, BRANCH_TAG = "mlflow.source.git.repoURL", "mlflow.source.git.branch"
 LABELS = {
@@ -67,6 +69,7 @@ class Asked:
     tab: str
     page: int
     file: str
+    shows_lines: bool = False  # of the file, those that differ
     kept: tuple[tuple[str, str], ...] = ()
 
     def query(self, **changes: object) -> str:
@@ -87,6 +90,7 @@ def asked_of(query: Mapping[str, str], tabs: Sequence[str], *, kept: Sequence[st
         tab=tab if tab in tabs else tabs[0],
         page=number_in(query.get("page", ""), digits=6) or 1,
         file=query.get("file", ""),
+        shows_lines=query.get("view") == LINES,
         kept=tuple((name, query[name]) for name in kept if query.get(name)),
     )
 
@@ -277,6 +281,9 @@ def _files(subject: Subject, asked: Asked) -> dict[str, Any]:
     scan = scan_of(subject.version)
     lines = file_lines(before, after, {file.path: file.verdict for file in scan.files} if scan else {})
     paged = _page(lines, asked)
+    baseline = subject.baseline if asked.file in after and asked.file in (before or {}) else None
+    differs = baseline is not None and (before or {})[asked.file] != after[asked.file]
+    shows_lines = asked.shows_lines and baseline is not None
     gone = bool(asked.file) and asked.file not in after
     owner = subject.baseline if gone and subject.baseline and before and asked.file in before else subject.version
     return {
@@ -285,7 +292,9 @@ def _files(subject: Subject, asked: Asked) -> dict[str, Any]:
         "has_scan": scan is not None,
         "unread": scan.pending if scan else 0,
         "findings": (scan.findings("unsafe") + scan.findings("unread"))[:MOST_FINDINGS] if scan else (),
-        "preview": preview_of(owner, asked.file) if asked.file else None,
+        "preview": preview_of(owner, asked.file) if asked.file and not shows_lines else None,
+        "changed": line_changes(baseline, subject.version, asked.file) if baseline and shows_lines else None,
+        "has_lines": differs and not picture_type(asked.file),
         "owner": owner,
         "counts": {kind: sum(line.kind == kind for line in lines) for kind in ("added", "changed", "removed", "same")},
     }

@@ -7,7 +7,8 @@ import difflib
 from hypothesis import given
 from hypothesis import strategies as st
 
-from approvals.policy.difference import CONTEXT, difference
+from approvals.policy.difference import difference
+from core.line_diff import CONTEXT
 from tests.approvals.policy.test_document import FULL
 
 STRICTER = FULL.replace("min: 0.90", "min: 0.95").replace("archive_replaced: false\n", "")

@@ -317,3 +317,51 @@ def test_the_tab_of_dependencies_counts_what_is_kept(
         client.get(review_request.get_absolute_url())
     page = client.get(version.get_absolute_url())
     assert tab_counts(page.context)["packages"] == 3
+
+
+# -- Line by line ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def edited(mira: User) -> TransitionRequest:
+    """Its MLmodel differs from that of who holds Production, and has lines that would like to be run."""
+    files = [{"MLmodel": text, "model.pkl": text, "same.txt": b"1"} for text in (b"a: 1\nb: 2\n", b"a: 1\n<script>\n")]
+    make_version("churn", user=mira, stage="Production", files=files[0])
+    return ask(make_version("churn", user=mira, files={**files[1], "new.txt": b"1"}), mira)
+
+
+def test_a_changed_text_file_leads_to_the_lines_that_differ(
+    edited: TransitionRequest, sam: User, session: Session, django_assert_max_num_queries: Callable[..., Any]
+) -> None:
+    client, url = session(sam), edited.get_absolute_url()
+
+    files = client.get(f"{url}?tab=files").content.decode()
+    with django_assert_max_num_queries(15 + 2 + 1 + 1):  # what files hold, and the two files
+        page = client.get(f"{url}?tab=files&file=MLmodel&view=lines").content.decode()
+    part = client.get(f"{url}changes/?tab=files&file=MLmodel&view=lines", headers=HTMX).content.decode()
+
+    assert "file=MLmodel&amp;view=lines" in files and "file=model.pkl&amp;view" not in files
+    assert "file=same.txt&amp;view" not in files and "file=new.txt&amp;view" not in files
+    for shown in (page, part):
+        assert "<del>b: 2</del>" in shown and "<ins>&lt;script&gt;</ins>" in shown
+        assert '<span class="visually-hidden">removed</span>' in shown and "from version 1 to version 2" in shown
+        assert "Whole file" in shown and "<script>\n" not in shown
+    assert "<html" in page and "<html" not in part
+
+
+def test_the_whole_file_leads_to_the_lines_and_only_where_there_are_some(
+    edited: TransitionRequest, sam: User, session: Session
+) -> None:
+    client, url = session(sam), edited.get_absolute_url()
+
+    def shown(query: str) -> str:
+        return client.get(f"{url}?tab=files&{query}").content.decode()
+
+    assert "Lines that differ</a>" in shown("file=MLmodel") and "Lines that differ</a>" in shown("file=model.pkl")
+    assert "Lines that differ</a>" not in shown("file=same.txt")
+    assert "the same bytes here" in shown("file=same.txt&view=lines")
+    assert "No such artifact" in shown("file=../MLmodel&view=lines") or "Invalid path" in shown(
+        "file=../MLmodel&view=lines"
+    )
+    break_storage()
+    assert "The file storage cannot be used now" in shown("file=MLmodel&view=lines")

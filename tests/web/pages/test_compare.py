@@ -129,3 +129,38 @@ def test_dependencies_are_beside_one_another(
     page = session(sam).get(f"{ADDRESS}?a=4&b=5").content.decode()
 
     assert "Dependencies" in page and "numpy" in page
+
+
+@pytest.fixture
+def files(model: RegisteredModel) -> None:
+    for text in (b"a: 1\nb: 2\n", b"a: 1\n<b>\n"):
+        make_version(model, files={"MLmodel": text, "model.pkl": text})
+
+
+def test_a_changed_text_file_of_two_versions_leads_to_its_lines(
+    files: None, show: Callable[[str], str], sam: User, session: Callable[[User], Client]
+) -> None:
+    shown = show("?a=4&b=5&lines=MLmodel")
+    part = session(sam).get(f"{ADDRESS}?a=4&b=5&lines=MLmodel", headers={"HX-Request": "true"})
+
+    assert 'href="?a=4&amp;b=5&amp;lines=MLmodel#lines"' in show("?a=4&b=5") and "lines=model.pkl" not in show(
+        "?a=4&b=5"
+    )
+    for found in (shown, part.content.decode()):
+        assert "<del>b: 2</del>" in found and "<ins>&lt;b&gt;</ins>" in found and "from version 4 to version 5" in found
+    assert "<html" not in part.content.decode() and "HX-Request" in part["Vary"]
+
+
+@pytest.mark.parametrize(
+    ("query", "sentence"),
+    [
+        ("?a=4&b=5&also=1&lines=MLmodel", "between two versions"),
+        ("?a=4&b=5&lines=../MLmodel", "Invalid path"),
+        ("?a=4&b=5&lines=gone.txt", "Version 4 has no such file here"),
+        ("?a=4&b=5&lines=a%5Cb", "Invalid path"),
+    ],
+)
+def test_lines_that_cannot_be_shown_are_a_sentence(
+    files: None, show: Callable[[str], str], query: str, sentence: str
+) -> None:
+    assert sentence in show(query)

@@ -137,6 +137,11 @@ def hue(person: object) -> int:
 
 
 @register.filter
+def spelled_out(text: str) -> str:
+    return formatting.spelled_out(text)
+
+
+@register.filter
 def short_digest(digest: str) -> str:
     return formatting.short_digest(digest)
 
