@@ -23,6 +23,13 @@ STATIC = Path(settings.BASE_DIR) / "static"
 TEMPLATES = sorted(str(path.relative_to(FOLDER)) for path in FOLDER.rglob("*.html"))
 # Mails know no policy, and mail programs drop style sheets.
 PAGES = [name for name in TEMPLATES if not name.startswith("notifications/")]
+# The bar and the menu lead there; every other page says where it is.
+TOP_LEVEL = {
+    "account/detail.html", "account/logout.html", "activity/index.html", "channels/index.html", "deliveries/index.html",
+    "models/index.html", "people/index.html", "policies/index.html", "reviews/index.html", "runs/index.html",
+    "search/index.html",
+}  # fmt: skip
+FRAMES = {"base.html", "entrance.html", "two_columns.html", "errors/page.html"}
 COMPONENTS = [name for name in TEMPLATES if name.startswith("components/")]
 
 
@@ -33,6 +40,19 @@ def render(source: str, **context: object) -> str:
 @pytest.mark.parametrize("name", TEMPLATES)
 def test_template_compiles(name: str) -> None:
     assert get_template(name)
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_that_the_bar_does_not_lead_to_says_where_it_is(name: str) -> None:
+    source = (FOLDER / name).read_text()
+    if not re.match(r'{% extends (?:"base|"two_columns|tab)', source) or name in FRAMES:
+        return
+    trail = re.search(
+        r'<li class="breadcrumb-item"><a href=.*<li class="breadcrumb-item active" aria-current="page">', source
+    )
+
+    assert ("{% block breadcrumbs_nav %}{% endblock %}" in source) == (name in TOP_LEVEL)
+    assert bool(trail) == (name not in TOP_LEVEL)
 
 
 @pytest.mark.parametrize("name", PAGES)
