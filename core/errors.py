@@ -20,7 +20,12 @@ class Invalid(CountersignError):
 
 
 class NotFound(CountersignError):
-    """There is no such thing, or this person may not know of it."""
+    """There is no such thing, or this person may not know of it. ``on_page`` says so to people, where ``message`` has
+    the words of a protocol."""
+
+    def __init__(self, message: str, *, on_page: str = "") -> None:
+        super().__init__(message)
+        self.on_page = on_page or message
 
 
 class AlreadyExists(CountersignError):

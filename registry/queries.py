@@ -71,16 +71,24 @@ def get_model(user: User, name: str) -> RegisteredModel:
     """Raises NotFound with MLflow's text."""
     model = find_model(name)
     if model is None or not can_read(user, model):
-        raise _no_model(name)
+        raise no_model(name)
     return model
 
 
-def _no_model(name: str) -> NotFound:
-    return NotFound(f"Registered Model with name={name[:300]} not found")
+def no_model(name: str) -> NotFound:
+    """The same whether there is none or somebody may not know of it."""
+    return NotFound(
+        f"Registered Model with name={name[:300]} not found",
+        on_page=f"There is no model {name[:300]}, or it is not for you to see.",
+    )
 
 
-def _no_version(name: str, number: int) -> NotFound:
-    return NotFound(f"Model Version (name={name[:300]}, version={number}) not found")
+def no_version(name: str, number: int) -> NotFound:
+    """The same whether there is none or somebody may not know of it."""
+    return NotFound(
+        f"Model Version (name={name[:300]}, version={number}) not found",
+        on_page=f"There is no version {number} of {name[:300]}, or it is not for you to see.",
+    )
 
 
 def names_of(ids: Iterable[int]) -> dict[int, str]:
@@ -117,7 +125,7 @@ def get_version(user: User, name: str, number: int) -> ModelVersion:
     """The live version with its model. Raises NotFound with MLflow's text."""
     version = _VERSION.first(name, number)
     if version is None or not can_read(user, version.model):
-        raise _no_version(name, number)
+        raise no_version(name, number)
     return version
 
 
@@ -126,7 +134,7 @@ def get_known_version(user: User, name: str, number: int) -> ModelVersion:
     rows = ModelVersion.objects.live().select_related("model", "user", "evidence")
     version = rows.filter(model__name=name, model__deleted_at=None, version=number).first()
     if version is None or not can_read(user, version.model):
-        raise _no_version(name, number)
+        raise no_version(name, number)
     return version
 
 
@@ -148,7 +156,7 @@ def get_model_and_latest(user: User, name: str) -> tuple[RegisteredModel, list[M
     """``get_model`` and ``latest_versions``, asked together."""
     models, latest = together(_MODEL.of(name), _LATEST_BY_NAME.of(name))
     if not models or not can_read(user, models[0]):
-        raise _no_model(name)
+        raise no_model(name)
     return models[0], _by_stage(latest)
 
 

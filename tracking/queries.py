@@ -38,7 +38,7 @@ def get_runs(user: User, run_ids: list[str]) -> list[Run]:
 
 
 def _no_run(run_id: str) -> NotFound:
-    return NotFound(f"There is no run {run_id[:60]} on this server.")
+    return NotFound(f"There is no run {run_id[:60]} on this server, or it is not for you to see.")
 
 
 def get_experiment(user: User, key: int) -> Experiment:
@@ -46,7 +46,7 @@ def get_experiment(user: User, key: int) -> Experiment:
     rows = Experiment.objects.visible_to(user).select_related("user")
     experiment = rows.filter(pk=key).first() if key < 2**63 else None
     if experiment is None:
-        raise NotFound(f"There is no experiment {str(key)[:60]} on this server.")
+        raise NotFound(f"There is no experiment {str(key)[:60]} on this server, or it is not for you to see.")
     return experiment
 
 

@@ -75,7 +75,7 @@ def response(request: HttpRequest, error: CountersignError) -> HttpResponse:
     elif speaks_mlflow(request.path):
         answer = mlflow_error(error)
     else:
-        answer = page(request, _shape(error)[2], error.message)
+        answer = page(request, _shape(error)[2], error.on_page if isinstance(error, NotFound) else error.message)
     if isinstance(error, Unauthenticated):
         answer["WWW-Authenticate"] = 'Basic realm="mlflow"'
     if isinstance(error, Unavailable):

@@ -10,7 +10,7 @@ from django.conf import settings
 
 from accounts.models import User
 from core.clock import now
-from core.errors import InUse, Invalid, NotFound
+from core.errors import InUse, Invalid
 from core.keys import check_key
 from core.prepared import LookUp, Prepared, PreparedUpdate, put, together, write
 from registry.gate import Permit, Target
@@ -22,6 +22,7 @@ from registry.models import (
     StageHolding,
     TargetKind,
 )
+from registry.queries import no_model, no_version
 
 MAX_NAME = 256
 MAX_DESCRIPTION = 5000
@@ -42,7 +43,7 @@ def lock_model(model: RegisteredModel) -> RegisteredModel:
     """The live model row, locked until the transaction ends. Every service starts here, so locks have one order."""
     locked = _LOCKED_MODEL.first(model.pk)
     if locked is None:
-        raise NotFound(f"Registered Model with name={model.name} not found")
+        raise no_model(model.name)
     return locked
 
 
@@ -55,9 +56,9 @@ def lock_version_and_ask(version: ModelVersion, *questions: LookUp[Any]) -> tupl
     """The same, and what is to be asked once the model is locked, all in one message."""
     models, versions, *answers = together(_LOCKED_MODEL.of(version.model_id), _FRESH_VERSION.of(version.pk), *questions)
     if not models:
-        raise NotFound(f"Registered Model with name={version.model.name} not found")
+        raise no_model(version.model.name)
     if not versions:
-        raise NotFound(f"Model Version (name={models[0].name}, version={version.version}) not found")
+        raise no_version(models[0].name, version.version)
     [fresh] = versions
     fresh.model = models[0]
     return fresh, answers

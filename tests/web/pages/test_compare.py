@@ -128,7 +128,7 @@ def test_dependencies_are_beside_one_another(
 
     page = session(sam).get(f"{ADDRESS}?a=4&b=5").content.decode()
 
-    assert "Dependencies" in page and "numpy" in page
+    assert "Packages" in page and "numpy" in page
 
 
 @pytest.fixture

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import pytest
 from django.contrib.auth.models import AnonymousUser
+from django.http import HttpResponse
 from django.test import Client, RequestFactory
+from pytest_django import Settings
 
 from accounts.models import User
 from approvals.models import TransitionRequest
@@ -16,12 +19,38 @@ from web import errors
 Session = Callable[[User], Client]
 
 
+def text_of(page: str) -> str:
+    return re.sub(r"<[^>]*>", " ", page[page.index("<main") : page.index("</main>")])
+
+
+def said_on(answer: HttpResponse) -> str:
+    return " ".join(text_of(answer.content.decode()).split())
+
+
 def test_a_page_that_is_not_there_leads_on(sam: User, session: Session) -> None:
     for path in ("/nothing/", "/models/x/", "/requests/1/", "/requests/99999999999999999999/", "/policies/x/"):
         answer = session(sam).get(path)
 
+        page = answer.content.decode()
         assert answer.status_code == 404, path
-        assert "To your reviews" in answer.content.decode()
+        assert "To your reviews" in page and 'aria-label="Main"' in page
+        assert "There is no " in page and "name=" not in text_of(page), path
+
+
+def test_what_one_may_not_see_is_not_there_in_the_same_words(
+    asked: TransitionRequest, eve: User, settings: Settings, session: Session
+) -> None:
+    settings.DEFAULT_MODEL_LEVEL = "NONE"
+    for there, nothing in (
+        ("/models/churn-predictor/", "/models/no-such-model/"),
+        ("/models/churn-predictor/versions/2/", "/models/no-such-model/versions/2/"),
+        (asked.get_absolute_url(), "/requests/999999/"),
+    ):
+        hidden, absent = session(eve).get(there), session(eve).get(nothing)
+
+        assert hidden.status_code == absent.status_code == 404
+        assert said_on(hidden).replace("churn-predictor", "no-such-model") == said_on(absent)
+        assert "or it is not for you to see." in said_on(hidden)
 
 
 def test_a_wrong_method_says_which_one_works(sam: User, session: Session) -> None:
