@@ -26,7 +26,7 @@ def metric(value: float | None, *, beside: float | None = None) -> str:
     value = float(value)
     if not math.isfinite(value):
         return "NaN" if math.isnan(value) else ("∞" if value > 0 else f"{MINUS}∞")
-    decimals = _decimals(value)
+    decimals = decimals_of(value)
     if beside is not None and math.isfinite(beside) and value != beside:
         while decimals < 12 and round(value, decimals) == round(beside, decimals):
             decimals += 1
@@ -35,7 +35,8 @@ def metric(value: float | None, *, beside: float | None = None) -> str:
     return f"{value:,.{decimals}f}".replace("-", MINUS)
 
 
-def _decimals(value: float) -> int:
+def decimals_of(value: float) -> int:
+    """How many decimals of a metric mean something to people."""
     if value == int(value):
         return 0
     size = abs(value)

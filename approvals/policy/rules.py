@@ -80,6 +80,7 @@ def judge_metric(rule: MetricRule, facts: Facts) -> Node:
             status=status,
             reason=reason,
             figure=value,
+            exact=repr(metric.value) if metric and value != repr(metric.value) else "",
             needed=needed(rule),
             who=_requester(facts) if clears else (),
             people=(facts.requester,) if clears else (),
@@ -116,9 +117,11 @@ def judge_metric(rule: MetricRule, facts: Facts) -> Node:
             if rule.dataset and before.dataset != rule.dataset:
                 reason = f"Version {holder.version} has no {rule.name} on {rule.dataset} to compare with."
                 return node(Status.ERROR, reason, value=value, clears=False)
-            moved = exact(metric.value) - exact(before.value)
-            broken += [obligation(change) for change in rule.changes if not _allows(change, moved, exact(before.value))]
-            compared = f", {_moved(moved, rule)} version {holder.version} ({figure(before.value)})"
+            was, moved = exact(before.value), exact(metric.value) - exact(before.value)
+            value = figure(metric.value, beside=[*limits, was] if moved else limits)
+            broken += [obligation(change) for change in rule.changes if not _allows(change, moved, was)]
+            stood = figure(before.value, beside=[exact(metric.value), Fraction(value)]) if moved else value
+            compared = f", {_moved(moved, rule)} version {holder.version} ({stood})"
         elif not limits:
             reason = f"Nobody holds {_held(rule.baseline, facts)}, so there is nothing to compare {rule.name} with."
             return node(Status.SKIPPED, reason, value=value, clears=False)

@@ -44,6 +44,7 @@ class Node:
     status: Status
     reason: str
     figure: str = ""
+    exact: str = ""  # what the figure is rounded from
     needed: str = ""
     who: tuple[str, ...] = ()
     children: tuple[Node, ...] = ()
@@ -72,6 +73,7 @@ class Node:
             "status": str(self.status),
             "reason": self.reason,
             "figure": self.figure,
+            **({"exact": self.exact} if self.exact else {}),
             "needed": self.needed,
             "who": list(self.who),
             "link": self.link,

@@ -26,11 +26,13 @@ from approvals.policy.document import (
     Window,
 )
 from approvals.policy.source import exact, listed
+from core.formatting import decimals_of
 
 _BASELINE_WORDS = {"production": "the version in Production", "target": "the version that it replaces"}
 _BASELINE_TITLES = {"production": "Production", "target": "the current holder"}
 _MOST_NAMES = 6
-_LONG = 10**15  # whole numbers from here on are shown as powers of ten
+_LONG = 10**15  # numbers from here on are shown as powers of ten
+_SMALL = 0.01  # numbers below are shown by their first digits
 _LARGEST = Fraction(sys.float_info.max)
 _NOT_FINITE = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
 _NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
@@ -162,11 +164,21 @@ def figure(value: float | Fraction, *, beside: Iterable[Fraction] = ()) -> str:
         return _NOT_FINITE[str(number)]
     if number.is_integer() and abs(number) < _LONG:
         return str(int(number))
-    rounded = f"{number:.6g}"
-    shown, true = Fraction(rounded), exact(number)
-    if any((shown > other, shown < other) != (true > other, true < other) for other in beside):
-        return repr(number)
-    return rounded
+    true, marks = exact(number), tuple(beside)
+    for more in range(17):
+        shown = _rounded(number, more)
+        if all((Fraction(shown) > mark, Fraction(shown) < mark) == (true > mark, true < mark) for mark in marks):
+            return shown
+    return repr(number)
+
+
+def _rounded(number: float, more: int) -> str:
+    """As the tables of metrics round, with ``more`` digits than that, and without zeros at the end."""
+    if abs(number) >= _LONG:
+        return f"{number:.{6 + more}g}"
+    if abs(number) < _SMALL:
+        return f"{number:.{3 + more}g}"
+    return f"{number:.{decimals_of(number) + more}f}".rstrip("0").rstrip(".")
 
 
 def _freeze(freeze: Freeze) -> str:

@@ -187,6 +187,7 @@ class NodeOutput(serializers.Serializer):
     status = serializers.ChoiceField(choices=["met", "unmet", "waiting", "error", "skipped"])
     reason = serializers.CharField()
     figure = serializers.CharField()
+    exact = serializers.CharField(required=False, help_text="Of a metric, where the figure is rounded.")
     needed = serializers.CharField()
     who = serializers.ListField(child=serializers.CharField())
     children = serializers.ListField(child=serializers.DictField(), help_text="Nodes like this one.")

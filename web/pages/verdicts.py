@@ -68,6 +68,7 @@ def _node(recorded: dict[str, Any]) -> Node:
         **plain,
         status=Status(recorded["status"]),
         who=tuple(recorded["who"]),
+        exact=recorded.get("exact", ""),
         blocking=recorded["blocking"],
         missing=recorded["missing"],
         enforcement=recorded["enforcement"],

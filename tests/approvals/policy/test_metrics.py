@@ -25,6 +25,11 @@ def judged(rule: str, **known: Any) -> Node:
         ("name: auc, min: 0.90", 0.947, Status.MET, "auc is 0.947."),
         ("name: auc, min: 0.90", 0.9, Status.MET, "auc is 0.9."),
         ("name: auc, min: 0.90", 0.87, Status.UNMET, "auc is 0.87, but it must be at least 0.90."),
+        ("name: auc, min: 0.90", 0.9629629629629, Status.MET, "auc is 0.963."),
+        ("name: auc, min: 0.90", 0.8996123, Status.UNMET, "auc is 0.8996, but it must be at least 0.90."),
+        ("name: auc, max: 60", 41.23456, Status.MET, "auc is 41.23."),
+        ("name: auc, max: 60000", 1234.5678, Status.MET, "auc is 1234.6."),
+        ("name: auc, max: 1", 0.000123456, Status.MET, "auc is 0.000123."),
         ("name: auc, min: 0.90", 0.8999999999, Status.UNMET, "auc is 0.8999999999, but it must be at least 0.90."),
         ("name: auc, max: 60", 60.0, Status.MET, "auc is 60."),
         ("name: auc, max: 60", 60.5, Status.UNMET, "auc is 60.5, but it must be at most 60."),
@@ -50,6 +55,7 @@ def test_a_metric_against_its_pass_marks(rule: str, value: float, status: Status
         ("max_drop: 0.005", 0.912, 0.907, Status.MET, "auc is 0.907, 0.005 below version 2 (0.912)."),
         ("max_drop: 0.005", 0.912, 0.95, Status.MET, "auc is 0.95, 0.038 above version 2 (0.912)."),
         ("max_drop: 0.005", 0.912, 0.912, Status.MET, "auc is 0.912, the same as version 2 (0.912)."),
+        ("max_drop: 0.005", 0.96296, 0.96296, Status.MET, "auc is 0.963, the same as version 2 (0.963)."),
         (
             "max_drop: 0.005", 0.912, 0.9,
             Status.UNMET, "auc is 0.9, 0.012 below version 2 (0.912), but it must not fall by more than 0.005.",
@@ -58,6 +64,14 @@ def test_a_metric_against_its_pass_marks(rule: str, value: float, status: Status
             "max_drop: 0.005", 0.912, 0.90699999999,
             Status.UNMET,
             "auc is 0.907, 0.00500000001 below version 2 (0.912), but it must not fall by more than 0.005.",
+        ),
+        (
+            "max_drop: 0.03", 0.9950123, 0.9741483,
+            Status.MET, "auc is 0.974, 0.021 below version 2 (0.995).",
+        ),
+        (
+            "max_drop: 0.1", 0.96299, 0.96301,
+            Status.MET, "auc is 0.963, 2e-05 above version 2 (0.96299).",
         ),
         (
             "max_drop: 0", 0.912, 0.9119,
@@ -108,6 +122,13 @@ def test_a_metric_against_the_current_holder(
     node = judged(f"name: auc, baseline: production, {rule}", metrics=metrics(auc=value), baseline=baseline(auc=before))
 
     assert (node.status, node.reason) == (status, reason)
+
+
+def test_a_rounded_figure_keeps_what_it_was() -> None:
+    rounded, whole = (judged("name: auc, min: 0.9", metrics=metrics(auc=value)) for value in (0.9629629629, 0.95))
+
+    assert (rounded.figure, rounded.exact, rounded.to_json()["exact"]) == ("0.963", "0.9629629629", "0.9629629629")
+    assert (whole.figure, whole.exact, "exact" in whole.to_json()) == ("0.95", "", False)
 
 
 def test_a_metric_that_was_not_logged_waits_for_the_requester() -> None:

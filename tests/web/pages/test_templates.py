@@ -100,6 +100,12 @@ def test_a_moment_is_told_and_stays_exact() -> None:
     assert "never" in render("{% ago none %}")
 
 
+def test_a_rounded_figure_of_a_requirement_says_the_whole_on_hover() -> None:
+    html = requirement(node(kind="metric", status=Status.MET, figure="0.963", exact="0.9629629"))
+
+    assert '<span class="req-figure" title="0.9629629">0.963</span>' in html
+
+
 def test_a_forbidden_action_is_disabled_and_says_why() -> None:
     answer = SimpleNamespace(allowed=False, reason="You asked for this change.")
 
