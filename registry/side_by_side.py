@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -26,7 +27,8 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """``kind`` is metrics, params, inputs, outputs, packages, data, code, tags or files; ``left_out`` rows follow."""
+    """``kind`` is metrics, params, inputs, outputs, packages, data, code, tags (of the run), version_tags or
+    files; ``left_out`` rows follow."""
 
     kind: str
     rows: tuple[Row, ...]
@@ -67,7 +69,13 @@ def _row(name: str, cells: tuple[Any, ...]) -> Row:
     if not any(isinstance(cell, float) for cell in cells):
         return Row(name, cells)
     is_measured = isinstance(first, float)
-    return Row(name, cells, tuple(cell - first if is_measured and isinstance(cell, float) else None for cell in cells))
+    return Row(name, cells, tuple(_apart(first, cell) if is_measured else None for cell in cells))
+
+
+def _apart(first: float, cell: Any) -> float | None:
+    """None where there is no figure, and where two are further apart than any figure says."""
+    apart = cell - first if isinstance(cell, float) else math.inf
+    return apart if math.isfinite(apart) else None
 
 
 def _metrics(evidence: EvidenceData) -> dict[str, Any]:
@@ -101,5 +109,7 @@ _READ: dict[str, Callable[[EvidenceData], Mapping[str, Any]]] = {
     "data": datasets_of,
     "code": _code,
     "tags": lambda evidence: evidence.get("tags", {}),
+    "version_tags": lambda evidence: evidence.get("version_tags", {}),  # of the row, as its packages
     "files": _files,
 }
+KINDS = tuple(_READ)

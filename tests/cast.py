@@ -102,14 +102,16 @@ class Api:
         _, secret = token_of(user, read_only=read_only, models=models)
         self.client = Client(headers={"authorization": f"Bearer {secret}"})
 
-    def _send(self, method: str, path: str, body: object, headers: dict[str, str] | None, **query: Any) -> HttpResponse:
+    def _send(
+        self, method: str, path: str, body: object, headers: dict[str, str] | None, /, **query: Any
+    ) -> HttpResponse:
         target = path if path.startswith("/") else f"/api/v1/{path}"
         options: dict[str, Any] = {"query_params": query} if query else {}
         if body is not None:
             options |= {"data": json.dumps(body), "content_type": "application/json"}
         return self.client.generic(method, target, headers=headers, **options)  # type: ignore[return-value]
 
-    def get(self, path: str, **query: Any) -> HttpResponse:
+    def get(self, path: str, /, **query: Any) -> HttpResponse:
         return self._send("GET", path, None, None, **query)
 
     def post(self, path: str, body: object = None, *, headers: dict[str, str] | None = None) -> HttpResponse:

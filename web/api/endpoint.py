@@ -119,11 +119,18 @@ def user_of(request: Request) -> User:
 
 def read(kind: type[Input], request: Request) -> dict[str, Any]:
     """The validated input of a call: its query string for GET and DELETE, else its body."""
-    source = request.query_params.dict() if request.method in (*SAFE_METHODS, "DELETE") else request.data
+    source = _query(kind, request) if request.method in (*SAFE_METHODS, "DELETE") else request.data
     serializer = kind(data=source)
     serializer.is_valid(raise_exception=True)
     values: dict[str, Any] = serializer.validated_data
     return values
+
+
+def _query(kind: type[Input], request: Request) -> dict[str, Any]:
+    """Of what is said twice the last counts, except where the call takes several."""
+    several = [name for name, field in kind().fields.items() if isinstance(field, serializers.ListField)]
+    given = request.query_params
+    return given.dict() | {name: given.getlist(name) for name in several if name in given}
 
 
 # -- Pages -------------------------------------------------------------------------------------------------------------

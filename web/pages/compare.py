@@ -7,20 +7,18 @@ from typing import Any
 from django.http import HttpResponse, QueryDict
 from django.views.decorators.http import require_safe
 
-from core.errors import Invalid, NotFound
+from core.errors import Invalid
 from core.keyset import number_in
-from registry.dependencies import dependencies_of
-from registry.evidence import known_of
+from registry.compared import MOST, compared, versions_to_compare
 from registry.file_tree import reads_as_text
 from registry.line_changes import LineChanges, line_changes
 from registry.models import LatestVersion, ModelVersion, RegisteredModel, Stage
 from registry.queries import get_model
-from registry.side_by_side import MOST_ROWS, Part, Row, side_by_side
+from registry.side_by_side import MOST_ROWS, Part, Row
 from web.pages.addresses import with_fields
 from web.pages.parts import part_or_page
 from web.signed_in import SignedInRequest
 
-MOST = 5
 TWO = "The lines of a file are compared between two versions: leave the others out."
 TITLES = {
     "metrics": "Metrics",
@@ -31,6 +29,7 @@ TITLES = {
     "data": "Datasets",
     "code": "Code",
     "tags": "Tags of the run",
+    "version_tags": "Tags of the version",
     "files": "Files",
 }
 
@@ -42,16 +41,12 @@ LINES = "models/compare.html#lines"
 def compare(request: SignedInRequest, name: str) -> HttpResponse:
     model = get_model(request.user, name)
     numbers = _two_at_least(model, _asked(request))
-    versions = _versions(model, numbers)
+    versions = versions_to_compare(model, numbers)
     only = request.GET.get("only") == "differences"
     part, containing = request.GET.get("part", ""), request.GET.get("containing", "").strip()
     part = part if part in TITLES else ""
     start = (number_in(request.GET.get("start", ""), digits=6) or 0) if part else 0
-    needed = dependencies_of(versions) if part in ("", "packages") else []
-    known = [known_of(version) for version in versions]
-    if needed:
-        known = [{**what, "packages": found.packages or {}} for what, found in zip(known, needed, strict=True)]
-    parts = side_by_side(known, only_differences=only, kind=part, containing=containing if part else "", start=start)
+    found = compared(versions, only_differences=only, kind=part, containing=containing if part else "", start=start)
     context: dict[str, Any] = {
         "model": model,
         "versions": versions,
@@ -59,16 +54,16 @@ def compare(request: SignedInRequest, name: str) -> HttpResponse:
         "only": only,
         "parts": [
             {
-                "title": TITLES[found.kind],
-                "part": found,
-                "whole": with_fields(request.GET, part=found.kind, start=""),
+                "title": TITLES[shown.kind],
+                "part": shown,
+                "whole": with_fields(request.GET, part=shown.kind, start=""),
                 "previous": with_fields(request.GET, start=max(0, start - MOST_ROWS)) if start else "",
-                "next": with_fields(request.GET, start=start + MOST_ROWS) if part and found.left_out else "",
-                "rows": [(row, _lines_url(request.GET, found, row)) for row in found.rows],
+                "next": with_fields(request.GET, start=start + MOST_ROWS) if part and shown.left_out else "",
+                "rows": [(row, _lines_url(request.GET, shown, row)) for row in shown.rows],
             }
-            for found in parts
+            for shown in found.parts
         ],
-        "problems": [found.problem for found in needed if found.problem][:1],
+        "problems": found.problems,
         "chosen": part,
         "title": TITLES.get(part, ""),
         "containing": containing,
@@ -100,10 +95,7 @@ def _asked(request: SignedInRequest) -> list[int]:
     typed = [text.strip() for text in given if text.strip()]
     if wrong := [text for text in typed if number_in(text, digits=9) is None]:
         raise Invalid(f"A version is a number, as in ?a=3&b=5; this is {wrong[0][:40]!r}.", field="a")
-    numbers = list(dict.fromkeys(map(int, typed)))
-    if len(numbers) > MOST:
-        raise Invalid(f"At most {MOST} versions are compared at once; {len(numbers)} were named.", field="also")
-    return numbers
+    return list(dict.fromkeys(map(int, typed)))
 
 
 def _two_at_least(model: RegisteredModel, asked: list[int]) -> list[int]:
@@ -114,13 +106,3 @@ def _two_at_least(model: RegisteredModel, asked: list[int]) -> list[int]:
     newest = ModelVersion.objects.live().filter(model=model).order_by("-version").values_list("version", flat=True)
     others = [number for number in dict.fromkeys([*held, *newest[:2]]) if number not in asked]
     return [*others[: 2 - len(asked)], *asked]
-
-
-def _versions(model: RegisteredModel, numbers: list[int]) -> list[ModelVersion]:
-    rows = ModelVersion.objects.live().filter(model=model, version__in=numbers).select_related("evidence", "user")
-    found = {version.version: version for version in rows}
-    for version in found.values():
-        version.model = model
-    if missing := [number for number in numbers if number not in found]:
-        raise NotFound(f"{model} has no version {missing[0]}.")
-    return [found[number] for number in numbers]
