@@ -11,16 +11,10 @@ from accounts.models import User
 from approvals.models import Comment, CommentRevision, TransitionRequest
 from approvals.permissions import can_resolve, can_rewrite
 from approvals.queries import get_comment
-from core.keyset import key_in
 from registry.models import ModelVersion
 from web.signed_in import SignedInRequest
 
-PAGE = 50  # remarks
 MOST_MARKDOWN = 150_000  # characters of a page that are formatted, the newest first: hostile ones cost seconds
-# Events that say of a conversation what it shows itself.
-TALK = (
-    "comment.created", "comment.mentioned", "comment.edited", "comment.deleted", "thread.resolved", "thread.reopened",
-)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,25 +50,6 @@ def comments_about(version_id: int, request_id: int | None = None) -> QuerySet[C
     """Each with the first of its thread, which may be older than what is shown."""
     rows = Comment.objects.filter(version=version_id, request=request_id)
     return rows.select_related("author", "resolved_by", "parent__author", "parent__resolved_by")
-
-
-@dataclass(frozen=True, slots=True)
-class Conversation:
-    """A page of what was said about a version; ``before``: the number of its oldest remark, if there are older ones."""
-
-    threads: list[Thread]
-    before: int | None
-    is_newest: bool
-
-
-def conversation_about(user: User, version: ModelVersion, *, before: str = "") -> Conversation:
-    """The newest remarks about a version, or those ``before`` one of them, as threads in the order they began in."""
-    end = key_in(before)
-    rows = comments_about(version.pk).order_by("-id")
-    found = list((rows if end is None else rows.filter(pk__lt=end))[: PAGE + 1])
-    shown = found[:PAGE][::-1]
-    older = shown[0].pk if len(found) > PAGE else None
-    return Conversation(threaded(user, shown, version), older, is_newest=end is None)
 
 
 def threaded(

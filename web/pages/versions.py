@@ -25,16 +25,17 @@ from registry.lineage import brief
 from registry.models import HELD_STAGES, ModelVersion, Stage, TargetKind
 from registry.permissions import can_edit, can_manage, can_move
 from registry.previews import picture as shown_picture
-from registry.queries import canonical_stage, events_of, get_known_version, get_version, holder
+from registry.queries import canonical_stage, get_known_version, get_version, holder
 from registry.scanning import scan_of
 from web.errors import refused_status
 from web.files import SHOWN_IN_A_BOX, disposition, serve
 from web.gated import gated
-from web.pages.conversation import TALK, conversation_about, kept, thread_named
+from web.pages.conversation import kept, thread_named
 from web.pages.evidence import SHARED, Subject, asked_of, query_of, tabbed
 from web.pages.lineage import SMALL, picture_of
 from web.pages.moments import moment_of
 from web.pages.run_reading import outside_of
+from web.pages.version_timeline import timeline_about
 from web.signed_in import SignedInRequest
 
 MAX_CHECKS = 100
@@ -61,12 +62,7 @@ def _context(request: SignedInRequest, version: ModelVersion, *, tab: str = "") 
         **_known(request, version, {"tab": tab} if tab else query_of(request)),
         "load_code": LOAD_CODE.format(name=version.model.name, version=version.version),
         "requests": TransitionRequest.objects.filter(version=version).with_rows().order_by("-id")[:20],
-        "conversation": conversation_about(request.user, version, before=request.GET.get("before", "")),
-        "events": events_of(version.model)
-        .filter(version=version.version)
-        .exclude(kind__in=TALK)
-        .select_related("actor")
-        .order_by("-id")[:15],
+        "timeline": timeline_about(request.user, version, before=request.GET.get("before", "")),
         "can_manage": can_manage(request.user, version.model),
         "moves": moves,
         "may_not_move": "" if any(move["answer"] for move in moves) else moves[0]["answer"].reason,

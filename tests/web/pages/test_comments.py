@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
 from django.db import connection
@@ -14,6 +16,8 @@ from pytest_django import Settings
 from accounts.models import User
 from approvals import services
 from approvals.models import Comment, TransitionRequest
+from core.clock import now
+from notifications.models import Event
 from registry.models import ModelVersion
 from tests.web.sweep import EVIL
 
@@ -212,15 +216,54 @@ def test_a_long_conversation_about_a_version_is_turned_page_by_page(
     newest, html = remarks(path)
     assert (newest[0], newest[-1], len(newest)) == ("070", "119", 50)
     assert "Only the newest part of this conversation is shown." in html
-    [before] = re.findall(r"\?before=(\d+)#conversation", html)
+    [before] = re.findall(r"\?before=([\d.]+)#conversation", html)
     second, html = remarks(f"{path}?before={before}")
     assert (second[0], second[-1], "You see an earlier part" in html) == ("020", "069", True)
-    [before] = re.findall(r"\?before=(\d+)#conversation", html)
+    [before] = re.findall(r"\?before=([\d.]+)#conversation", html)
     last, html = remarks(f"{path}?before={before}")
     assert (last[0], last[-1], "?before=" in html) == ("000", "019", False)
 
 
-@pytest.mark.parametrize("before", ["x", "-1", "9" * 30, "'", "0"])
+def test_what_was_said_of_a_version_and_what_happened_to_it_stand_in_one_order_of_time(
+    version: ModelVersion, mira: User, sam: User, session: Session
+) -> None:
+    moments = iter(now() + timedelta(minutes=number) for number in range(6))
+
+    def said(text: str) -> None:
+        Comment.objects.create(version=version, author=mira, text=text, created_at=next(moments))
+
+    def happened(text: str) -> None:
+        about = {"model_name": version.model.name, "model_id": version.model_id, "version": version.version}
+        Event.objects.create(kind="check.reported", summary=text, created_at=next(moments), **about)
+
+    for number, tell in enumerate((said, happened, happened, said, said, happened), start=1):
+        tell(f"entry {number}.")
+
+    page = session(sam).get(version.get_absolute_url()).content.decode()
+
+    assert re.findall(r"entry (\d)\.", page) == ["1", "2", "3", "4", "5", "6"]
+
+
+def test_pages_of_a_version_hold_every_remark_and_event_once_though_their_times_are_out_of_order(
+    version: ModelVersion, mira: User, sam: User, session: Session
+) -> None:
+    began, about = now(), {"model_name": version.model.name, "model_id": version.model_id, "version": version.version}
+    for number in range(60):
+        at = began + timedelta(seconds=number - number % 3)  # of three rows the last is the first
+        Comment.objects.create(version=version, author=mira, text=f"remark {number:02}.", created_at=at)
+        Event.objects.create(kind="check.reported", summary=f"event {number:02}.", created_at=at, **about)
+    page, path, found = session(sam), version.get_absolute_url(), Counter[str]()
+    address = path
+    while address:
+        html = page.get(address).content.decode()
+        found.update(re.findall(r"(?:remark|event) \d\d\.", html))
+        before = re.findall(r"\?before=([\d.]+)#conversation", html)
+        address = f"{path}?before={before[0]}" if before else ""
+
+    assert len(found) == 120 and set(found.values()) == {1}
+
+
+@pytest.mark.parametrize("before", ["x", "-1", "9" * 30, "'", "0", "1", "1.", "x.1", "1.2.3", "0.0"])
 def test_a_place_that_is_none_leaves_the_page_whole(
     version: ModelVersion, sam: User, session: Session, before: str
 ) -> None:
