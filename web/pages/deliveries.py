@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.contrib import messages
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
@@ -28,7 +30,7 @@ def index(request: SignedInRequest) -> HttpResponse:
         rows = rows.filter(pk__lt=key)
     found = list(rows.order_by("-pk")[: PAGE_SIZE + 1])
     shown = found[:PAGE_SIZE]
-    rows_shown = [
+    rows_shown: list[dict[str, Any]] = [
         {
             "delivery": delivery,
             "tries": list(delivery.tries.all()),
