@@ -1,8 +1,8 @@
 """Where a version comes from and where it goes, as a graph without cycles: what it was made from leads to the version,
 the version to what it holds or held, to who held that after it, and to where it runs.
 
-``brief`` asks nothing of the database and ``whole`` five statements at most, whatever the size: of many of a kind the
-nearest are shown, and a node that says how many more there are.
+``brief`` asks nothing of the database and ``whole`` five statements at most, or six where a run names other models,
+whatever the size: of many of a kind the nearest are shown, and a node that says how many more there are.
 """
 
 from __future__ import annotations
@@ -19,11 +19,13 @@ from accounts.models import User
 from registry.evidence import is_dirty, known_of
 from registry.gate import Target
 from registry.lineage_graph import THIS, Graph, Kind, Look, Node
+from registry.lineage_inputs import Known, Named, as_known, as_named, look_up, named_in
 from registry.models import HELD_STAGES, Deployment, ModelVersion, Stage, StageHolding, TargetKind
-from tracking.models import Lifecycle, LoggedModel, Run
+from tracking.models import Lifecycle, Run
 from tracking.queries import PARENT_TAG
 
 FEW, MANY = 3, 58  # of a kind: in a small picture, and in one with room for about 300
+MOST_INPUTS = 12  # models that a run names
 DEEP = 500  # holdings of others that are looked through, before this version's and after
 _OF_OTHERS = ("version__version", "version__deleted_at", "target_kind", "target", "since", "until")
 _COPY = re.compile(r"models:/([^/]+)/([0-9]{1,9})")  # as registry.sources writes it
@@ -42,6 +44,8 @@ def brief(
     graph.add(_this(version))
     if not _is_of_no_run(graph, version):
         _made_from(graph, evidence, _run_of_evidence(version, evidence), FEW)
+        named = _others_named(version, named_in(evidence), made=())
+        graph.add_some([as_named(each) for each in named], FEW, to="run")
     if asked:
         graph.add(Node("asked", _kind(asked), "Asked for", str(asked), look=Look.ASKED, ref=str(asked)), of=THIS)
     else:
@@ -56,17 +60,20 @@ def brief(
 def whole(user: User, version: ModelVersion) -> Graph:
     """All that is known, as far as ``user`` may see it."""
     evidence = known_of(version)
+    parent = evidence.get("tags", {}).get(PARENT_TAG, "") if version.run_id else ""
+    runs = _runs(user, {version.run_id, parent} - {""})
+    run, origins = runs.get(version.run_id), _origins(version)
+    made = [entry.get("model_id") for entry in run.outputs if isinstance(entry, dict)] if run else []
+    named = named_in(evidence, run.inputs.get("models", []) if run else []) if version.run_id else []
+    named = _others_named(version, named, made)
+    known = look_up(user, version, [*origins, *named])
     graph = Graph()
     graph.add(_this(version))
-    origin = _origin(user, version)
-    if origin:
-        graph.add(origin, to=THIS)
-    if not _is_of_no_run(graph, version, to=origin.key if origin else THIS):
-        parent = evidence.get("tags", {}).get(PARENT_TAG, "")
-        found = Run.objects.visible_to(user).filter(pk__in={version.run_id, parent} - {""})
-        runs = {run.run_id: run for run in found.only("run_name", "lifecycle_stage")}
-        run = _run(version, evidence, runs.get(version.run_id))
-        _made_from(graph, evidence, run, MANY, to=origin.key if origin else THIS)
+    for each in origins:
+        graph.add(_origin(each, known), to=THIS)
+    if not _is_of_no_run(graph, version, to="origin" if origins else THIS):
+        _made_from(graph, evidence, _run(version, evidence, run), MANY, to="origin" if origins else THIS)
+        graph.add_some([as_known(each, known) for each in named], MOST_INPUTS, to="run")
         if parent and parent != version.run_id:
             graph.add(_parent(parent, runs.get(parent)), to="run")
     _held_by_it_and_by_others(graph, version)
@@ -131,6 +138,11 @@ def _run(version: ModelVersion, evidence: dict[str, Any], row: Run | None) -> No
     return Node("run", Kind.RUN, "Run", name, note, Look.MISSING, version.run_id if row else "")
 
 
+def _runs(user: User, ids: set[str]) -> dict[str, Run]:
+    columns = ("run_name", "lifecycle_stage", "inputs", "outputs")
+    return {run.run_id: run for run in Run.objects.visible_to(user).filter(pk__in=ids).only(*columns)} if ids else {}
+
+
 def _parent(run_id: str, row: Run | None) -> Node:
     if row is None:
         return Node("parent", Kind.RUN, "Parent run", run_id, "not known here", Look.MISSING)
@@ -145,23 +157,29 @@ def copied_from(version: ModelVersion) -> tuple[str, int] | None:
     return (found[1], int(found[2])) if found else None
 
 
-def _origin(user: User, version: ModelVersion) -> Node | None:
+def _origins(version: ModelVersion) -> list[Named]:
     """The version of another model that it is a copy of, else the logged model that it was registered from."""
     if copied := copied_from(version):
-        name, number = copied
-        seen = ModelVersion.objects.live().visible_to(user).filter(model__name=name, model__deleted_at=None)
-        # A model that took the name later is another one.
-        if seen.filter(version=number, creation_timestamp__lte=version.creation_timestamp).exists():
-            return Node("origin", Kind.VERSION, "Copied from", f"{name} version {number}", "copied from", ref=copied)
+        return [Named(name=copied[0], number=copied[1])]
+    return [Named(logged=version.logged_model_id)] if version.logged_model_id else []
+
+
+def _origin(origin: Named, known: Known) -> Node:
+    if not origin.logged:
+        if (copied := (origin.name, origin.number)) in known.numbered:
+            return Node("origin", Kind.VERSION, "Copied from", origin.text, "copied from", ref=copied)
         return Node("origin", Kind.VERSION, "Copied from", "a model you may not see", "or that is gone", Look.MISSING)
-    if not version.logged_model_id:
-        return None
-    key = version.logged_model_id
-    row = LoggedModel.objects.filter(pk=key).only("name", "deleted_at").first()
+    row = known.logged.get(origin.logged)
     if row is None:
-        return Node("origin", Kind.LOGGED_MODEL, "Logged model", key, "not known here", Look.MISSING)
+        return Node("origin", Kind.LOGGED_MODEL, "Logged model", origin.logged, "not known here", Look.MISSING)
     look, note = (Look.MISSING, "deleted") if row.deleted_at else (Look.PLAIN, "")
     return Node("origin", Kind.LOGGED_MODEL, "Logged model", row.name, note, look)
+
+
+def _others_named(version: ModelVersion, named: Sequence[Named], made: Sequence[object]) -> list[Named]:
+    """Without the version itself and what it comes from, and without the models that its run ``made`` and looked at."""
+    own = {*made, version.logged_model_id, (version.model.name, version.version), copied_from(version)}
+    return [each for each in named if (each.logged or (each.name, each.number)) not in own]
 
 
 # -- What it holds, and who held it before and after -------------------------------------------------------------------

@@ -33,7 +33,7 @@ class Look(enum.StrEnum):
 @dataclass(frozen=True, slots=True)
 class Node:
     """``role`` is what it is to the version, in words; ``ref`` is what its page is found by: the id of a run, the
-    number of a version of the model or (name, number) of another, a target, an address."""
+    number of a version of the model or (name, number) of another (0 is the model itself), a target, an address."""
 
     key: str
     kind: Kind

@@ -14,8 +14,9 @@ from core.layered import Shape, drawn
 from registry import evidence as of_versions
 from registry import services
 from registry.gate import Target
-from registry.lineage import FEW, MANY, brief, whole
+from registry.lineage import FEW, MANY, MOST_INPUTS, brief, whole
 from registry.lineage_graph import THIS, Graph, Look
+from registry.lineage_inputs import ROLE, named_in
 from registry.models import ModelVersion, RegisteredModel, Stage, StageHolding, TargetKind
 from tests.cast import person
 from tests.factories import make_deployment, make_logged_model, make_run, make_version
@@ -309,3 +310,116 @@ def test_five_statements_whatever_the_size(
         graph = whole(reader, version)
 
     assert THIS in graph.nodes and drawn(list(graph.nodes), graph.edges, Shape(10, 10, 2, 4)).paths
+
+
+# -- The models that its run names -------------------------------------------------------------------------------------
+
+
+def inputs(graph: Graph) -> dict[str, tuple[str, str, object]]:
+    return {node.text: (node.note, node.look, node.ref) for node in graph.nodes.values() if node.role == ROLE}
+
+
+def test_models_that_a_run_names_stand_before_it(reader: User) -> None:
+    base, made = make_version("base", stage="Production", aliases=["champion"]), make_run()
+    logged, elsewhere = make_logged_model(made, name="encoder"), make_logged_model(name="decoder")
+    run = make_run(
+        run_name="tuning",
+        inputs={"models": [logged.model_id]},
+        tags={"base": "models:/base/1", "twice": "models:/base/1", "of": "models:/base@champion"},
+        params={
+            "start": "models:/base/Production",
+            "and": f"models:/{elsewhere.model_id}",
+            "not": "see models:/base/1",
+        },
+    )
+
+    graph = whole(reader, make_version("churn", run=run))
+
+    assert inputs(graph) == {
+        "encoder": ("a logged input", "", made.run_id),
+        "decoder": ("and", "", ""),
+        "base version 1": ("base", "", ("base", base.version)),
+        "base@champion": ("version 1 now", "", ("base", 1)),
+        "base Production": ("version 1 now", "", ("base", 1)),
+    }
+    assert {(text, "tuning") for text in inputs(graph)} <= lines(graph)
+
+
+def test_the_small_picture_names_what_the_evidence_does(reader: User) -> None:
+    tags = {"base": "models:/base/4", "of": "models:/base@champion", "logged": f"models:/m-{'a' * 32}/data"}
+    version = make_version("churn", run=make_run(tags=tags))
+
+    assert inputs(brief(version, of_versions.known_of(version))) == {
+        "base version 4": ("base", "", ("base", 4)),
+        "base@champion": ("of", "", ("base", 0)),
+        f"m-{'a' * 32}": ("logged", "", ""),
+    }
+
+
+def test_models_that_are_gone_or_not_for_who_asks_are_missing_and_alike(settings: Any) -> None:
+    settings.DEFAULT_MODEL_LEVEL = "NONE"
+    make_version("secret", stage="Production", aliases=["champion"])
+    gone = make_logged_model(name="gone", deleted_at=now())
+    named = ["secret/1", "nothing/1", "secret@champion", "nothing@champion", "secret/Production", "nothing/Production"]
+    run = make_run(
+        inputs={"models": [gone.model_id, "m-" + "0" * 32]},
+        tags={f"tag {number}": f"models:/{address}" for number, address in enumerate(named)},
+    )
+    version = make_version("churn", run=run)
+    guest = person("guest")
+    services.change_grants(actor=person("boss", is_superuser=True), model=version.model, levels={guest: Level.READ})
+
+    found = inputs(whole(guest, version))
+
+    assert {look for _, look, _ in found.values()} == {Look.MISSING} and {ref for _, _, ref in found.values()} == {""}
+    for text, (note, _, _) in found.items():
+        if text.startswith("secret"):
+            assert found[text.replace("secret", "nothing")][0] == note
+    assert found["gone"][0] == "deleted" and found["m-" + "0" * 32][0] == "not known here"
+
+
+def test_a_model_that_took_the_name_later_is_not_what_was_worked_from(reader: User, manager: User) -> None:
+    first = make_version("base")
+    version = make_version("churn", run=make_run(tags={"base": "models:/base/1"}))
+    services.delete_model(actor=manager, model=first.model)
+    again = make_version("base")
+    ModelVersion.objects.filter(pk=again.pk).update(creation_timestamp=version.creation_timestamp + 1)
+
+    assert inputs(whole(reader, version))["base version 1"][1] == Look.MISSING
+
+
+def test_neither_the_version_nor_what_it_comes_from_nor_what_its_run_made_is_an_input(reader: User) -> None:
+    made, own = make_logged_model(), make_logged_model()
+    tags = {"self": "models:/churn/1", "copied": "models:/dev/1"}
+    run = make_run(inputs={"models": [made.model_id, own.model_id]}, outputs=[{"model_id": made.model_id}], tags=tags)
+    version = make_version("churn", run=run, logged_model_id=own.model_id)
+    assert set(inputs(whole(reader, version))) == {"dev version 1"}
+
+    version.source = "models:/dev/1"
+
+    assert inputs(whole(reader, version)) == {}
+
+
+@pytest.mark.parametrize("text", ["models:/", "models:/a", "models:/a/b/1", "models:/a/1/b", "models:/a/" + "9" * 30,
+    "models:/a@", "models:/@b", "models:/a@b@c", f"models:/{'a' * 500}/1", "runs:/a/1", "models:/m-x"])  # fmt: skip
+def test_what_is_no_address_names_nothing(text: str) -> None:
+    assert named_in({"tags": {"base": text}, "params": {"base": text}}) == []
+
+
+def test_many_models_are_a_few_and_a_count_in_six_statements(
+    reader: User, django_assert_max_num_queries: Callable[..., Any]
+) -> None:
+    run = make_run(
+        tags={f"t{number:03}": f"models:/base/{number + 1}" for number in range(500)},
+        params={f"p{number:03}": f"models:/other-{number}@champion" for number in range(500)},
+        inputs={"models": [f"m-{number:032}" for number in range(500)]},
+    )
+    version = make_version("churn", run=run, logged_model_id=make_logged_model().model_id)
+    version.evidence  # noqa: B018 (read with the version)
+
+    with django_assert_max_num_queries(6):
+        graph = whole(reader, version)
+
+    assert len(inputs(graph)) == MOST_INPUTS - 1
+    assert graph.nodes[f"more {ROLE}"].text == f"{1500 - MOST_INPUTS + 1} more"
+    assert drawn(list(graph.nodes), graph.edges, Shape(10, 10, 2, 4)).paths

@@ -15,6 +15,7 @@ from django.views.decorators.http import require_safe
 from core.layered import Drawing, Shape, drawn
 from registry.lineage import whole
 from registry.lineage_graph import THIS, Graph, Kind, Look, Node
+from registry.lineage_inputs import ROLE
 from registry.models import ModelVersion
 from registry.queries import get_known_version
 from web.signed_in import SignedInRequest
@@ -137,11 +138,13 @@ def url_of(node: Node, version: ModelVersion) -> str:
     """Where more is said of it: its own page, or the facts on the page of the version."""
     name, ref = version.model.name, node.ref
     if node.kind == Kind.VERSION and isinstance(ref, tuple):
-        return reverse("version", args=ref)
+        return reverse("version", args=ref) if ref[1] else reverse("model", args=[ref[0]])
     if node.kind == Kind.VERSION and isinstance(ref, int):
         return reverse("version", args=[name, ref])
-    if node.kind == Kind.RUN and ref:
+    if node.kind in (Kind.RUN, Kind.LOGGED_MODEL) and ref:
         return reverse("run", args=[ref])
+    if node.role == ROLE:  # it is not here: what the run says of it is
+        return f"{version.get_absolute_url()}?tab=tags#known"
     if node.kind in (Kind.VERSION, Kind.STAGE, Kind.ALIAS):
         query = "" if not ref or ref == "Archived" else "?" + urlencode({"target": ref})
         return reverse("history", args=[name]) + query

@@ -16,7 +16,7 @@ from core.clock import now
 from registry.lineage import brief, whole
 from registry.models import ModelVersion, StageHolding
 from registry.services import move_to_stage
-from tests.factories import make_deployment, make_run, make_version
+from tests.factories import make_deployment, make_logged_model, make_run, make_version
 from tests.scenes import ugly
 from tracking.models import RunDataset
 from web.pages.lineage import FITS, SMALL, Picture, picture_of, shortened
@@ -189,3 +189,26 @@ def test_a_model_that_runs_nowhere_says_how_to_tell(version: ModelVersion, sam: 
         "Nothing has reported where it runs."
         in session(sam).get("/models/churn-predictor/deployments/").content.decode()
     )
+
+
+def test_models_that_a_run_names_are_links_within_the_budget(
+    mira: User, session: Session, django_assert_max_num_queries: Callable[..., object]
+) -> None:
+    make_version("base", user=mira)
+    logged = make_logged_model(make_run(), name="encoder")
+    tags = {"a": "models:/base/1", "b": "models:/base/9", "c": "models:/<script>/1", "d": "models:/base@nobody"}
+    run = make_run(tags=tags, inputs={"models": [logged.model_id]})
+    version = make_version("churn", user=mira, run=run, logged_model_id=make_logged_model(run).model_id)
+    client, url = session(mira), version.get_absolute_url()
+    client.get(f"{url}lineage/")
+
+    with django_assert_max_num_queries(8 + 2):
+        page = client.get(f"{url}lineage/").content.decode()
+
+    leads = {link.attrib["aria-label"]: link.attrib["href"] for link in drawing(page).iter("a")}
+    assert leads["Worked from base version 1, a"] == "/models/base/versions/1/"
+    assert leads["Worked from encoder, a logged input"] == f"/runs/{logged.source_run_id}/"
+    assert leads["Worked from base version 9, gone, or not for you"] == f"{url}?tab=tags#known"
+    assert leads["Worked from <script> version 1, gone, or not for you"] == f"{url}?tab=tags#known"
+    assert "<script> version" not in page
+    assert "Worked from base version 1" in client.get(url).content.decode()
