@@ -110,8 +110,8 @@ def look_up(user: User, version: ModelVersion, named: Iterable[Named]) -> Known:
         if row.creation_timestamp <= version.creation_timestamp:
             known.numbered.add((row.model.name, row.version))
         known.held |= {(row.model.name, f"@{alias}"): row.version for alias in row.aliases}
-        newest = max(row.version, known.held.get((row.model.name, row.current_stage), 0))
-        known.held[row.model.name, row.current_stage] = newest
+        place = (row.model.name, row.current_stage)
+        known.held[place] = max(row.version, known.held.get(place, 0))
     return known
 
 
