@@ -16,7 +16,7 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,11 +33,42 @@ ARGUMENTS = [
 ]  # fmt: skip
 FORMS = {"desktop-light": (1320, 900, "light"), "desktop-dark": (1320, 900, "dark"), "phone": (390, 844, "light")}
 FOR_STRANGERS = {"sign_in"}
-# Of the pictures in docs/images: which page, and how much of it, in pixels (0: the whole page).
-IMAGES = {
-    "review": ("request", 0), "inbox": ("reviews", 800), "model": ("model", 1500), "policy": ("policy", 1000),
-}  # fmt: skip
 VIEWER = "dkim"  # for whom a request waits in the story
+
+
+def _replay(page: Page) -> None:
+    """A draft that asks for more is tried on the past."""
+    text = page.locator("#text")
+    text.fill(text.input_value().replace("min: 0.90", "min: 0.97").replace("max_drop: 0.03", "max_drop: 0.001"))
+    page.locator("#edits-title").wait_for()
+    page.get_by_role("button", name="Replay", exact=True).click()
+    page.locator("#replayed-title").wait_for()
+
+
+@dataclass(frozen=True)
+class Image:
+    """One of docs/images: of which page (or path), how much of it in pixels (0: the whole) or which region alone, who
+    looks ("" is who looks at every page), and what is done before."""
+
+    page: str
+    height: int = 0
+    form: str = "desktop-light"
+    region: str = ""
+    viewer: str = ""
+    prepare: Callable[[Page], None] | None = None
+
+
+IMAGES = {
+    "review": Image("request"),
+    "inbox": Image("reviews", 800),
+    "model": Image("model", 1500),
+    "policy": Image("policy", 1000),
+    "phone": Image("request", 1250, form="phone"),
+    "replay": Image("/policies/production-gate/edit/", region=".area-try", viewer="admin", prepare=_replay),
+    "compare": Image("compare", 940),
+    "lineage": Image("/models/churn-predictor/versions/5/lineage/", 640),
+    "deliveries": Image("deliveries", 760),
+}
 
 
 @dataclass(frozen=True)
@@ -111,15 +142,20 @@ class Visit:
     def __init__(self, browser: Browser, site: Site) -> None:
         self.browser, self.site = browser, site
         self.complaints: list[str] = []
-        link = re.search(r"/sign-in/link/\S+", _run(["manage.py", "sign_in_link", site.viewer], site.environment))
+        self.states = {site.viewer: self._signed_in(site.viewer)}
+
+    def _signed_in(self, name: str) -> Any:
+        """The state of a browser in which they have followed their link."""
+        link = re.search(r"/sign-in/link/\S+", _run(["manage.py", "sign_in_link", name], self.site.environment))
         assert link, "no sign-in link"
-        context = browser.new_context(base_url=site.url)
+        context = self.browser.new_context(base_url=self.site.url)
         page = context.new_page()
         page.goto(link[0])
         page.get_by_role("button", name="Sign in").click()
         page.wait_for_url("**/reviews/")
-        self.state = context.storage_state()
+        state = context.storage_state()
         context.close()
+        return state
 
     def pages(self) -> dict[str, str]:
         """Name of the picture -> path: every route that answers a GET with a page, and some pages in other states."""
@@ -178,11 +214,13 @@ class Visit:
         found = page.eval_on_selector_all("main a[href]", "links => links.map(link => link.getAttribute('href'))")
         return [link for link in dict.fromkeys(found) if link.startswith(prefix) and link != prefix]
 
-    def _context(self, form: str, *, signed_in: bool = True) -> BrowserContext:
-        width, height, scheme = FORMS[form]
+    def _context(self, form: str, *, signed_in: bool = True, viewer: str = "") -> BrowserContext:
+        (width, height, scheme), name = FORMS[form], viewer or self.site.viewer
+        if name not in self.states:
+            self.states[name] = self._signed_in(name)
         return self.browser.new_context(
             base_url=self.site.url,
-            storage_state=self.state if signed_in else None,
+            storage_state=self.states[name] if signed_in else None,
             viewport={"width": width, "height": height},
             color_scheme=scheme,  # type: ignore[arg-type]
             reduced_motion="reduce",
@@ -211,14 +249,21 @@ class Visit:
             context.close()
 
     def illustrate(self, pages: dict[str, str], folder: Path) -> None:
-        """The pictures of the documentation: light, at the width of a desktop."""
-        context = self._context("desktop-light")
-        for image, (name, height) in IMAGES.items():
-            page = self._open(context, pages[name])
-            if height:
-                page.set_viewport_size({"width": FORMS["desktop-light"][0], "height": height})
-            page.screenshot(path=folder / f"{image}.png", full_page=not height)
-        context.close()
+        """The pictures of the documentation."""
+        for name, image in IMAGES.items():
+            path = image.page if image.page.startswith("/") else pages.get(image.page)
+            if path is None:  # left out by --only
+                continue
+            context = self._context(image.form, viewer=image.viewer)
+            page = self._open(context, path)
+            if image.prepare:
+                image.prepare(page)
+            if image.height:
+                page.set_viewport_size({"width": FORMS[image.form][0], "height": image.height})
+            page.wait_for_load_state("networkidle")
+            shown: Any = page.locator(image.region) if image.region else page
+            shown.screenshot(path=folder / f"{name}.png", **({} if image.region else {"full_page": not image.height}))
+            context.close()
 
 
 if __name__ == "__main__":
