@@ -13,7 +13,7 @@ from registry.previews import head_of, laid_out, picture_type, text_in
 
 MOST_BYTES = 256 * 1024  # of each file
 MOST_LINES = 400
-MOST_CHARACTERS = 32 * 1024  # of all lines together
+MOST_CHARACTERS = 16 * 1024  # of all lines together
 LONGEST_LINE = 1000  # characters
 NO_BREAK = " ⟨no line break at the end⟩"
 

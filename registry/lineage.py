@@ -25,7 +25,7 @@ from tracking.models import Lifecycle, Run
 from tracking.queries import PARENT_TAG
 
 FEW, MANY = 3, 58  # of a kind: in a small picture, and in one with room for about 300
-MOST_INPUTS = 12  # models that a run names
+FEW_INPUTS, MOST_INPUTS = 2, 12  # models that a run names
 DEEP = 500  # holdings of others that are looked through, before this version's and after
 _OF_OTHERS = ("version__version", "version__deleted_at", "target_kind", "target", "since", "until")
 _COPY = re.compile(r"models:/([^/]+)/([0-9]{1,9})")  # as registry.sources writes it
@@ -45,7 +45,7 @@ def brief(
     if not _is_of_no_run(graph, version):
         _made_from(graph, evidence, _run_of_evidence(version, evidence), FEW)
         named = _others_named(version, named_in(evidence), made=())
-        graph.add_some([as_named(each) for each in named], FEW, to="run")
+        graph.add_some([as_named(each) for each in named], FEW_INPUTS, to="run")
     if asked:
         graph.add(Node("asked", _kind(asked), "Asked for", str(asked), look=Look.ASKED, ref=str(asked)), of=THIS)
     else:

@@ -346,14 +346,18 @@ def test_models_that_a_run_names_stand_before_it(reader: User) -> None:
 
 
 def test_the_small_picture_names_what_the_evidence_does(reader: User) -> None:
-    tags = {"base": "models:/base/4", "of": "models:/base@champion", "logged": f"models:/m-{'a' * 32}/data"}
-    version = make_version("churn", run=make_run(tags=tags))
+    few = make_version("churn", run=make_run(tags={"base": "models:/base/4", "of": "models:/base@champion"}))
+    logged = make_version("churn", run=make_run(tags={"logged": f"models:/m-{'a' * 32}/data"}))
+    many = make_version("churn", run=make_run(tags={f"t{number}": f"models:/base/{number}" for number in range(1, 9)}))
 
-    assert inputs(brief(version, of_versions.known_of(version))) == {
+    assert inputs(brief(few, of_versions.known_of(few))) == {
         "base version 4": ("base", "", ("base", 4)),
         "base@champion": ("of", "", ("base", 0)),
-        f"m-{'a' * 32}": ("logged", "", ""),
     }
+    assert inputs(brief(logged, of_versions.known_of(logged))) == {f"m-{'a' * 32}": ("logged", "", "")}
+    assert [node.text for node in brief(many, of_versions.known_of(many)).nodes.values()][-2:] == [
+        "base version 1", "7 more",
+    ]  # fmt: skip
 
 
 def test_models_that_are_gone_or_not_for_who_asks_are_missing_and_alike(settings: Any) -> None:

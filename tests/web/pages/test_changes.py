@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
+import random
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -365,3 +368,14 @@ def test_the_whole_file_leads_to_the_lines_and_only_where_there_are_some(
     )
     break_storage()
     assert "The file storage cannot be used now" in shown("file=MLmodel&view=lines")
+
+
+def test_lines_that_differ_everywhere_keep_to_the_size_of_a_page(mira: User, sam: User, session: Session) -> None:
+    for stage in ("Production", "None"):
+        text = base64.encodebytes(random.Random(stage).randbytes(200_000))
+        version = make_version("churn", user=mira, stage=stage, files={"random.txt": text})
+
+    answer = session(sam).get(f"{ask(version, mira).get_absolute_url()}?tab=files&file=random.txt&view=lines")
+
+    assert "more lines are not shown" in answer.content.decode()
+    assert len(gzip.compress(answer.content)) < 25_000
