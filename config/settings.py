@@ -3,57 +3,24 @@
 from __future__ import annotations
 
 import atexit
-import base64
 import os
-import re
 import secrets
 import shutil
 import sys
 import tempfile
 from pathlib import Path
 from typing import Any
-from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 import environ
 import structlog
 from celery.schedules import crontab
 from django.core.exceptions import ImproperlyConfigured
 
+from config.addresses import external_tracking, storage
+from config.environment import address, choice, env, flag, number
+
 BASE_DIR = Path(__file__).resolve().parent.parent
-env = environ.Env()
 RUNNING_TESTS = "pytest" in sys.modules
-
-
-def _flag(name: str, default: bool) -> bool:
-    value = env.str(name, default="").strip().lower()
-    if value in ("", "1", "true", "yes", "on", "0", "false", "no", "off"):
-        return default if not value else value in ("1", "true", "yes", "on")
-    raise ImproperlyConfigured(f"{name} is {value!r}: write true or false.")
-
-
-def _number(name: str, default: int, *, lowest: int = 1, highest: int) -> int:
-    value = env.str(name, default="").strip() or str(default)
-    if value.isascii() and value.isdigit() and lowest <= int(value) <= highest:
-        return int(value)
-    raise ImproperlyConfigured(f"{name} is {value!r}: write a whole number from {lowest} to {highest}.")
-
-
-def _choice(name: str, default: str, choices: tuple[str, ...]) -> str:
-    value = env.str(name, default="") or default
-    if value in choices:
-        return value
-    raise ImproperlyConfigured(f"{name} is {value!r}: write one of {', '.join(choices)}.")
-
-
-def _address(name: str, value: str, *, like: str) -> SplitResult:
-    """The parts of an address. The message does not repeat the value, which may hold a password."""
-    try:
-        parts = urlsplit(value)
-        _ = parts.port  # read here, where a wrong one can be told
-    except ValueError as error:
-        raise ImproperlyConfigured(f"{name} cannot be read: write {like}.") from error
-    return parts
-
 
 # -- Where things lie -------------------------------------------------------------------------------------------------
 
@@ -68,7 +35,7 @@ def _default_data_dir() -> str:
 
 
 DATA_DIR = Path(env.str("DATA_DIR", default="") or _default_data_dir()).resolve()
-DEVELOPMENT = _flag("COUNTERSIGN_DEVELOPMENT", default=False)
+DEVELOPMENT = flag("COUNTERSIGN_DEVELOPMENT", default=False)
 DEBUG = DEVELOPMENT
 DATABASE_URL = env.str("DATABASE_URL", default="")
 REDIS_URL = env.str("REDIS_URL", default="")
@@ -116,9 +83,9 @@ SECRET_KEY = _secret_key()
 # -- Addresses --------------------------------------------------------------------------------------------------------
 
 HOST = env.str("HOST", default="") or "127.0.0.1"
-PORT = _number("PORT", 8080, highest=65535)
+PORT = number("PORT", 8080, highest=65535)
 BASE_URL = (env.str("BASE_URL", default="") or f"http://127.0.0.1:{PORT}").rstrip("/")
-_base = _address("BASE_URL", BASE_URL, like="https://models.example.com")
+_base = address("BASE_URL", BASE_URL, like="https://models.example.com")
 if _base.scheme not in ("http", "https") or not _base.hostname:
     raise ImproperlyConfigured(f"BASE_URL is {BASE_URL!r}: write an address like https://models.example.com.")
 ALLOWED_HOSTS = [_base.hostname, "127.0.0.1", "localhost", "[::1]", *env.list("ALLOWED_HOSTS", default=[])]
@@ -127,7 +94,7 @@ if "*" in ALLOWED_HOSTS and not DEVELOPMENT:
         "ALLOWED_HOSTS is '*': name the hosts, or set COUNTERSIGN_DEVELOPMENT=1 on your own machine."
     )
 CSRF_TRUSTED_ORIGINS = [f"{_base.scheme}://{_base.netloc}"]
-BEHIND_PROXY = _flag("BEHIND_PROXY", default=False)
+BEHIND_PROXY = flag("BEHIND_PROXY", default=False)
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if BEHIND_PROXY else None
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = _base.scheme == "https"
 SECURE_HSTS_SECONDS = 31_536_000 if _base.scheme == "https" else 0
@@ -227,7 +194,7 @@ if EMBEDDED:
     }
 else:
     _like = "postgres://user:password@host:port/name"
-    _parts = _address("DATABASE_URL", DATABASE_URL, like=_like)
+    _parts = address("DATABASE_URL", DATABASE_URL, like=_like)
     if _parts.scheme not in ("postgres", "postgresql") or not _parts.path.strip("/"):
         raise ImproperlyConfigured(f"DATABASE_URL must name a PostgreSQL database: write {_like}.")
     DATABASES = {"default": env.db("DATABASE_URL")}
@@ -239,7 +206,7 @@ else:
 # -- Cache, jobs ------------------------------------------------------------------------------------------------------
 
 if REDIS_URL:
-    if _address("REDIS_URL", REDIS_URL, like="redis://host:port/number").scheme not in ("redis", "rediss"):
+    if address("REDIS_URL", REDIS_URL, like="redis://host:port/number").scheme not in ("redis", "rediss"):
         raise ImproperlyConfigured("REDIS_URL must start with redis:// or rediss://.")
     CACHES: dict[str, Any] = {
         "default": {
@@ -320,55 +287,20 @@ CELERY_BEAT_SCHEDULE = {
 
 # -- Processes --------------------------------------------------------------------------------------------------------
 
-WEB_WORKERS = _number("WEB_WORKERS", 1 if EMBEDDED else 2, highest=256)
-WEB_THREADS = _number("WEB_THREADS", 8, highest=256)
-JOB_WORKERS = _number("JOB_WORKERS", 4 if EMBEDDED else 2, highest=256)
+WEB_WORKERS = number("WEB_WORKERS", 1 if EMBEDDED else 2, highest=256)
+WEB_THREADS = number("WEB_THREADS", 8, highest=256)
+JOB_WORKERS = number("JOB_WORKERS", 4 if EMBEDDED else 2, highest=256)
 if EMBEDDED and WEB_WORKERS > 1:
     raise ImproperlyConfigured("WEB_WORKERS above 1 needs DATABASE_URL: SQLite takes one writer at a time.")
 
 # -- Files ------------------------------------------------------------------------------------------------------------
 
 
-def _storage(url: str) -> dict[str, Any]:
-    """STORAGE_URL: file:///folder, or s3://key:secret@host:port/bucket?region=…&tls=false for S3 and its like."""
-    if not url:
-        return {"BACKEND": "core.blobs.local.LocalBlobs", "OPTIONS": {"location": str(DATA_DIR / "files")}}
-    parts = _address("STORAGE_URL", url, like="file:///folder or s3://key:secret@host:port/bucket")
-    if parts.scheme == "file" and parts.path:
-        return {"BACKEND": "core.blobs.local.LocalBlobs", "OPTIONS": {"location": parts.path}}
-    if parts.scheme != "s3" or not parts.path.strip("/"):
-        raise ImproperlyConfigured("STORAGE_URL must be file:///folder or s3://key:secret@host:port/bucket.")
-    query = {key: values[-1] for key, values in parse_qs(parts.query).items()}
-    options: dict[str, Any] = {
-        "bucket_name": parts.path.strip("/").split("/")[0],
-        "location": "/".join(parts.path.strip("/").split("/")[1:]),
-        "file_overwrite": True,
-        "max_memory_size": 8 * 1024 * 1024,
-        "region_name": query.get("region", "us-east-1"),
-    }
-    if parts.username:
-        options |= {"access_key": unquote(parts.username), "secret_key": unquote(parts.password or "")}
-    if parts.hostname:
-        scheme = "http" if query.get("tls", "true").lower() in ("false", "0", "no") else "https"
-        options["endpoint_url"] = f"{scheme}://{parts.hostname}" + (f":{parts.port}" if parts.port else "")
-        options["addressing_style"] = "path"
-    direct = query.get("direct", "").rstrip("/")
-    if direct.startswith(("http://", "https://")):
-        options["direct_address"] = direct
-    elif direct == "true":
-        options["direct_address"] = ""  # clients reach it where this server does
-    elif direct:
-        raise ImproperlyConfigured(
-            "STORAGE_URL has a wrong direct=: write true, or the https address under which clients reach the store."
-        )
-    return {"BACKEND": "core.blobs.s3.S3Blobs", "OPTIONS": options}
-
-
-REQUESTS_PER_SECOND = _number("REQUESTS_PER_SECOND", 500, lowest=0, highest=1_000_000)
-UPLOAD_STALL_SECONDS = _number("UPLOAD_STALL_SECONDS", 60, highest=3600)
-STATIC_COLLECTED = _flag("STATIC_COLLECTED", default=False)  # else they are served from where they lie
+REQUESTS_PER_SECOND = number("REQUESTS_PER_SECOND", 500, lowest=0, highest=1_000_000)
+UPLOAD_STALL_SECONDS = number("UPLOAD_STALL_SECONDS", 60, highest=3600)
+STATIC_COLLECTED = flag("STATIC_COLLECTED", default=False)  # else they are served from where they lie
 STORAGES = {
-    "default": _storage(STORAGE_URL),
+    "default": storage(STORAGE_URL, folder=DATA_DIR / "files"),
     "staticfiles": {
         "BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"
         if STATIC_COLLECTED
@@ -456,40 +388,16 @@ CHANGE_GATE = "approvals.gate.GATE"
 EVENT_RECORDER = "notifications.events.record"
 RUN_CHANGED_TASK = "approvals.tasks.run_changed"
 _LEVELS = ("NONE", "READ", "EDIT", "MANAGE_STAGING_VERSIONS", "MANAGE_PRODUCTION_VERSIONS", "MANAGE")
-DEFAULT_MODEL_LEVEL = _choice("DEFAULT_MODEL_LEVEL", "READ", _LEVELS)
-ANYONE_MAY_CREATE_MODELS = _flag("ANYONE_MAY_CREATE_MODELS", default=True)
-PROTECT_HELD_VERSIONS = _flag("PROTECT_HELD_VERSIONS", default=False)
+DEFAULT_MODEL_LEVEL = choice("DEFAULT_MODEL_LEVEL", "READ", _LEVELS)
+ANYONE_MAY_CREATE_MODELS = flag("ANYONE_MAY_CREATE_MODELS", default=True)
+PROTECT_HELD_VERSIONS = flag("PROTECT_HELD_VERSIONS", default=False)
 OUTBOUND_ALLOW = env.list("OUTBOUND_ALLOW", default=[])
 ALLOWED_SOURCE_SCHEMES = env.list(
     "ALLOWED_SOURCE_SCHEMES", default=["s3", "gs", "wasbs", "abfss", "dbfs", "hdfs", "https"]
 )
 
 
-def _external_tracking() -> tuple[str, str]:
-    """EXTERNAL_TRACKING_URI without its user and password, and the Authorization header that goes with it."""
-    value, token = env.str("EXTERNAL_TRACKING_URI", default=""), env.str("EXTERNAL_TRACKING_TOKEN", default="")
-    if not value:
-        if token:
-            raise ImproperlyConfigured("EXTERNAL_TRACKING_TOKEN is set without EXTERNAL_TRACKING_URI.")
-        return "", ""
-    like = "https://host/prefix or https://user:password@host"
-    parts = _address("EXTERNAL_TRACKING_URI", value, like=like)
-    plain = re.fullmatch(r"[\x21-\x7e]+", value) and "\\" not in value and not parts.query and not parts.fragment
-    if parts.scheme not in ("http", "https") or not parts.hostname or not plain:
-        raise ImproperlyConfigured(f"EXTERNAL_TRACKING_URI must be the address of a tracking server: write {like}.")
-    if token and parts.username:
-        raise ImproperlyConfigured("Give EXTERNAL_TRACKING_TOKEN, or a user in EXTERNAL_TRACKING_URI, not both.")
-    if token and not re.fullmatch(r"[\x21-\x7e]+", token):
-        raise ImproperlyConfigured("EXTERNAL_TRACKING_TOKEN holds a character that no token has.")
-    uri = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}".rstrip("/")
-    if uri == BASE_URL:
-        raise ImproperlyConfigured("EXTERNAL_TRACKING_URI is BASE_URL: name another server than this one.")
-    pair = f"{unquote(parts.username or '')}:{unquote(parts.password or '')}"
-    basic = f"Basic {base64.b64encode(pair.encode()).decode()}" if parts.username else ""
-    return uri, f"Bearer {token}" if token else basic
-
-
-EXTERNAL_TRACKING_URI, EXTERNAL_TRACKING_AUTHORIZATION = _external_tracking()
+EXTERNAL_TRACKING_URI, EXTERNAL_TRACKING_AUTHORIZATION = external_tracking(base_url=BASE_URL)
 # For `manage.py import_mlflow` alone: the credentials of the server that it reads, by the names its clients use.
 IMPORT_TOKEN = env.str("MLFLOW_TRACKING_TOKEN", default="")
 IMPORT_USER = env.str("MLFLOW_TRACKING_USERNAME", default="")
@@ -517,8 +425,8 @@ USE_TZ = True
 LANGUAGE_CODE = "en"
 USE_I18N = False
 
-LOG_FORMAT = _choice("LOG_FORMAT", "text" if EMBEDDED else "json", ("text", "json"))
-LOG_LEVEL = _choice("LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"))
+LOG_FORMAT = choice("LOG_FORMAT", "text" if EMBEDDED else "json", ("text", "json"))
+LOG_LEVEL = choice("LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"))
 _SHARED_PROCESSORS: list[Any] = [
     structlog.contextvars.merge_contextvars,
     structlog.stdlib.add_log_level,
