@@ -2,21 +2,40 @@
 
 from __future__ import annotations
 
+import atexit
+import json
 import os
 import queue
 import re
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
+import textwrap
 import threading
 import time
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 
 from django.conf import settings
 
 START_SECONDS = 60
+# Commands of manage.py, read from the input as JSON, in one process: to start one takes two seconds.
+EACH_COMMAND = textwrap.dedent(
+    """
+    import django, io, json, sys
+    from django.core.management import call_command
+    django.setup()
+    said = []
+    for command in json.load(sys.stdin):
+        call_command(*command, stdout=(output := io.StringIO()))
+        said.append(output.getvalue().strip())
+    json.dump(said, sys.stdout)
+    """
+)
 
 
 class Server:
@@ -26,13 +45,13 @@ class Server:
         self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.data_dir = data_dir
+        self._environment = {"DATA_DIR": str(data_dir), "PORT": str(self.port), **environment}
         self.lines: list[str] = []
         self._news: queue.Queue[str | None] = queue.Queue()
-        inherited = {name: value for name, value in os.environ.items() if name not in _NOT_INHERITED}
         self.process = subprocess.Popen(
             [sys.executable, "manage.py", "up", *arguments],
             cwd=settings.BASE_DIR,
-            env={**inherited, "DATA_DIR": str(data_dir), "PORT": str(self.port), **environment},
+            env=_inherited() | self._environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -81,13 +100,22 @@ class Server:
 
     def manage(self, *arguments: str) -> str:
         """What the command line of the server's own machine says."""
-        inherited = {name: value for name, value in os.environ.items() if name not in _NOT_INHERITED}
+        return self._run("manage.py", *arguments).strip()
+
+    def manage_each(self, *commands: str) -> list[str]:
+        """What it says to each of several, whose words have no spaces."""
+        words = [command.split() for command in commands]
+        said: list[str] = json.loads(self._run("-c", EACH_COMMAND, text=json.dumps(words)))
+        return said
+
+    def _run(self, *arguments: str, text: str = "") -> str:
+        environment = _inherited() | self._environment | {"DJANGO_SETTINGS_MODULE": "config.settings"}
         done = subprocess.run(
-            [sys.executable, "manage.py", *arguments], cwd=settings.BASE_DIR,
-            env={**inherited, "DATA_DIR": str(self.data_dir), "PORT": str(self.port)},
-            capture_output=True, text=True, timeout=60, check=True,
+            [sys.executable, *arguments], cwd=settings.BASE_DIR, env=environment, input=text,
+            capture_output=True, text=True, timeout=60, check=False,
         )  # fmt: skip
-        return done.stdout.strip()
+        assert done.returncode == 0, done.stderr
+        return done.stdout
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         if self.process.poll() is None:
@@ -97,6 +125,29 @@ class Server:
 
 # What the environment of the tests says about where things lie is not for servers that get a folder of their own.
 _NOT_INHERITED = ("DATABASE_URL", "REDIS_URL", "STORAGE_URL", "BASE_URL", "EMAIL_URL", "HOST", "DJANGO_SETTINGS_MODULE")
+
+
+def _inherited() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name not in _NOT_INHERITED}
+
+
+def migrated(folder: Path) -> Path:
+    """The folder, for a server whose start is not what is tested: its database lacks nothing but rows. Migrating it is
+    most of a first start."""
+    folder.mkdir()
+    shutil.copy(_migrated_database(), folder)
+    return folder
+
+
+@cache
+def _migrated_database() -> Path:
+    folder = Path(tempfile.mkdtemp(prefix="countersign-migrated-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    subprocess.run(
+        [sys.executable, "manage.py", "migrate", "-v", "0", "--skip-checks"], cwd=settings.BASE_DIR,
+        env={**_inherited(), "DATA_DIR": str(folder)}, timeout=120, check=True,
+    )  # fmt: skip
+    return folder / "countersign.sqlite3"
 
 
 def free_port() -> int:

@@ -13,7 +13,7 @@ import urllib.request
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -55,17 +55,50 @@ FORKS_LATE = textwrap.dedent(
 )
 
 
-@pytest.fixture
-def database() -> Iterator[str]:
-    """The address of an empty database of this test."""
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[psycopg.Connection]:
     if not DATABASE_URL or not REDIS_URL:
         pytest.skip("needs DATABASE_URL and REDIS_URL")
+    with psycopg.connect(address_of("postgres"), autocommit=True) as connection:
+        yield connection
+
+
+def address_of(database: str) -> str:
+    return urlsplit(DATABASE_URL)._replace(path=f"/{database}").geturl()
+
+
+@contextmanager
+def made(postgres: psycopg.Connection, template: str = "template1") -> Iterator[str]:
+    """The name of a database that goes afterwards."""
     name = f"countersign_{uuid.uuid4().hex[:12]}"
-    server = urlsplit(DATABASE_URL)._replace(path="/postgres").geturl()
-    with psycopg.connect(server, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}")
-        yield urlsplit(DATABASE_URL)._replace(path=f"/{name}").geturl()
-        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    postgres.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+    try:
+        yield name
+    finally:
+        postgres.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def empty_database(postgres: psycopg.Connection) -> Iterator[str]:
+    with made(postgres) as name:
+        yield address_of(name)
+
+
+@pytest.fixture(scope="module")
+def template(postgres: psycopg.Connection) -> Iterator[str]:
+    """The name of a migrated database."""
+    with made(postgres) as name:
+        environment = {**os.environ, "DATABASE_URL": address_of(name), "SECRET_KEY": "k" * 50}
+        migrate = [sys.executable, "manage.py", "migrate", "-v", "0", "--skip-checks"]
+        subprocess.run(migrate, cwd=settings.BASE_DIR, env=environment, timeout=120, check=True)
+        yield name
+
+
+@pytest.fixture
+def database(postgres: psycopg.Connection, template: str) -> Iterator[str]:
+    """The address of a database of this test, migrated and without rows."""
+    with made(postgres, template) as name:
+        yield address_of(name)
 
 
 @pytest.fixture
@@ -203,8 +236,10 @@ def test_a_killed_web_server_leaves_no_process_that_waits_for_a_client(start_alo
         wait_until(lambda: not alone.left, "the end of gunicorn's workers", within=10)
 
 
-def test_two_machines_that_start_at_once_migrate_once_and_make_one_administrator(start: Callable[..., Server]) -> None:
-    servers = [start(), start()]
+def test_two_machines_that_start_at_once_migrate_once_and_make_one_administrator(
+    start: Callable[..., Server], empty_database: str
+) -> None:
+    servers = [start(DATABASE_URL=empty_database), start(DATABASE_URL=empty_database)]
 
     with ThreadPoolExecutor() as pool:
         list(pool.map(Server.wait_ready, servers))

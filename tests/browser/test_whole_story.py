@@ -13,11 +13,10 @@ from pathlib import Path
 
 import pytest
 import requests
-from django.conf import settings
 from playwright.sync_api import Browser, Page, expect
 
 from tests.receivers import Mailbox, Receiver, wait_until
-from tests.servers import Server, free_port, name_of, processes_of
+from tests.servers import Server, free_port, migrated, name_of, processes_of
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.embedded, pytest.mark.timeout(420)]
 
@@ -64,7 +63,7 @@ class House:
         self.environment = {
             "EMAIL_URL": f"smtp://127.0.0.1:{mail_port}", "OUTBOUND_ALLOW": "127.0.0.1", **environment,
         }  # fmt: skip
-        self.server = Server(data_dir, **self.environment)
+        self.server = Server(migrated(data_dir), **self.environment)
         self.server.wait_ready()
         self.token = self.server.token
 
@@ -72,15 +71,6 @@ class House:
         self.server.stop()
         self.server = Server(self.data_dir, port=self.server.port, **self.environment)
         self.server.wait_ready()
-
-    def manage(self, *arguments: str) -> str:
-        surroundings = {**os.environ, **self.environment, "DATA_DIR": str(self.data_dir), "PORT": str(self.server.port)}
-        done = subprocess.run(
-            [sys.executable, "manage.py", *arguments], cwd=settings.BASE_DIR, env=surroundings,
-            capture_output=True, text=True, check=False,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr
-        return done.stdout.strip()
 
     def client(self, script: str, *arguments: str, token: str) -> subprocess.CompletedProcess[str]:
         """Run a script with the stock mlflow client."""
@@ -94,13 +84,14 @@ class House:
         )  # fmt: skip
 
     def people(self) -> None:
-        for name in ("mira", "alice", "dkim"):
-            self.manage("create_user", name, "--email", f"{name}@example.com")
-        self.manage("team", "risk", "--add", "alice")
-        self.manage("team", "ml-leads", "--add", "dkim")
         policy = self.data_dir / "policy.yaml"
         policy.write_text(POLICY)
-        self.manage("policies", "apply", str(policy))
+        self.server.manage_each(
+            *(f"create_user {name} --email {name}@example.com" for name in ("mira", "alice", "dkim")),
+            "team risk --add alice",
+            "team ml-leads --add dkim",
+            f"policies apply {policy}",
+        )
 
     def stage(self, version: int) -> str:
         answer = requests.get(
@@ -128,7 +119,7 @@ def house(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[House]:
 def sign_in(house: House, browser: Browser, name: str) -> Page:
     """A person's own browser, signed in by the link that the command line prints."""
     page = browser.new_context().new_page()
-    page.goto(house.manage("sign_in_link", name).splitlines()[-1])
+    page.goto(house.server.manage("sign_in_link", name).splitlines()[-1])
     page.get_by_role("button", name="Sign in").click()
     expect(page.get_by_role("heading", name="Reviews")).to_be_visible()
     return page
@@ -139,7 +130,7 @@ def test_a_version_goes_live_by_two_approvals_and_everybody_hears_of_it(house: H
         mailbox = stack.enter_context(Mailbox(house.mail_port))
         slack = stack.enter_context(Receiver())
         house.people()
-        mira_token = house.manage("create_token", "mira").splitlines()[-1]
+        mira_token = house.server.manage("create_token", "mira").splitlines()[-1]
         registered = house.client(REGISTER, token=mira_token)
         assert registered.returncode == 0, registered.stderr
         admin = sign_in(house, browser, "admin")
@@ -172,7 +163,7 @@ def test_a_version_goes_live_by_two_approvals_and_everybody_hears_of_it(house: H
 
         # alice approves through the REST API, on what she saw.
         number = request_url.rstrip("/").rsplit("/", 1)[1]
-        alice = {"Authorization": f"Bearer {house.manage('create_token', 'alice').splitlines()[-1]}"}
+        alice = {"Authorization": f"Bearer {house.server.manage('create_token', 'alice').splitlines()[-1]}"}
         api = f"{house.server.url}/api/v1/requests/{number}/"
         seen = requests.get(api, headers=alice, timeout=10).json()["seen"]
         body = {"decision": "approve", "comment": "Fairness is inside tolerance.", "seen": seen}
@@ -210,7 +201,7 @@ def signal_worker(house: House, number: signal.Signals) -> None:
 
 def test_mails_that_waited_arrive_after_the_worker_was_killed(house: House, browser: Browser) -> None:
     house.people()
-    mira_token = house.manage("create_token", "mira").splitlines()[-1]
+    mira_token = house.server.manage("create_token", "mira").splitlines()[-1]
     assert house.client(REGISTER, token=mira_token).returncode == 0
     signal_worker(house, signal.SIGSTOP)  # it takes nothing any more, as if it were busy with something long
     asking = {"Authorization": f"Bearer {mira_token}"}

@@ -13,7 +13,7 @@ import pytest
 
 from tests.clients.test_tutorial import OLDER
 from tests.receivers import Receiver, wait_until
-from tests.servers import Server
+from tests.servers import Server, migrated
 
 pytestmark = [pytest.mark.clients, pytest.mark.slow, pytest.mark.embedded, pytest.mark.timeout(300)]
 SECRET = "geheim ✓"
@@ -23,7 +23,7 @@ SECRET = "geheim ✓"
 def test_the_stock_client_manages_webhooks_and_its_changes_are_told(tmp_path: Path, python: Path, version: str) -> None:
     if not python.exists():
         pytest.skip("the older client is not installed: make test does it")
-    server = Server(tmp_path / "data", OUTBOUND_ALLOW="127.0.0.1")
+    server = Server(migrated(tmp_path / "data"), OUTBOUND_ALLOW="127.0.0.1")
     try:
         server.wait_ready()
         with Receiver() as receiver:

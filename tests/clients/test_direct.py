@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.buckets import running_bucket
-from tests.servers import Server
+from tests.servers import Server, migrated
 
 pytestmark = [pytest.mark.clients, pytest.mark.slow, pytest.mark.embedded, pytest.mark.timeout(300)]
 
@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.clients, pytest.mark.slow, pytest.mark.embedded, pytes
 @pytest.mark.parametrize("direct", ["&direct=true", ""])
 def test_the_stock_client_moves_large_files_by_itself_where_it_is_offered(tmp_path: Path, direct: str) -> None:
     with running_bucket() as bucket:
-        server = Server(tmp_path / "data", STORAGE_URL=bucket.url + direct)
+        server = Server(migrated(tmp_path / "data"), STORAGE_URL=bucket.url + direct)
         try:
             server.wait_ready()
             done = subprocess.run(

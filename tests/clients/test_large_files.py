@@ -13,7 +13,7 @@ import pytest
 import requests
 
 from tests.buckets import running_bucket
-from tests.servers import Server, processes_of
+from tests.servers import Server, migrated, processes_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.embedded, pytest.mark.timeout(300)]
 MIB = 2**20
@@ -46,7 +46,7 @@ def peak_memory(server: Server) -> int:
 def test_a_large_file_goes_through_in_little_memory(tmp_path: Path, store: str) -> None:
     size = 300 * MIB
     with running_bucket() if store == "s3" else nullcontext() as bucket:
-        server = Server(tmp_path / "data", **({"STORAGE_URL": bucket.url} if bucket else {}))
+        server = Server(migrated(tmp_path / "data"), **({"STORAGE_URL": bucket.url} if bucket else {}))
         try:
             server.wait_ready()
             target = server.url + root_of_new_run(server)
@@ -76,7 +76,7 @@ def _zeros(size: int) -> Iterator[bytes]:
 
 
 def test_uploads_that_stall_are_ended_and_hold_nobody_up(tmp_path: Path) -> None:
-    server = Server(tmp_path / "data", UPLOAD_STALL_SECONDS="1")
+    server = Server(migrated(tmp_path / "data"), UPLOAD_STALL_SECONDS="1")
     try:
         server.wait_ready()
         target = root_of_new_run(server)

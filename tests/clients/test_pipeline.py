@@ -16,12 +16,11 @@ import requests
 from django.conf import settings
 
 from tests.receivers import wait_until
-from tests.servers import Server, free_port
+from tests.servers import Server, free_port, migrated
 
 pytestmark = [pytest.mark.clients, pytest.mark.slow, pytest.mark.embedded, pytest.mark.timeout(300)]
 
 DOCS = Path(settings.BASE_DIR) / "docs"
-NAME = "churn-predictor"
 
 
 def gate() -> str:
@@ -62,45 +61,39 @@ class Place:
             text=True,
         )
 
-    def pending(self) -> dict[str, Any]:
+    def pending(self, name: str) -> dict[str, Any]:
         def opened() -> list[Any]:
-            return self.call("admin", "GET", "requests/?state=open")["items"]
+            return self.call("admin", "GET", f"requests/?state=open&model={name}")["items"]
 
         wait_until(lambda: bool(opened()), "the request", within=120)
         return self.call("admin", "GET", f"requests/{opened()[0]['id']}/")
 
-    def decide(self, decision: str) -> None:
-        asked = self.pending()
-        if decision != "approve":
-            self.call(
-                "alice",
-                "POST",
-                f"requests/{asked['id']}/reviews/",
-                decision=decision,
-                comment="Not yet.",
-                seen=asked["seen"],
-            )
-            return
-        self.call("alice", "POST", f"requests/{asked['id']}/reviews/", decision=decision, seen=asked["seen"])
+    def decide(self, name: str, decision: str, **more: str) -> None:
+        asked = self.pending(name)
+        self.call("alice", "POST", f"requests/{asked['id']}/reviews/", decision=decision, seen=asked["seen"], **more)
 
 
-@pytest.fixture
-def place(tmp_path: Path) -> Iterator[Place]:
-    server = Server(tmp_path / "data", OUTBOUND_ALLOW="127.0.0.1")
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    """One for all: each test has a model of its own."""
+    server = Server(migrated(tmp_path_factory.mktemp("pipeline") / "data"), OUTBOUND_ALLOW="127.0.0.1")
     try:
         server.wait_ready()
         here = Place(server, {"admin": server.token})
-        server.manage("create_user", "mira")
-        server.manage("create_user", "dana")
-        server.manage("create_user", "alice")
-        server.manage("create_user", "release-bot", "--service", "--owner", "mira")
-        server.manage("create_user", "ci-bot", "--service", "--owner", "dana")
-        server.manage("create_user", "deploy-bot", "--service", "--owner", "dana")
-        server.manage("grant", "EDIT", "churn-*", "--user", "release-bot")
-        server.manage("grant", "EDIT", "churn-*", "--user", "deploy-bot")
-        server.manage("team", "risk", "--add", "alice")
-        for name in ("alice", "release-bot", "deploy-bot", "ci-bot"):
-            here.tokens[name] = server.manage("create_token", name)
+        server.manage_each(
+            "create_user mira",
+            "create_user dana",
+            "create_user alice",
+            "create_user release-bot --service --owner mira",
+            "create_user ci-bot --service --owner dana",
+            "create_user deploy-bot --service --owner dana",
+            "grant EDIT churn-* --user release-bot",
+            "grant EDIT churn-* --user deploy-bot",
+            "team risk --add alice",
+        )
+        names = ("alice", "release-bot", "deploy-bot", "ci-bot")
+        tokens = server.manage_each(*(f"create_token {name}" for name in names))
+        here.tokens.update(zip(names, tokens, strict=True))
         here.call("admin", "POST", "policies/", text=gate())
         yield here
     finally:
@@ -108,33 +101,35 @@ def place(tmp_path: Path) -> Iterator[Place]:
 
 
 def test_what_is_approved_is_deployed_and_the_pipeline_ends_well(place: Place) -> None:
+    name = "churn-predictor"
     port = free_port()
     hook = place.call(
         "admin", "POST", "channels/", kind="webhook", name="deploy", target=f"http://127.0.0.1:{port}/",
         kinds=["transition.applied"],
     )  # fmt: skip
     deploying = place.start("deploy.py", who="deploy-bot", WEBHOOK_SECRET=hook["secret"], PORT=str(port))
-    releasing = place.start("release.py", NAME, who="release-bot")
+    releasing = place.start("release.py", name, who="release-bot")
 
-    place.decide("approve")
+    place.decide(name, "approve")
 
     output, errors = releasing.communicate(timeout=120)
     assert releasing.returncode == 0, errors
     assert output.splitlines()[-1].startswith("applied: ")
     assert deploying.stdout is not None
-    digest = place.call("alice", "GET", f"models/{NAME}/versions/1/")["digest"]
-    assert deploying.stdout.readline().startswith(f"deployed {NAME} version 1 ({digest[:12]})")
+    digest = place.call("alice", "GET", f"models/{name}/versions/1/")["digest"]
+    assert deploying.stdout.readline().startswith(f"deployed {name} version 1 ({digest[:12]})")
     deploying.kill()
-    [running] = place.call("alice", "GET", f"models/{NAME}/deployments/")["items"]
+    [running] = place.call("alice", "GET", f"models/{name}/deployments/")["items"]
     assert (running["name"], running["version"], running["status"]) == ("eu-west", 1, "running")
-    [check] = place.call("alice", "GET", f"versions/{NAME}/1/checks/")["items"]
+    [check] = place.call("alice", "GET", f"versions/{name}/1/checks/")["items"]
     assert (check["name"], check["status"], check["reporter"]) == ("integration-tests", "passed", "ci-bot")
 
 
 def test_a_rejection_ends_the_pipeline_with_1_and_the_reason(place: Place) -> None:
-    releasing = place.start("release.py", NAME, who="release-bot")
+    name = "churn-rejected"
+    releasing = place.start("release.py", name, who="release-bot")
 
-    place.decide("reject")
+    place.decide(name, "reject", comment="Not yet.")
 
     output, errors = releasing.communicate(timeout=120)
     assert releasing.returncode == 1, errors
@@ -142,13 +137,14 @@ def test_a_rejection_ends_the_pipeline_with_1_and_the_reason(place: Place) -> No
 
 
 def test_a_pipeline_that_nobody_answers_ends_with_2(place: Place) -> None:
-    releasing = place.start("release.py", NAME, who="release-bot", PATIENCE="1")
+    name = "churn-unanswered"
+    releasing = place.start("release.py", name, who="release-bot", PATIENCE="1")
 
     output, errors = releasing.communicate(timeout=120)
 
     assert releasing.returncode == 2, errors
     assert output.splitlines()[-1] == "Nobody has decided in time."
-    assert place.pending()["verdict"]["waiting_for"] == {"approvals": 1}
+    assert place.pending(name)["verdict"]["waiting_for"] == {"approvals": 1}
 
 
 def test_a_refusal_ends_the_pipeline_with_its_sentence(place: Place) -> None:

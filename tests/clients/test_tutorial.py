@@ -1,17 +1,19 @@
-"""Both stock clients run the same unmodified scripts against a server that was just started."""
+"""Both stock clients run the same unmodified scripts, each against a server of its own."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import requests
 from django.conf import settings
 
-from tests.servers import Server
+from tests.servers import Server, migrated
 
 SCRIPTS = ("tutorial.py", "tracking.py", "autologging.py", "prompts.py")
 OLDER = settings.BASE_DIR / ".venv-mlflow2" / "bin" / "python"
@@ -29,27 +31,41 @@ def run(script: str, python: Path, server: Server, folder: Path, **more: str) ->
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("script", SCRIPTS)
-@pytest.mark.parametrize(("python", "version"), [(Path(sys.executable), "3.18."), (OLDER, "2.22.")])
-def test_the_stock_client_runs_a_script_unchanged(tmp_path: Path, script: str, python: Path, version: str) -> None:
+@dataclass(frozen=True)
+class Installed:
+    """A client, and a server that nobody else uses."""
+
+    python: Path
+    version: str
+    server: Server
+
+
+@pytest.fixture(scope="module", params=[(Path(sys.executable), "3.18."), (OLDER, "2.22.")], ids=["3.18", "2.22"])
+def client(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installed]:
+    python, version = request.param
     if not python.exists():
         pytest.skip("the older mlflow client is not installed: make test does it")
-    server = Server(tmp_path / "data")
+    server = Server(migrated(tmp_path_factory.mktemp("tutorial") / "data"))
     try:
         server.wait_ready()
-        done = run(script, python, server, tmp_path)
+        yield Installed(python, version, server)
     finally:
         server.stop()
 
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_the_stock_client_runs_a_script_unchanged(client: Installed, tmp_path: Path, script: str) -> None:
+    done = run(script, client.python, client.server, tmp_path)
+
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.splitlines()[-1].startswith(f"OK {version}")
+    assert done.stdout.splitlines()[-1].startswith(f"OK {client.version}")
 
 
 @pytest.mark.parametrize(("python", "version"), [(Path(sys.executable), "0.162."), (OLDER, "0.60.")])
 def test_the_databricks_client_grants_levels(tmp_path: Path, python: Path, version: str) -> None:
     if not python.exists():
         pytest.skip("the older databricks client is not installed: make test does it")
-    server = Server(tmp_path / "data", DEFAULT_MODEL_LEVEL="NONE")
+    server = Server(migrated(tmp_path / "data"), DEFAULT_MODEL_LEVEL="NONE")
     try:
         server.wait_ready()
         tokens = {f"TOKEN_{who.upper()}": _token_of_new(who, server) for who in ("manager", "reader", "outsider")}

@@ -13,7 +13,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.webhooks.delivery import _generate_hmac_signature
 
 from tests.receivers import Receiver, wait_until
-from tests.servers import Server
+from tests.servers import Server, migrated
 
 pytestmark = [pytest.mark.clients, pytest.mark.slow, pytest.mark.embedded, pytest.mark.timeout(300)]
 EVENTS = ["registered_model.created", "model_version.created", "model_version_alias.created", "prompt_version.created"]
@@ -21,7 +21,7 @@ EVENTS = ["registered_model.created", "model_version.created", "model_version_al
 
 @pytest.fixture
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    running = Server(tmp_path / "data", OUTBOUND_ALLOW="127.0.0.1")
+    running = Server(migrated(tmp_path / "data"), OUTBOUND_ALLOW="127.0.0.1")
     try:
         running.wait_ready()
         monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", running.token)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.clients.test_tutorial import OLDER
-from tests.servers import Server
+from tests.servers import Server, migrated
 
 pytestmark = [pytest.mark.clients, pytest.mark.slow, pytest.mark.embedded, pytest.mark.timeout(300)]
 
@@ -19,14 +19,15 @@ pytestmark = [pytest.mark.clients, pytest.mark.slow, pytest.mark.embedded, pytes
 def test_the_workspace_client_runs_unchanged(tmp_path: Path, python: Path, version: str) -> None:
     if not python.exists():
         pytest.skip("the older clients are not installed: make test does it")
-    server = Server(tmp_path / "data")
+    server = Server(migrated(tmp_path / "data"))
     try:
         server.wait_ready()
-        tokens = {"MANAGER": server.token}
-        for who, name in (("REQUESTER", "ann"), ("APPROVER", "bea"), ("READER", "rex")):
-            server.manage("create_user", name)
-            tokens[who] = server.manage("create_token", name)
-        server.manage("grant", "MANAGE_PRODUCTION_VERSIONS", "*", "--user", "bea")
+        *_, ann, bea, rex = server.manage_each(
+            *("create_user ann", "create_user bea", "create_user rex"),
+            "grant MANAGE_PRODUCTION_VERSIONS * --user bea",
+            *("create_token ann", "create_token bea", "create_token rex"),
+        )
+        tokens = {"MANAGER": server.token, "REQUESTER": ann, "APPROVER": bea, "READER": rex}
         done = subprocess.run(
             [python, Path(__file__).with_name("workspace.py")], cwd=tmp_path,
             env={**os.environ, **tokens, "DATABRICKS_HOST": server.url, "MLFLOW_DISABLE_TELEMETRY": "true"},

@@ -30,7 +30,7 @@ from registry.models import ModelVersion, RegisteredModel
 from tests.factories import make_model
 from tests.importing.conftest import Origin
 from tests.registry.test_metric_rows import rebuilt, written
-from tests.servers import Server
+from tests.servers import Server, migrated
 from tracking.models import Run
 
 pytestmark = [pytest.mark.clients, pytest.mark.slow, pytest.mark.timeout(300)]
@@ -117,7 +117,7 @@ def import_into(folder: Path, origin: Origin, *options: str) -> subprocess.Popen
 def test_the_stock_client_finds_the_same_on_both_sides(
     tmp_path: Path, origin: Origin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    server = Server(tmp_path / "data")
+    server = Server(migrated(tmp_path / "data"))
     try:
         server.wait_ready()
         said = import_into(tmp_path / "data", origin, "--artifacts").communicate(timeout=120)[0]

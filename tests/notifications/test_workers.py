@@ -18,7 +18,7 @@ import pytest
 from django.conf import settings
 
 from tests.receivers import Mailbox, wait_until
-from tests.servers import free_port, processes_with
+from tests.servers import free_port, migrated, processes_with
 
 pytestmark = [pytest.mark.slow, pytest.mark.embedded]
 
@@ -44,7 +44,7 @@ class Installation:
     """A folder with a database, an environment, and the processes started in it."""
 
     def __init__(self, data_dir: Path, **environment: str) -> None:
-        self.data_dir, self.mail_port = data_dir, free_port()
+        self.data_dir, self.mail_port = migrated(data_dir), free_port()
         inherited = {name: value for name, value in os.environ.items() if not name.endswith("_URL")}
         self.environment = {
             **inherited,
@@ -54,7 +54,6 @@ class Installation:
             **environment,
         }
         self.running: list[tuple[str, subprocess.Popen[bytes]]] = []
-        self.run("manage.py", "migrate", "-v", "0")
 
     def run(self, *arguments: str, **environment: str) -> str:
         done = subprocess.run(
