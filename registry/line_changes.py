@@ -110,9 +110,17 @@ def _some(hunks: Sequence[Hunk]) -> tuple[Hunk, ...]:
 
 
 def _shortened(hunk: Hunk) -> Hunk:
-    return tuple(replace(line, text=_short(line.text)) for line in hunk)
+    """Long lines in part: from the start, or from where two that stand for one another begin to differ."""
+    gone, added = ([line for line in hunk if line.sign == sign] for sign in "-+")
+    starts: dict[Line, int] = {}
+    for old, new in zip(gone, added, strict=False):
+        if min(len(old.text), len(new.text)) > LONGEST_LINE:
+            same = next((at for at, (a, b) in enumerate(zip(old.text, new.text, strict=False)) if a != b), 0)
+            starts[old] = starts[new] = max(0, same - LONGEST_LINE // 2)
+    return tuple(replace(line, text=_short(line.text, starts.get(line, 0))) for line in hunk)
 
 
-def _short(text: str) -> str:
-    more = len(text) - LONGEST_LINE
-    return f"{text[:LONGEST_LINE]}… {more:,} more characters" if more > 0 else text
+def _short(text: str, start: int) -> str:
+    before = f"{start:,} characters, then …" if start else ""
+    more = len(text) - start - LONGEST_LINE
+    return f"{before}{text[start : start + LONGEST_LINE]}" + (f"… {more:,} more characters" if more > 0 else "")

@@ -149,6 +149,16 @@ def test_many_lines_and_long_ones_are_cut_and_it_says_so() -> None:
     assert sum(map(len, signs(both))) < 1.1 * MOST_CHARACTERS and "more lines are not shown" in both.notes[-1]
 
 
+def test_long_lines_are_shown_from_where_they_differ() -> None:
+    found = of(
+        *(f"{'same ' * 9000}{end} and {'so on ' * 900}\n".encode() for end in ("first", "other")), path="vocabulary.txt"
+    )
+
+    old, new = signs(found)
+    assert old.startswith("-44,500 characters, then …") and " first and so on" in old and " other and so on" in new
+    assert old.endswith("more characters") and len(old) < LONGEST_LINE + 100
+
+
 def test_signs_that_deceive_are_spelled_out() -> None:
     found = of(b"safe\n", "\x1b[31mred \u202egnp.exe\u200b\r\n".encode(), "a.txt")
 
