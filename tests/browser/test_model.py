@@ -60,6 +60,20 @@ def test_versions_are_sorted_by_a_metric_and_turned_page_by_page(
     expect(page.locator("#versions .row-title").first).to_have_text("Version 3")
 
 
+def test_a_filter_that_is_typed_leaves_one_step_in_the_history(
+    enter: Callable[..., Page], version: ModelVersion, mira: User
+) -> None:
+    page = enter(mira)
+    page.goto("/models/")
+    for text in ("c", "ch", "churn"):
+        page.get_by_label("Name or description").fill(text)
+        expect(page).to_have_url(re.compile(rf"q={text}$"))
+
+    page.go_back()
+
+    expect(page).to_have_url(re.compile("/reviews/$"))
+
+
 def test_columns_are_chosen_and_kept_in_the_address(
     enter: Callable[..., Page], version: ModelVersion, mira: User
 ) -> None:

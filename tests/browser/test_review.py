@@ -140,6 +140,20 @@ def test_somebody_is_asked_steps_back_and_steps_in(
     assert Reviewer.objects.get().recused_at is None
 
 
+def test_the_tabs_stand_in_one_line_and_scroll_on_a_phone(enter: Enter, asked: TransitionRequest, dkim: User) -> None:
+    page = enter(dkim, viewport={"width": 1320, "height": 900})
+    page.goto(asked.get_absolute_url())
+    tabs = page.locator(".known .tabs")
+    assert len(set(tabs.locator("li").evaluate_all("tabs => tabs.map((tab) => tab.offsetTop)"))) == 1
+    assert tabs.evaluate("row => row.scrollWidth <= row.clientWidth")
+
+    page.set_viewport_size({"width": 390, "height": 844})
+
+    assert len(set(tabs.locator("li").evaluate_all("tabs => tabs.map((tab) => tab.offsetTop)"))) == 1
+    assert tabs.evaluate("row => row.scrollWidth > row.clientWidth")
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+
+
 def test_the_keys_lead_to_the_verdicts(enter: Enter, asked: TransitionRequest, dkim: User) -> None:
     page = enter(dkim)
     page.goto(asked.get_absolute_url())
