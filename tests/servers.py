@@ -36,6 +36,17 @@ EACH_COMMAND = textwrap.dedent(
     json.dump(said, sys.stdout)
     """
 )
+# A data folder as `manage.py prepare` leaves it, but for the administrator, whom the first start makes.
+MIGRATE = textwrap.dedent(
+    """
+    import django
+    from django.core.management import call_command
+    django.setup()
+    from config.preparation import make_queue
+    call_command("migrate", verbosity=0, skip_checks=True)
+    make_queue()
+    """
+)
 
 
 class Server:
@@ -132,22 +143,21 @@ def _inherited() -> dict[str, str]:
 
 
 def migrated(folder: Path) -> Path:
-    """The folder, for a server whose start is not what is tested: its database lacks nothing but rows. Migrating it is
-    most of a first start."""
-    folder.mkdir()
-    shutil.copy(_migrated_database(), folder)
+    """The folder, for a server whose start is not what is tested: it lacks nothing but rows. Migrating is most of a
+    first start."""
+    shutil.copytree(_migrated(), folder)
     return folder
 
 
 @cache
-def _migrated_database() -> Path:
+def _migrated() -> Path:
     folder = Path(tempfile.mkdtemp(prefix="countersign-migrated-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    environment = {"DATA_DIR": str(folder), "DJANGO_SETTINGS_MODULE": "config.settings"}
     subprocess.run(
-        [sys.executable, "manage.py", "migrate", "-v", "0", "--skip-checks"], cwd=settings.BASE_DIR,
-        env={**_inherited(), "DATA_DIR": str(folder)}, timeout=120, check=True,
-    )  # fmt: skip
-    return folder / "countersign.sqlite3"
+        [sys.executable, "-c", MIGRATE], cwd=settings.BASE_DIR, env=_inherited() | environment, timeout=150, check=True
+    )
+    return folder
 
 
 def free_port() -> int:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -14,7 +16,7 @@ from pathlib import Path
 import pytest
 from django.conf import settings
 
-from tests.servers import Server, free_port, name_of, processes_of, wait_until_gone
+from tests.servers import Server, free_port, migrated, name_of, processes_of, wait_until_gone
 
 pytestmark = [pytest.mark.slow, pytest.mark.embedded]
 
@@ -110,6 +112,15 @@ def test_a_killed_worker_is_started_again(start: Callable[..., Server]) -> None:
     os.kill(worker, signal.SIGKILL)
 
     server.wait_for(r"worker was ended by SIGKILL: starting it again")
+
+
+def test_the_embedded_queue_is_made_before_two_processes_use_it(tmp_path: Path) -> None:
+    folder = migrated(tmp_path / "data")
+    shutil.rmtree(folder / "queue")
+
+    assert manage("prepare", DATA_DIR=str(folder)).returncode == 0
+
+    assert json.loads((folder / "queue" / "control" / "celery.exchange").read_text()) == [["celery", "", "celery"]]
 
 
 def test_a_port_in_use_is_told_in_one_sentence(start: Callable[..., Server]) -> None:
