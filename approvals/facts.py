@@ -16,6 +16,7 @@ from approvals.policy import Requirement, RunRule, ScanRule
 from approvals.returning import verdicts_of_then
 from approvals.rulebook import Rule, Rulebook
 from core.clock import now
+from core.prepared import Many, Prepared
 from registry.gate import Target
 from registry.models import HELD_STAGES, Alias, LatestVersion, ModelVersion, Stage, TargetKind
 from registry.permissions import level_to_move
@@ -95,6 +96,61 @@ def given_up(version: ModelVersion, target: Target) -> tuple[Target, ...]:
     if target.kind != TargetKind.STAGE or version.current_stage in (Stage.NONE, target.name):
         return ()
     return (Target(TargetKind.STAGE, version.current_stage),)
+
+
+NO_KEY = 0  # of no row
+_LATEST = Prepared(
+    lambda models: LatestVersion.objects.filter(model_id__in=models, stage__in=HELD_STAGES).select_related(
+        "version__evidence", "version__model"
+    ),
+    Many(int),
+)
+_ALIASES = Prepared(
+    lambda models, names: Alias.objects.filter(model_id__in=models, name__in=names).select_related(
+        "version__evidence", "version__model"
+    ),
+    *(Many(int), Many(str)),
+)
+_THREADS = Prepared(
+    lambda versions, requests: (
+        Comment.objects.open_threads()
+        .filter(
+            Q(request=None) | Q(request__state__in=TransitionRequest.PENDING) | Q(request__in=requests),
+            version__in=versions,
+        )
+        .select_related("author", "request__requester")
+        .defer("text")
+        .order_by("id")
+    ),
+    *(Many(int), Many(int)),
+)
+_REVIEWS = Prepared(
+    lambda requests: (
+        Review.objects.current()
+        .filter(request_id__in=requests, person__is_active=True)
+        .select_related("reviewer", "person")
+        .order_by("id")
+    ),
+    Many(int),
+)
+_RUNS = Prepared(
+    lambda runs: Run.objects.filter(run_id__in=runs).values_list("run_id", "status", "user_id", "user__owner_id"),
+    Many(str),
+)
+_LOGGED_MODELS = Prepared(
+    lambda models: LoggedModel.objects.filter(model_id__in=models, user__isnull=False).values_list(
+        "model_id", "user_id", "user__owner_id"
+    ),
+    Many(str),
+)
+_MEMBERS = Prepared(
+    lambda teams: (
+        Membership.objects.filter(team__name__in=teams, user__is_active=True)
+        .select_related("user", "team")
+        .order_by("user__username")
+    ),
+    Many(str),
+)
 
 
 def gather(
@@ -201,10 +257,8 @@ def _threads(questions: Sequence[Question]) -> dict[int, list[Comment]]:
     found: dict[int, list[Comment]] = {}
     if questions:
         requests = [question.review_request.pk for question in questions if question.review_request]
-        waiting = Q(request__state__in=TransitionRequest.PENDING)
-        rows = Comment.objects.open_threads().filter(version__in={question.version.pk for question in questions})
-        rows = rows.filter(Q(request=None) | waiting | Q(request__in=[pk for pk in requests if pk]))
-        for thread in rows.select_related("author", "request__requester").defer("text").order_by("id"):
+        versions = {question.version.pk for question in questions}
+        for thread in _THREADS.all(versions, [pk for pk in requests if pk] or [NO_KEY]):
             found.setdefault(thread.version_id, []).append(thread)
     return found
 
@@ -265,17 +319,11 @@ def _movers(questions: Sequence[Question]) -> dict[tuple[int, Level], dict[int, 
 def _holders(questions: Sequence[Question]) -> list[tuple[ModelVersion | None, ModelVersion | None]]:
     """Who holds each question's target, and Production, now; a version is never its own baseline."""
     # Nobody replaces anybody in None and Archived: many versions lie there.
-    latest = LatestVersion.objects.filter(model_id__in={q.version.model_id for q in questions}, stage__in=HELD_STAGES)
-    held = {
-        (row.model_id, row.stage): row.version for row in latest.select_related("version__evidence", "version__model")
-    }
-    aliases = Alias.objects.filter(
-        model_id__in={q.version.model_id for q in questions if q.target.kind == TargetKind.ALIAS},
-        name__in={q.target.name for q in questions if q.target.kind == TargetKind.ALIAS},
-    )
-    aliased = {
-        (row.model_id, row.name): row.version for row in aliases.select_related("version__evidence", "version__model")
-    }
+    latest = _LATEST.all({q.version.model_id for q in questions})
+    held = {(row.model_id, row.stage): row.version for row in latest}
+    of_alias = [q for q in questions if q.target.kind == TargetKind.ALIAS]
+    aliases = _ALIASES.all({q.version.model_id for q in of_alias}, {q.target.name for q in of_alias})
+    aliased = {(row.model_id, row.name): row.version for row in aliases}
 
     holders = []
     for question in questions:
@@ -314,8 +362,7 @@ def _reviews(request_ids: Sequence[int], read: Sequence[Review] | None = None) -
     """By request, each person's newest verdict that nobody dismissed, the oldest first."""
     rows: Iterable[Review]
     if read is None:
-        current = Review.objects.current().filter(request_id__in=request_ids, person__is_active=True)
-        rows = current.select_related("reviewer", "person").order_by("id")
+        rows = _REVIEWS.all(request_ids)
     else:
         rows = (r for r in reversed(read) if r.is_current and r.dismissed_at is None and r.person.is_active)
     found: dict[int, list[Review]] = {}
@@ -334,14 +381,12 @@ def _trainers(
     trainers: dict[str, set[int]] = {}
     statuses = {}
     if wanted := runs - {""}:
-        rows = Run.objects.filter(run_id__in=wanted)
-        for name, status, user_id, owner_id in rows.values_list("run_id", "status", "user_id", "user__owner_id"):
+        for name, status, user_id, owner_id in _RUNS.all(wanted):
             statuses[name] = status
             if user_id:
                 trainers.setdefault(name, set()).add(owner_id or user_id)
     if logged := {model_id for _, model_id in pairs if model_id}:
-        models = LoggedModel.objects.filter(model_id__in=logged, user__isnull=False)
-        for name, user_id, owner_id in models.values_list("model_id", "user_id", "user__owner_id"):
+        for name, user_id, owner_id in _LOGGED_MODELS.all(logged):
             trainers.setdefault(name, set()).add(owner_id or user_id)
     watched_runs = {version.run_id for version in watched}
     return trainers, {name: status for name, status in statuses.items() if name in watched_runs}
@@ -349,7 +394,6 @@ def _trainers(
 
 def _members(teams: Iterable[str]) -> dict[str, dict[int, User]]:
     members: dict[str, dict[int, User]] = {}
-    rows = Membership.objects.filter(team__name__in=set(teams), user__is_active=True).select_related("user", "team")
-    for membership in rows.order_by("user__username"):
+    for membership in _MEMBERS.all(set(teams)):
         members.setdefault(membership.team.name, {})[membership.user_id] = membership.user
     return members

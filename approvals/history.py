@@ -16,6 +16,7 @@ from approvals.returning import number_before
 from core.clock import now
 from core.errors import Invalid
 from core.keyset import INT64, foreign_token
+from core.prepared import Prepared
 from core.search import decode_page_token, encode_page_token
 from notifications.models import Event
 from registry.gate import Target
@@ -92,15 +93,21 @@ def holders_now(model: RegisteredModel) -> list[StageHolding]:
     """Who holds each stage and alias now, Production first: each row with ``is_bypassed``, the names ``approved_by`` of
     those whose approvals put it there, and the number of the version that it ``returns_to``. One statement."""
     order: dict[str, int] = {Stage.PRODUCTION: 0, Stage.STAGING: 1}
+    return sorted(_HOLDERS.all(model.pk), key=lambda row: (order.get(row.target, 2), row.target, -row.version.version))
+
+
+def _holders(model: int) -> QuerySet[StageHolding]:
     bypassed = TransitionRequest.objects.filter(pk=OuterRef("request_id"), is_bypassed=True)
     applied = Event.objects.filter(request_id=OuterRef("request_id"), kind="transition.applied")
     rows = StageHolding.objects.filter(model=model, until=None).select_related("version", "set_by")
-    found = rows.defer("version__description", "version__tags").annotate(
+    return rows.defer("version__description", "version__tags").annotate(
         is_bypassed=Exists(bypassed),
         approved_by=Subquery(applied.values("data__approved_by")[:1]),
         returns_to=number_before(),
     )[:MOST_HOLDERS]
-    return sorted(found, key=lambda row: (order.get(row.target, 2), row.target, -row.version.version))
+
+
+_HOLDERS = Prepared(_holders, int)
 
 
 def page_of(

@@ -8,10 +8,10 @@ from django.conf import settings
 from django.db import models
 from django.db.models import Count, Exists, FilteredRelation, OuterRef, Q, Subquery
 from django.db.models.functions import Coalesce
-from django.urls import reverse
 
 from accounts.models import Level, Membership, User
 from accounts.permissions import default_level, grants_of
+from core.addresses import address
 from core.clock import now
 from notifications.models import Event
 from registry.gate import Target
@@ -43,7 +43,7 @@ class Policy(models.Model):
         return self.name
 
     def get_absolute_url(self) -> str:
-        return reverse("policy", args=[self.name])
+        return address("policy", self.name)
 
 
 class PolicyRevision(models.Model):
@@ -73,6 +73,22 @@ def _like(user: User) -> Q:
         where = Q(request__model=grant.model_id) if grant.model_id else Q(request__model__name__glob=grant.pattern)
         found |= where & Q(team="", level__lte=grant.level)
     return found
+
+
+_OF_A_LINE = (
+    *(
+        "target_kind",
+        "target",
+        "comment",
+        "state",
+        "is_bypassed",
+        "created_at",
+        "closed_at",
+        "closed_reason",
+        "outlook",
+    ),
+    *("model__name", "version__version", "requester__username"),
+)
 
 
 class TransitionRequestQuerySet(models.QuerySet["TransitionRequest"]):
@@ -137,8 +153,12 @@ class TransitionRequestQuerySet(models.QuerySet["TransitionRequest"]):
             others_there=Coalesce(Subquery(others.values("count")), 0),
         ).select_related("look")  # type: ignore[misc]
 
+    def lines(self) -> TransitionRequestQuerySet:
+        """What one line of a list says of a request, without the evidence and the long texts beside it."""
+        return self.select_related("model", "version", "requester").only(*_OF_A_LINE)
+
     def with_rows(self) -> TransitionRequestQuerySet:
-        """Everything that one line of a list, or the review page, says about a request, in one statement."""
+        """Everything that the review page and the API say about a request, in one statement."""
         return self.select_related(
             "model",
             "version__model",
@@ -245,7 +265,7 @@ class TransitionRequest(models.Model):
         return f"request {self.pk}: {self.version} to {self.target}"
 
     def get_absolute_url(self) -> str:
-        return reverse("request", args=[self.pk])
+        return address("request", self.pk)
 
     @property
     def is_pending(self) -> bool:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
-from django.db import connection
 from django.db.models import IntegerField, QuerySet, Subquery
 
 from accounts.models import User
@@ -14,15 +13,36 @@ from approvals.models import Comment, TransitionRequest, TransitionRequestQueryS
 from core.errors import NotFound
 from core.keyset import key_in
 from core.prepared import Compiled, Prepared
+from registry.models import ModelVersion, RegisteredModel
 from registry.permissions import can_read
 from registry.queries import target_named
 
 NO_REQUEST = "There is no such request, or it is not for you to see."
 NO_COMMENT = "There is no such comment or version, or it is not for you to see."
-_COUNTS = Compiled()
+Row = TypeVar("Row")
+LISTED = 20
+_AGAIN = Compiled()
 _AS_SHOWN = Prepared(
     lambda person, pk: TransitionRequest.objects.with_rows().as_shown_to(person).filter(pk=pk), int, int
 )
+
+
+_PENDING_OF_MODEL = Prepared(
+    lambda model: TransitionRequest.objects.pending().filter(model=model).lines().order_by("-pk")[:LISTED], int
+)
+_ABOUT_VERSION = Prepared(
+    lambda version: TransitionRequest.objects.filter(version=version).lines().order_by("-pk")[:LISTED], int
+)
+
+
+def pending_of(model: RegisteredModel) -> list[TransitionRequest]:
+    """The newest that are still to be decided, as ``lines``."""
+    return _PENDING_OF_MODEL.all(model.pk)
+
+
+def requests_about(version: ModelVersion) -> list[TransitionRequest]:
+    """The newest for this version, decided or not, as ``lines``."""
+    return _ABOUT_VERSION.all(version.pk)
 
 
 def get_request(user: User, pk: int) -> TransitionRequest:
@@ -62,8 +82,13 @@ def counts_up_to(most: int, user: User, *lists: QuerySet[Any]) -> list[int]:
 def count_again(most: int, user: User, lists: Callable[[], Sequence[QuerySet[Any]]], *named: Hashable) -> list[int]:
     """The same on pages that are opened all day. Django needs ten times as long to write the statement as the database
     to answer it, so it is written once for all that ``lists`` are made from: who asks, and what they are ``named``."""
-    key = (connection.vendor, most, *_asks_as(user), *named)
-    return _numbers(_COUNTS.row(key, lambda: _counts(most, user, *lists())))
+    [counts] = _AGAIN.rows((most, *_asks_as(user), *named), lambda: _counts(most, user, *lists()))
+    return _numbers(counts)
+
+
+def read_again(user: User, rows: Callable[[], QuerySet[Any, Row]], *named: Hashable) -> list[Row]:
+    """The rows of a list, likewise."""
+    return _AGAIN.rows((*_asks_as(user), *named), rows)
 
 
 def count_waiting(most: int, user: User) -> int:

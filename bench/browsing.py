@@ -232,7 +232,7 @@ def measure(turns: int, file: str) -> None:
     """Into the file: what each page costs (asked by alice, with one client)."""
     logging.disable(logging.CRITICAL)
     client = Client(SERVER_NAME="127.0.0.1", headers={"accept-encoding": "identity"})
-    client.force_login(User.objects.get(username="alice"), backend="django.contrib.auth.backends.ModelBackend")
+    client.force_login(User.objects.get(username="alice"))
     found = [{"page": title, **_figures(client, address, turns)} for title, address in pages()]
     Path(file).write_text(json.dumps({"database": connection.vendor, "load": os.getloadavg()[1], "pages": found}))
 

@@ -169,7 +169,7 @@ TEMPLATES: list[dict[str, Any]] = [
                     _LOADERS if DEVELOPMENT else [("django.template.loaders.cached.Loader", _LOADERS)],
                 )
             ],
-            "builtins": ["template_partials.templatetags.partials"],
+            "builtins": ["template_partials.templatetags.partials", "web.pages.templatetags.pieces"],
             # web.pages is no app of its own
             "libraries": {name: f"web.pages.templatetags.{name}" for name in ("charts", "countersign")},
         },
@@ -199,6 +199,8 @@ else:
         raise ImproperlyConfigured(f"DATABASE_URL must name a PostgreSQL database: write {_like}.")
     DATABASES = {"default": env.db("DATABASE_URL")}
     DATABASES["default"]["ENGINE"] = "core.postgres"
+    # PostgreSQL takes longer to plan most statements of a page than to answer them: it plans once what comes again.
+    DATABASES["default"]["OPTIONS"] = {"server_side_binding": True, "prepare_threshold": 2}
     if not RUNNING_TESTS:
         # A thread keeps its connection: one for each of WEB_THREADS in each web process, and for each job.
         DATABASES["default"] |= {"CONN_MAX_AGE": 600, "CONN_HEALTH_CHECKS": True}
@@ -330,10 +332,8 @@ DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.str("EMAIL_FROM", default="") or f"Count
 # -- Signing in -------------------------------------------------------------------------------------------------------
 
 AUTH_USER_MODEL = "accounts.User"
-AUTHENTICATION_BACKENDS = [
-    "django.contrib.auth.backends.ModelBackend",
-    "allauth.account.auth_backends.AuthenticationBackend",
-]
+AUTHENTICATION_BACKENDS = ["accounts.sessions.Backend"]
+SESSION_ENGINE = "accounts.sessions"
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.Argon2PasswordHasher"]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},

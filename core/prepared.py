@@ -14,13 +14,15 @@ its faults are raised there (core.postgres).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Collection, Hashable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, Generic, TypeVar
 
+from django.core.exceptions import EmptyResultSet
 from django.db import DEFAULT_DB_ALIAS, connection, connections, transaction
 from django.db.models import Field, Model, QuerySet
 from django.db.models.base import ModelState
@@ -30,12 +32,20 @@ from django.db.models.sql.subqueries import UpdateQuery
 from core.postgres.base import DatabaseWrapper as PostgreSQL
 from core.postgres.messages import Once, Statement
 
-M = TypeVar("M", bound=Model)
+M = TypeVar("M")
+R = TypeVar("R", bound=Model)
 _LARGEST = 2**63 - 1
 MOST_PLANNED = 20  # rows of an INSERT: its text differs with their number, and a connection keeps each plan
 
 
 Places = tuple[tuple[int, int], ...]  # position among the params of a statement, and which value goes there
+
+
+@dataclass(frozen=True, slots=True)
+class Many:
+    """A kind of value: a list of these, for ``__in``. There is a statement for each length, and no row for no value."""
+
+    kind: type
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +55,36 @@ class _Statement:
     places: Places
     compiler: SQLCompiler
     converters: dict[int, Any]
-    reading: _Reading
+    reading: _Reading | None  # of instances; None where rows are tuples (``values_list``)
     annotations: tuple[tuple[str, int], ...]  # names and the positions of their columns
     locks: bool
+
+    @classmethod
+    def of(cls, queryset: QuerySet[Any, Any], marks: Sequence[Any] = (), kinds: Sequence[type] = ()) -> _Statement:
+        compiler = queryset.query.get_compiler(using=queryset.db)
+        sql, params = compiler.as_sql()
+        places = _places(sql, params, marks)
+        return cls(
+            sql=_with_large_numbers(sql, places, kinds),
+            params=tuple(params),
+            places=places,
+            compiler=compiler,
+            converters=compiler.get_converters([column[0] for column in compiler.select]),
+            reading=_Reading(compiler.klass_info, compiler.select) if queryset._fields is None else None,  # type: ignore[attr-defined]
+            annotations=tuple((compiler.annotation_col_map or {}).items()),
+            locks=queryset.query.select_for_update,
+        )
+
+    def rows(self, rows: Sequence[Any]) -> list[Any]:
+        """Instances or tuples, from what the database answered."""
+        if self.converters:
+            rows = list(self.compiler.apply_converters(rows, self.converters))
+        if self.reading is None:
+            return [tuple(row) for row in rows]
+        found = [self.reading.instance(row) for row in rows]
+        for instance, row in zip(found, rows, strict=True) if self.annotations else ():
+            instance.__dict__.update((name, row[column]) for name, column in self.annotations)
+        return found
 
 
 class _Reading:
@@ -82,16 +119,17 @@ class _Reading:
 
 
 class Prepared(Generic[M]):
-    """``build`` makes a queryset of model instances from values of these ``kinds``: str, int or datetime.
+    """``build`` makes a queryset from values of these ``kinds``: str, int, datetime, or ``Many`` of one.
 
     The values must reach the statement as they are (``filter(name=value)``, not a pattern made from it), and their
-    number cannot vary. Related rows come by ``select_related``, annotations as attributes.
+    number cannot vary but for ``Many``. Related rows come by ``select_related``, annotations as attributes; the rows of
+    a ``values_list`` are tuples.
     """
 
-    def __init__(self, build: Callable[..., QuerySet[M]], *kinds: type) -> None:
+    def __init__(self, build: Callable[..., QuerySet[Any, M]], *kinds: type | Many) -> None:
         self._build = build
         self._kinds = kinds
-        self._compiled: dict[str, _Statement] = {}
+        self._compiled: dict[tuple[str, tuple[int, ...]], _Statement] = {}
 
     def first(self, *values: Any) -> M | None:
         """The only or the first row; the queryset itself limits how many there are."""
@@ -103,41 +141,34 @@ class Prepared(Generic[M]):
 
     def of(self, *values: Any) -> LookUp[M]:
         """What ``all`` asks, to be asked ``together`` with others."""
-        return LookUp(self, values)
+        return LookUp(
+            self,
+            tuple(
+                list(value) if isinstance(value, Collection) and not isinstance(value, str) else value
+                for value in values
+            ),
+        )
 
-    def statement(self, values: Sequence[Any]) -> tuple[str, list[Any]]:
-        compiled = self._compiled.get(connection.vendor) or self._compile()
-        if compiled.locks and not connection.in_atomic_block:
+    def compiled(self, values: Sequence[Any]) -> _Statement:
+        lengths = tuple(len(value) for value in values if isinstance(value, list))
+        found = self._compiled.get((connection.vendor, lengths))
+        if found is None:
+            found = self._compile(lengths)
+            if sum(lengths) <= MOST_PLANNED:
+                self._compiled[connection.vendor, lengths] = found
+        if found.locks and not connection.in_atomic_block:
             raise transaction.TransactionManagementError("select_for_update cannot be used outside of a transaction.")
-        return compiled.sql, _filled(compiled.params, compiled.places, values)
-
-    def instances(self, rows: Sequence[Any]) -> list[M]:
-        statement = self._compiled[connection.vendor]
-        if statement.converters:
-            rows = list(statement.compiler.apply_converters(rows, statement.converters))
-        found = [statement.reading.instance(row) for row in rows]
-        for instance, row in zip(found, rows, strict=True) if statement.annotations else ():
-            instance.__dict__.update((name, row[column]) for name, column in statement.annotations)
         return found
 
-    def _compile(self) -> _Statement:
-        marks = [_mark(kind, index) for index, kind in enumerate(self._kinds)]
-        queryset = self._build(*marks)
-        compiler = queryset.query.get_compiler(using=queryset.db)
-        sql, params = compiler.as_sql()
-        places = _places(sql, params, marks)
-        statement = _Statement(
-            sql=_with_large_numbers(sql, places, self._kinds),
-            params=tuple(params),
-            places=places,
-            compiler=compiler,
-            converters=compiler.get_converters([column[0] for column in compiler.select]),
-            reading=_Reading(compiler.klass_info, compiler.select),
-            annotations=tuple((compiler.annotation_col_map or {}).items()),
-            locks=queryset.query.select_for_update,
-        )
-        self._compiled[connection.vendor] = statement
-        return statement
+    def _compile(self, lengths: Sequence[int]) -> _Statement:
+        left, marks, kinds, values = iter(lengths), list[Any](), list[type](), list[Any]()
+        for kind in self._kinds:
+            each = kind.kind if isinstance(kind, Many) else kind
+            new = [_mark(each, len(marks) + at) for at in range(next(left) if isinstance(kind, Many) else 1)]
+            marks += new
+            kinds += [each] * len(new)
+            values.append(new if isinstance(kind, Many) else new[0])
+        return _Statement.of(self._build(*values), marks, kinds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,8 +178,20 @@ class LookUp(Generic[M]):
 
     @property
     def is_answerable(self) -> bool:
-        """No column holds a larger number, and SQLite's driver would not take it."""
-        return not any(isinstance(value, int) and abs(value) > _LARGEST for value in self.values)
+        """Not for an empty list; and no column holds a larger number, which SQLite's driver would not take."""
+        if any(value == [] for value in self.values):
+            return False
+        return not any(isinstance(value, int) and abs(value) > _LARGEST for value in self._flat())
+
+    def _flat(self) -> list[Any]:
+        return [each for value in self.values for each in (value if isinstance(value, list) else [value])]
+
+    def compiled(self) -> tuple[_Statement, Statement]:
+        """How it is read, and what is sent."""
+        found, flat = self.prepared.compiled(self.values), self._flat()
+        params = _filled(found.params, found.places, flat)
+        is_kept = len(flat) - len(self.values) <= MOST_PLANNED
+        return found, (found.sql, params) if is_kept else Once(found.sql, params)
 
 
 _companion: ContextVar[tuple[LookUp[Any], Callable[[list[Any]], None]] | None]
@@ -174,9 +217,9 @@ def alone() -> None:
 
 def together(*look_ups: LookUp[Any]) -> list[list[Any]]:
     """The rows of each, asked one after the other in one message where the database takes several."""
-    asked = [look_up for look_up in look_ups if look_up.is_answerable]
-    found = iter(_asked([look_up.prepared.statement(look_up.values) for look_up in asked]))
-    return [look_up.prepared.instances(next(found)) if look_up.is_answerable else [] for look_up in look_ups]
+    asked = [look_up.compiled() if look_up.is_answerable else None for look_up in look_ups]
+    found = iter(_asked([sent for _, sent in filter(None, asked)]))
+    return [each[0].rows(next(found)) if each else [] for each in asked]
 
 
 def _asked(statements: Sequence[Statement]) -> list[list[Any]]:
@@ -186,8 +229,9 @@ def _asked(statements: Sequence[Statement]) -> list[list[Any]]:
         return _rows(statements)
     _companion.set(None)
     look_up, take = companion
-    rows, *others = _rows([look_up.prepared.statement(look_up.values), *statements])
-    take(look_up.prepared.instances(rows))
+    compiled, sent = look_up.compiled()
+    rows, *others = _rows([sent, *statements])
+    take(compiled.rows(rows))
     return others
 
 
@@ -214,27 +258,27 @@ class PreparedUpdate:
 
 
 class Compiled:
-    """The texts of statements whose shape differs with who asks, by all that they are built from: ``build`` may look at
-    nothing that is not in the key. What they answer is never kept."""
+    """Statements whose shape differs with who asks, by all that they are built from: ``build`` may look at nothing that
+    is not in the key. What they answer is never kept."""
 
     def __init__(self, *, most: int = 300) -> None:
         self._most = most
-        self._texts: dict[Hashable, tuple[str, tuple[Any, ...]]] = {}
+        self._statements: dict[Hashable, _Statement] = {}
 
-    def row(self, key: Hashable, build: Callable[[], QuerySet[Any, Any]]) -> tuple[Any, ...]:
-        """The only row."""
-        sql, params = self._texts.get(key) or self._compile(key, build())
+    def rows(self, key: Hashable, build: Callable[[], QuerySet[Any, M]]) -> list[M]:
+        """Instances, or tuples of a ``values_list``."""
+        key = connection.vendor, key
+        found = self._statements.get(key)
+        if found is None:
+            if len(self._statements) >= self._most:
+                self._statements.clear()
+            try:
+                found = self._statements[key] = _Statement.of(build())
+            except EmptyResultSet:
+                return []
         with connection.cursor() as cursor:
-            cursor.execute(sql, params)
-            found: tuple[Any, ...] = cursor.fetchone()
-        return found
-
-    def _compile(self, key: Hashable, rows: QuerySet[Any, Any]) -> tuple[str, tuple[Any, ...]]:
-        if len(self._texts) >= self._most:
-            self._texts.clear()
-        sql, params = rows.query.get_compiler(using=rows.db).as_sql()
-        self._texts[key] = sql, tuple(params)
-        return self._texts[key]
+            cursor.execute(found.sql, found.params)
+            return found.rows(cursor.fetchall())
 
 
 def save(row: Model, *names: str) -> None:
@@ -244,7 +288,7 @@ def save(row: Model, *names: str) -> None:
     write(sql, [*_column_values(row, fields), row.pk])
 
 
-def insert(row: M) -> M:
+def insert(row: R) -> R:
     """``row.save(force_insert=True)`` of a row without a key: the database gives it one."""
     _gets_key(row, *_insert_sql(type(row), connection.vendor))
     return row
@@ -371,6 +415,18 @@ def ask(sql: str, params: Sequence[Any]) -> list[Any]:
 def ask_once(sql: str, params: Sequence[Any]) -> list[Any]:
     """The same for a statement whose best plan depends on its values, or that will hardly be asked again."""
     return _asked([Once(sql, params)])[0]
+
+
+def planned_anew(rows: QuerySet[R]) -> list[R]:
+    """The rows of a queryset whose best plan depends on its values: of a list that somebody filters."""
+    with planning_anew():
+        return list(rows)
+
+
+def planning_anew() -> AbstractContextManager[None]:
+    """The same for all that is asked within."""
+    here = connections[DEFAULT_DB_ALIAS]
+    return here.planning_anew() if isinstance(here, PostgreSQL) else nullcontext()
 
 
 def write(sql: str, params: Sequence[Any], *, once: bool = False) -> None:

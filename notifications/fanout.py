@@ -8,6 +8,7 @@ from django.db.models import Q
 from accounts.models import User
 from core.clock import now
 from core.crypto import encrypt
+from core.prepared import Many, Prepared
 from notifications.forms import FORMS
 from notifications.listeners import TOLD, hears_of_model, told_personally
 from notifications.models import Channel, Delivery, Event
@@ -38,14 +39,19 @@ def _deliveries(events: list[Event]) -> list[Delivery]:
     return deliveries
 
 
+NO_MODEL = 0
+_SHARED = Prepared(
+    lambda models: Channel.objects.shared().filter(Q(model_id=None) | Q(model_id__in=models), is_active=True), Many(int)
+)
+
+
 def channels_told(events: list[Event]) -> list[Channel]:
     """The shared channels that get a message of any of these events, by name; they need not have happened yet."""
     return [channel for channel in _shared(events) if any(_wanted(channel, event) for event in events)]
 
 
 def _shared(events: list[Event]) -> list[Channel]:
-    concerned = Q(model_id=None) | Q(model_id__in={event.model_id for event in events if event.model_id})
-    return list(Channel.objects.shared().filter(concerned, is_active=True)) if events else []
+    return _SHARED.all({event.model_id or NO_MODEL for event in events})
 
 
 def _wanted(channel: Channel, event: Event) -> list[str]:

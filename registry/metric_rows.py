@@ -7,7 +7,7 @@ import sys
 from collections.abc import Collection
 from typing import NamedTuple
 
-from core.prepared import put
+from core.prepared import Many, Prepared, put
 from registry.comparison import EvidenceData
 from registry.models import ModelVersion, RegisteredModel, VersionMetric
 
@@ -40,6 +40,18 @@ def write_metric_rows(version: ModelVersion, *, before: EvidenceData, after: Evi
         VersionMetric.objects.filter(version=version, name__in=gone[start : start + AT_ONCE]).delete()
 
 
+_HISTORY = Prepared(
+    lambda model, names, after, newest: (
+        VersionMetric.objects.filter(
+            model=model, name__in=names, number__gt=after, number__lte=newest, version__deleted_at=None
+        )
+        .order_by("name", "number")
+        .values_list("name", "number", "value")
+    ),
+    *(int, Many(str), int, int),
+)
+
+
 def metric_history(
     model: RegisteredModel, names: Collection[str], *, last: int, until: int | None = None
 ) -> dict[str, list[tuple[int, float]]]:
@@ -47,10 +59,7 @@ def metric_history(
     oldest first. One statement, whatever the number of metrics; every name has an entry."""
     found: dict[str, list[tuple[int, float]]] = {name: [] for name in names}
     newest = model.last_version if until is None else until
-    rows = VersionMetric.objects.filter(
-        model=model, name__in=found, number__gt=newest - last, number__lte=newest, version__deleted_at=None
-    )
-    for name, number, value in rows.order_by("name", "number").values_list("name", "number", "value"):
+    for name, number, value in _HISTORY.all(model.pk, list(found), newest - last, newest):
         found[name].append((number, value))
     return found
 

@@ -13,10 +13,10 @@ from datetime import datetime
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
-from django.urls import reverse
 
 from accounts.models import EVERY_MODEL, Level, User
 from accounts.permissions import default_level, grants_of
+from core.addresses import address
 from core.clock import from_ms, now, now_ms
 
 PROMPT_TAG = "mlflow.prompt.is_prompt"
@@ -126,7 +126,7 @@ class RegisteredModel(models.Model):
         return self.name
 
     def get_absolute_url(self) -> str:
-        return reverse("model", args=[self.name])
+        return address("model", self.name)
 
     @property
     def created_at(self) -> datetime:
@@ -201,7 +201,7 @@ class ModelVersion(models.Model):
         return f"{self.model} version {self.version}"
 
     def get_absolute_url(self) -> str:
-        return reverse("version", args=[self.model.name, self.version])
+        return address("version", self.model.name, self.version)
 
     @property
     def created_at(self) -> datetime:

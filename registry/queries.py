@@ -40,6 +40,14 @@ _VERSION = Prepared(
     str,
     int,
 )
+_KNOWN_VERSION = Prepared(
+    lambda name, number: (
+        ModelVersion.objects.live()
+        .select_related("model", "user", "evidence")
+        .filter(model__name=name, model__deleted_at=None, version=number)
+    ),
+    *(str, int),
+)
 _BY_ALIAS = Prepared(
     lambda name, alias: (
         ModelVersion.objects.live()
@@ -131,8 +139,7 @@ def get_version(user: User, name: str, number: int) -> ModelVersion:
 
 def get_known_version(user: User, name: str, number: int) -> ModelVersion:
     """``get_version`` with its evidence, which may be large, in the same statement."""
-    rows = ModelVersion.objects.live().select_related("model", "user", "evidence")
-    version = rows.filter(model__name=name, model__deleted_at=None, version=number).first()
+    version = _KNOWN_VERSION.first(name, number)
     if version is None or not can_read(user, version.model):
         raise no_version(name, number)
     return version

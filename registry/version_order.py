@@ -14,6 +14,7 @@ from django.db.models.fields.json import KeyTransform
 from core.json_values import TextAt
 from core.keys import MAX_KEY
 from core.keyset import number_in
+from core.prepared import planned_anew
 from registry.models import ModelVersion, RegisteredModel, Stage, VersionMetric
 
 MOST_DIGITS = 9  # of a version's number
@@ -110,7 +111,7 @@ def page_of(
     upwards = before is None and after is not None
     found: list[ModelVersion] = []
     for part in _parts(rows, model, order, after if upwards else before, upwards=upwards):
-        found += part[: limit + 1 - len(found)]
+        found += planned_anew(part[: limit + 1 - len(found)])
         if len(found) > limit:
             break
     more, found = len(found) > limit, found[:limit]

@@ -2,7 +2,7 @@
 
     python scripts/make_icons.py package/icons/outline
 
-A template shows one with ``{% include "components/icon.html" with name="check" %}``.
+A template shows one with ``{% icon "check" %}``.
 """
 
 from __future__ import annotations

@@ -11,9 +11,9 @@ from typing import Any
 from django.conf import settings
 from django.db import models
 from django.db.models import CharField, F, Func, Q
-from django.urls import reverse
 
 from accounts.models import User
+from core.addresses import address
 from core.clock import from_ms, now_ms
 
 
@@ -49,7 +49,7 @@ class Experiment(models.Model):
         return self.name
 
     def get_absolute_url(self) -> str:
-        return reverse("experiment", args=[self.pk])
+        return address("experiment", self.pk)
 
     @property
     def created_at(self) -> datetime:
@@ -127,7 +127,7 @@ class Run(models.Model):
         return f"{self.run_name} ({self.run_id})"
 
     def get_absolute_url(self) -> str:
-        return reverse("run", args=[self.run_id])
+        return address("run", self.run_id)
 
     @property
     def started_at(self) -> datetime:

@@ -20,6 +20,7 @@ from core import keyset
 from core.errors import Invalid
 from core.json_values import AnyEntryOn, LatestNumber, NumberAt, TextAt
 from core.keyset import Key
+from core.prepared import planned_anew
 from core.search import Condition, Order, decode_page_token, encode_page_token, parse_filter, parse_order
 from tracking.models import Experiment, Lifecycle, LoggedModel, Run, RunDataset
 from tracking.services.experiments import check_experiment_id
@@ -59,7 +60,7 @@ class _Fields:
     numbers: dict[str, str]
     texts: dict[str, str]  # kind -> JSON column of strings
     metric: Callable[[str], Combinable] | None = None
-    listed: frozenset[str] = frozenset()  # the attributes that IN and NOT IN take
+    planned_anew: frozenset[str] = frozenset()  # the attributes that IN and NOT IN take
     lists_texts: bool = False  # whether values under a key take them too
     has_datasets: bool = False
     nullable: frozenset[str] = frozenset()
@@ -81,7 +82,7 @@ RUNS = _Fields(
     numbers={"start_time": "start_time", "created": "start_time", "Created": "start_time", "end_time": "end_time"},
     texts={"tag": "tags", "param": "params"},
     metric=lambda key: NumberAt("metrics", key),
-    listed=frozenset({"run_id"}),
+    planned_anew=frozenset({"run_id"}),
     has_datasets=True,
     nullable=frozenset({"end_time"}),
 )  # fmt: skip
@@ -89,7 +90,7 @@ EXPERIMENTS = _Fields(
     strings={"name": "name", "experiment_id": Cast("id", CharField())},
     numbers={"creation_time": "creation_time", "last_update_time": "last_update_time"},
     texts={"tag": "tags"},
-    listed=frozenset({"name", "experiment_id"}),
+    planned_anew=frozenset({"name", "experiment_id"}),
 )
 _LOGGED_MODEL_STRINGS: dict[str, str | Combinable] = {
     "name": "name", "model_id": "model_id", "model_type": "model_type", "source_run_id": "source_run_id",
@@ -111,7 +112,7 @@ def _logged_model_fields(datasets: tuple[tuple[str, str], ...] = ()) -> _Fields:
         numbers=_LOGGED_MODEL_NUMBERS,
         texts={"tag": "tags", "param": "params"},
         metric=lambda key: LatestNumber("metrics", key, datasets),
-        listed=frozenset(_LOGGED_MODEL_STRINGS),
+        planned_anew=frozenset(_LOGGED_MODEL_STRINGS),
         lists_texts=True,
     )
 
@@ -271,7 +272,7 @@ def _by_attribute(rows: QuerySet[Any], name: str, condition: Condition, fields: 
     field = fields.strings.get(condition.key)
     if field is None:
         raise _unknown(condition)
-    comparators = ("=", "!=", "LIKE", "ILIKE", *(("IN", "NOT IN") if condition.key in fields.listed else ()))
+    comparators = ("=", "!=", "LIKE", "ILIKE", *(("IN", "NOT IN") if condition.key in fields.planned_anew else ()))
     if isinstance(field, str):
         return rows.filter(_compare_text(field, condition, comparators))
     return rows.alias(**{name: field}).filter(_compare_text(name, condition, comparators))
@@ -378,7 +379,7 @@ def _ordering(order: Order, fields: _Fields) -> OrderBy:
 def _page_by_key(rows: QuerySet[Row], keys: Sequence[Key], limit: int, page_token: str) -> Page[Row]:
     if page_token:
         rows = rows.filter(keyset.after(keys, page_token))
-    found = list(rows.order_by(*(key.order for key in keys))[: limit + 1])
+    found = planned_anew(rows.order_by(*(key.order for key in keys))[: limit + 1])
     if len(found) <= limit:
         return Page(found, "")
     return Page(found[:limit], keyset.token_of(keys, found[limit - 1]))
@@ -386,7 +387,7 @@ def _page_by_key(rows: QuerySet[Row], keys: Sequence[Key], limit: int, page_toke
 
 def _page(rows: QuerySet[Row], limit: int, page_token: str) -> Page[Row]:
     offset = _offset(page_token)
-    found = list(rows[offset : offset + limit + 1])
+    found = planned_anew(rows[offset : offset + limit + 1])
     return Page(found[:limit], encode_page_token(offset + limit) if len(found) > limit else "")
 
 

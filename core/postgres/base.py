@@ -5,7 +5,8 @@ more than what most statements cost themselves.
 * What is only written (``write``) waits for the next statement or the commit, and goes with it. A fault of it is
   raised there, at the latest where the innermost ``atomic`` ends.
 * ``ask`` sends several statements at once.
-* A statement is planned once for each connection.
+* A statement is planned once for each connection; the ORM's own when it comes again (``OPTIONS`` in the settings). One
+  whose best plan depends on its values says so (``planning_anew``).
 * A connection stays with its thread. Whether the server has closed it is seen on the socket, without asking.
 
 docs/decisions/fewer-messages.md says why. Meant for ``core.prepared``; everything else is as Django has it.
@@ -14,14 +15,15 @@ docs/decisions/fewer-messages.md says why. Meant for ``core.prepared``; everythi
 from __future__ import annotations
 
 import select
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 from django.db.backends.postgresql import base
 from django.db.backends.utils import debug_transaction
 from psycopg.pq import TransactionStatus
 
-from core.postgres.messages import Message, Once, Planned, Rows, Statement
+from core.postgres.messages import Message, Once, Planned, Plans, Rows, Statement
 
 _BEGIN: Statement = ("BEGIN", ())
 _COMMIT: Statement = ("COMMIT", ())
@@ -48,6 +50,17 @@ class DatabaseWrapper(base.DatabaseWrapper):
             self._waiting += self._planned.message([statement])
         if not self.in_atomic_block:
             self._send([])
+
+    @contextmanager
+    def planning_anew(self) -> Iterator[None]:
+        """What the ORM asks meanwhile is planned for its values."""
+        self._be_connected()
+        connection = self.connection
+        threshold, connection.prepare_threshold = connection.prepare_threshold, None
+        try:
+            yield
+        finally:
+            connection.prepare_threshold = threshold
 
     def _be_connected(self) -> None:
         """As Django is before it makes a cursor."""
@@ -76,9 +89,8 @@ class DatabaseWrapper(base.DatabaseWrapper):
                 self.connection.execute(sql)  # Django has its own note of these
                 found.append([])
                 continue
-            is_planned = not isinstance(statement, Once)
-            raw = base.ServerBindingCursor(self.connection) if is_planned else super().create_cursor()  # type: ignore[call-arg]
-            with self._prepare_cursor(raw) as cursor:  # type: ignore[attr-defined]
+            anew = self.planning_anew() if isinstance(statement, Once) else nullcontext()
+            with anew, self._prepare_cursor(super().create_cursor()) as cursor:  # type: ignore[attr-defined]
                 cursor.execute(sql, params)
                 found.append(cursor.fetchall() if cursor.description else [])
         return found
@@ -94,6 +106,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
 
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
         connection = super().get_new_connection(conn_params)
+        connection._prepared = Plans(connection.prepare_threshold)
         self._planned, self._waiting, self._must_begin = Planned(connection), [], False
         return connection
 

@@ -11,6 +11,7 @@ from itertools import count
 from typing import Any, NamedTuple
 
 from psycopg import Connection, errors, generators
+from psycopg._preparing import PrepareManager
 from psycopg.abc import PQGen
 from psycopg.adapt import PyFormat, Transformer
 from psycopg.pq import ExecStatus
@@ -29,6 +30,19 @@ class Once(NamedTuple):
 Message = list[tuple[Statement, Sequence[Any]]]
 Rows = list[tuple[Any, ...]]
 _DONE = (ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK)
+
+
+class Plans(PrepareManager):
+    """The statements that psycopg plans by itself when they come again. Its own manager has the server forget all plans
+    of the connection, ours with it, after each ROLLBACK and DROP; there is no need: PostgreSQL keeps what was prepared
+    through both, and plans anew where a table has changed."""
+
+    def __init__(self, threshold: int | None) -> None:
+        super().__init__()
+        self.prepare_threshold = threshold
+
+    def clear(self) -> bool:
+        return False
 
 
 class Planned:

@@ -88,7 +88,7 @@ def open_request(mira: User, alice: User, dkim: User, admin: User, risk: Team) -
 def pages(user: User, review_request: TransitionRequest) -> dict[str, str]:
     """Every route that answers a GET with a page, by the table: a new page is looked at the day it is added."""
     client = Client()
-    client.force_login(user, backend="django.contrib.auth.backends.ModelBackend")
+    client.force_login(user)
     found = {"no such page": "/models/nothing-of-this-name/"}
     for route in urlpatterns:
         names = route.pattern.converters

@@ -76,7 +76,7 @@ def test_a_token_sets_no_password(mira: User) -> None:
 
 def test_a_service_account_gets_no_password(ci_bot: User) -> None:
     client = Client()
-    client.force_login(ci_bot, backend="django.contrib.auth.backends.ModelBackend")
+    client.force_login(ci_bot)
 
     assert client.post("/account/password/set/", PASSWORD).status_code == 403
 
@@ -86,7 +86,7 @@ def test_a_service_account_gets_no_password(ci_bot: User) -> None:
 
 def test_a_person_signed_in_sets_one(mira: User) -> None:
     client = Client()
-    client.force_login(mira, backend="django.contrib.auth.backends.ModelBackend")
+    client.force_login(mira)
 
     assert client.post("/account/password/set/", PASSWORD).status_code == 302
 

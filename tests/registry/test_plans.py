@@ -13,8 +13,8 @@ import pytest
 from django.conf import settings
 from django.core.management import call_command
 from django.db import connection, transaction
-from django.db.backends.postgresql.base import ServerBindingCursor
 from django.test import Client
+from psycopg import ClientCursor
 from pytest_django import DjangoDbBlocker, Settings
 
 from accounts import services as accounts
@@ -106,7 +106,7 @@ class Plans:
 
     def __call__(self, execute: Callable[..., Any], sql: str, params: Any, many: bool, context: dict[str, Any]) -> Any:
         if sql.lstrip().startswith("SELECT"):
-            is_prepared = isinstance(context["cursor"].cursor, ServerBindingCursor)
+            is_prepared = context["connection"].connection.prepare_threshold is not None
             self.generic += is_prepared
             plan = _generic_plan(sql, params) if is_prepared else _plan("EXPLAIN " + sql, params)
             self.all.append(plan)
@@ -116,7 +116,7 @@ class Plans:
 
 
 def _plan(sql: str, params: Any) -> str:
-    with connection.connection.cursor() as cursor:
+    with ClientCursor(connection.connection) as cursor:
         cursor.execute(sql, params)
         return "\n".join(line for (line,) in cursor.fetchall())
 
@@ -125,7 +125,7 @@ def _generic_plan(sql: str, params: Any) -> str:
     """The plan for whatever values, as PostgreSQL may keep it for a statement that comes often."""
     numbers = iter(range(1, len(params) + 1))
     statement = re.sub("%s|%%", lambda hole: "%" if hole[0] == "%%" else f"${next(numbers)}", sql)
-    with connection.connection.cursor() as cursor:
+    with ClientCursor(connection.connection) as cursor:
         cursor.execute("SET LOCAL plan_cache_mode = force_generic_plan")
         cursor.execute(f"PREPARE explained AS {statement.replace('%', '%%')}", [])
         holes = ", ".join(["%s"] * len(params))

@@ -57,7 +57,7 @@ def reader(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterato
             cursor.execute("ANALYZE tracking_run, tracking_experiment, registry_modelversion, registry_registeredmodel")
         connection.check_constraints()
         client = Client()
-        client.force_login(people[0], backend="django.contrib.auth.backends.ModelBackend")
+        client.force_login(people[0])
         yield client
         transaction.set_rollback(True)
 

@@ -23,6 +23,7 @@ from rest_framework.views import APIView
 
 from accounts.models import User
 from core.errors import Invalid, TooLarge
+from core.prepared import planned_anew
 from core.search import decode_page_token, encode_page_token
 from web import errors
 from web.api.idempotency import answer_once
@@ -153,7 +154,7 @@ def page_of(rows: QuerySet[Row], *, limit: int, cursor: str, by: str = "pk") -> 
     """The rows with the highest ``by`` first, from where ``cursor`` says: page 1,000 costs what page 1 does."""
     if cursor:
         rows = rows.filter(**{f"{by}__lt": _position(cursor)})
-    found = list(rows.order_by(f"-{by}")[: limit + 1])
+    found = planned_anew(rows.order_by(f"-{by}")[: limit + 1])
     more = encode_page_token([getattr(found[limit - 1], by)]) if len(found) > limit else None
     return Page(found[:limit], more)
 

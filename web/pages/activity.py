@@ -13,6 +13,7 @@ from django.views.decorators.http import require_safe
 from accounts.permissions import reads_everything
 from core.errors import Invalid
 from core.keyset import key_in
+from core.prepared import planned_anew
 from notifications.events import known_kinds
 from notifications.models import EventQuerySet
 from registry.queries import events_visible_to
@@ -92,4 +93,4 @@ def _page(events: EventQuerySet, before: str) -> list[Any]:
     """One event more than a page has: then there are older ones."""
     if (key := key_in(before)) is not None:
         events = events.filter(pk__lt=key)
-    return list(events.select_related("actor").order_by("-pk")[: PAGE_SIZE + 1])
+    return planned_anew(events.select_related("actor").order_by("-pk")[: PAGE_SIZE + 1])

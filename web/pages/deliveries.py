@@ -12,6 +12,7 @@ from django.views.decorators.http import require_POST, require_safe
 from accounts.permissions import reads_everything
 from core.errors import CountersignError, NotFound
 from core.keyset import key_in
+from core.prepared import planned_anew
 from notifications import services
 from notifications.models import Delivery
 from notifications.queries import deliveries_visible_to
@@ -28,7 +29,7 @@ def index(request: SignedInRequest) -> HttpResponse:
         rows = rows.filter(state=state)
     if (key := key_in(before)) is not None:
         rows = rows.filter(pk__lt=key)
-    found = list(rows.order_by("-pk")[: PAGE_SIZE + 1])
+    found = planned_anew(rows.order_by("-pk")[: PAGE_SIZE + 1])
     shown = found[:PAGE_SIZE]
     rows_shown: list[dict[str, Any]] = [
         {

@@ -23,6 +23,7 @@ from accounts.permissions import can_administer
 from approvals.models import Policy, TransitionRequest
 from core.clock import from_ms
 from core.keyset import key_in
+from core.prepared import planning_anew
 from registry.models import ModelVersion, RegisteredModel
 from tracking.models import Experiment, Lifecycle, Run
 from tracking.queries import DESCRIPTION_TAG
@@ -102,15 +103,18 @@ def find(user: User, typed: str, *, most: int = SHOWN) -> list[Group]:
     if not term.text:
         return []
     asked = urlencode({"q": term.text})
-    groups = [
-        _group("Requests", "list-check", _requests(user, term), most),
-        _group("Versions", "versions", _versions(user, term, most + 1), most),
-        _group("Models", "package", _models(user, term, most + 1), most, f"{reverse('models')}?{asked}"),
-        _group("Runs", "chart-line", _runs(user, term, most + 1), most, f"{reverse('runs')}?{asked}"),
-        _group("Experiments", "folder", _experiments(user, term, most + 1), most, f"{reverse('experiments')}?{asked}"),
-        _group("Policies", "shield-check", _policies(term, most + 1), most, reverse("policies")),
-        _group("People", "users", _people(user, term, most + 1), most, f"{reverse('people')}?{asked}"),
-    ]
+    with planning_anew():
+        groups = [
+            _group("Requests", "list-check", _requests(user, term), most),
+            _group("Versions", "versions", _versions(user, term, most + 1), most),
+            _group("Models", "package", _models(user, term, most + 1), most, f"{reverse('models')}?{asked}"),
+            _group("Runs", "chart-line", _runs(user, term, most + 1), most, f"{reverse('runs')}?{asked}"),
+            _group(
+                "Experiments", "folder", _experiments(user, term, most + 1), most, f"{reverse('experiments')}?{asked}"
+            ),
+            _group("Policies", "shield-check", _policies(term, most + 1), most, reverse("policies")),
+            _group("People", "users", _people(user, term, most + 1), most, f"{reverse('people')}?{asked}"),
+        ]
     return sorted((group for group in groups if group.hits), key=lambda group: not group.hits[0].is_exact)
 
 

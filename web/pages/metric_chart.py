@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import NamedTuple
 
 from approvals.rulebook import Rule
@@ -30,7 +29,7 @@ class Dot(NamedTuple):
     y: float
     left: float  # where its part of the picture begins
     text: str  # its value
-    when: datetime
+    day: str  # on which it was registered
     says: str
     holds: tuple[str, ...]
     look: str
@@ -126,9 +125,10 @@ def chart_of(
 def _dot(point: Point, left: float, step: float, y: float, held: dict[int, list[str]]) -> Dot:
     when, text, holds = from_ms(point.created), formatted(point.value), tuple(held.get(point.number, ()))
     look = "production" if Stage.PRODUCTION in holds else "staging" if holds else ""
-    says = f"Version {point.number}: {text}, registered {when.day} {when:%b %Y, %H:%M} UTC"
+    day = f"{when.day} {when:%b %Y}"
+    says = f"Version {point.number}: {text}, registered {day}, {when:%H:%M} UTC"
     says += f", {' and '.join(holds)}" if holds else ""
-    return Dot(point.number, round(left + step / 2, 2), y, round(left, 2), text, when, says, holds, look)
+    return Dot(point.number, round(left + step / 2, 2), y, round(left, 2), text, day, says, holds, look)
 
 
 def _held(holdings: Iterable[StageHolding]) -> dict[int, list[str]]:

@@ -13,6 +13,7 @@ from approvals.models import TransitionRequest
 from core.errors import Invalid
 from core.json_values import TextAt
 from core.keyset import Key, after, token_of
+from core.prepared import planned_anew
 from registry.models import LatestVersion, ModelVersion, RegisteredModel, Stage
 from registry.version_order import Order
 from web.pages.addresses import column, with_fields
@@ -93,7 +94,7 @@ def _page(rows: QuerySet[RegisteredModel], order: Order, token: str) -> tuple[li
             rows = rows.filter(after(keys, token))
         except Invalid:
             is_first = True
-    found = list(rows.select_related("user").order_by(*(key.order for key in keys))[: PAGE_SIZE + 1])
+    found = planned_anew(rows.select_related("user").order_by(*(key.order for key in keys))[: PAGE_SIZE + 1])
     more, found = len(found) > PAGE_SIZE, found[:PAGE_SIZE]
     return found, token_of(keys, found[-1]) if more else "", is_first
 

@@ -14,7 +14,7 @@ from django_htmx.http import push_url, replace_url
 
 from approvals import services as approvals
 from approvals.history import holders_now
-from approvals.models import TransitionRequest
+from approvals.queries import pending_of
 from approvals.rulebook import Rule, Rulebook
 from core.errors import CountersignError, Invalid
 from core.keyset import number_in
@@ -36,7 +36,6 @@ from web.signed_in import SignedInRequest
 MOST_DEPLOYMENTS = 50
 MOST_DOTS = 200
 SHOWN_EVENTS = 12
-SHOWN_REQUESTS = 20
 # The regions of a model's page that are asked for alone, by the element that they fill.
 REGIONS = {"div#versions": "models/detail.html#versions", "div#metric": "models/detail.html#metric"}
 
@@ -67,14 +66,13 @@ def _context(request: SignedInRequest, model: RegisteredModel) -> dict[str, Any]
     rules, holdings = Rulebook.load().over(model.name, model.tags), holders_now(model)
     policy_metrics = list(dict.fromkeys(asked.name for rule in rules for asked in rule.metrics))
     table = table_of(model, request.GET, policy_metrics)
-    pending = TransitionRequest.objects.pending().filter(model=model).with_rows().order_by("-id")[:SHOWN_REQUESTS]
     return {
         "model": model,
         "level": level_of(request.user, model).label,
         "can_edit": can_edit(request.user, model),
         "holdings": holdings,
         "register_code": f'mlflow.register_model("runs:/<run id>/model", "{model.name}")',
-        "requests": pending,
+        "requests": pending_of(model),
         "policies": rules,
         **table,
         **_chart(model, table["kept"], rules, holdings, [*policy_metrics, *table["common_metrics"]]),

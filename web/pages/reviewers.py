@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.db.models import Count, Max, Q
+from django.db.models import Count, Max, Q, QuerySet
 
 from accounts.models import User
 from approvals.models import Look, Reviewer, TransitionRequest
@@ -16,6 +16,7 @@ from approvals.queries import NO_REQUEST
 from approvals.standing import Standing
 from core.errors import NotFound
 from core.formatting import metric
+from core.prepared import Prepared
 from notifications.models import Channel, Delivery, Event
 from notifications.services import can_send_again
 from registry.comparison import compare
@@ -28,9 +29,14 @@ MOST_CHANNELS = 200
 MOST_FIGURES = 3
 
 
+_REVIEWERS = Prepared(
+    lambda request: Reviewer.objects.filter(request=request).select_related("person", "asked_by"), int
+)
+
+
 def people_of(user: User, review_request: TransitionRequest, standing: Standing) -> dict[str, Any]:
     """Verdicts that count, who was asked by name, who stepped back, who else is awaited, and what ``user`` may do."""
-    parts = list(review_request.reviewers.select_related("person", "asked_by"))
+    parts = _REVIEWERS.all(review_request.pk)
     reviews = list(standing.known.reviews)
     asked = [part for part in parts if part.asked_by_id and review_request.is_pending]
     named = {review.reviewer.username for review in reviews} | {part.person.username for part in asked}
@@ -80,35 +86,41 @@ class Told:
     waiting: int = 0
 
 
-def told_of(user: User, review_request: TransitionRequest) -> tuple[list[Told], list[Undelivered]]:
-    """Who was told of a request, and what could not be delivered: one statement."""
-    names = ("channel", "channel__name", "channel__kind", "channel__user", "channel__user__username")
+def _told(request: int) -> QuerySet[Delivery, Any]:
     sent, failed = Q(state=Delivery.State.SENT), Q(state=Delivery.State.FAILED)
-    rows = Delivery.objects.filter(event__request_id=review_request.pk).values(*names).order_by("channel")
-    counted = rows.annotate(
+    rows = Delivery.objects.filter(event__request_id=request).order_by("channel")
+    by_channel = rows.values("channel", "channel__name", "channel__kind", "channel__user", "channel__user__username")
+    return by_channel.annotate(
         count=Count("pk"),
         sent=Count("pk", filter=sent),
         failed=Count("pk", filter=failed),
         last=Max("pk", filter=failed),
         at=Max("created_at", filter=failed),
-    )
+    )[:MOST_CHANNELS]
+
+
+_TOLD = Prepared(_told, int)
+
+
+def told_of(user: User, review_request: TransitionRequest) -> tuple[list[Told], list[Undelivered]]:
+    """Who was told of a request, and what could not be delivered: one statement."""
     told: dict[str, Told] = {}
     undelivered = []
-    for row in counted[:MOST_CHANNELS]:
-        label = "email" if row["channel__user"] else row["channel__name"]
+    for _, name, kind, person, username, count, sent, failed, last, at in _TOLD.all(review_request.pk):
+        label = "email" if person else name
         shown = told.setdefault(label, Told(label))
-        shown.sent += row["sent"]
-        shown.failed += row["failed"]
-        shown.waiting += row["count"] - row["sent"] - row["failed"]
-        if row["failed"]:
-            delivery = Delivery(channel=Channel(user_id=row["channel__user"]))
+        shown.sent += sent
+        shown.failed += failed
+        shown.waiting += count - sent - failed
+        if failed:
+            delivery = Delivery(channel=Channel(user_id=person))
             undelivered.append(
                 Undelivered(
-                    to=row["channel__user__username"] or row["channel__name"],
-                    kind=Channel.Kind(row["channel__kind"]).label,
-                    count=row["failed"],
-                    last=row["last"],
-                    at=row["at"],
+                    to=username or name,
+                    kind=Channel.Kind(kind).label,
+                    count=failed,
+                    last=last,
+                    at=at,
                     may_send_again=bool(can_send_again(user, delivery)),
                 )
             )

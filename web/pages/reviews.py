@@ -14,9 +14,10 @@ from accounts.models import Membership, User
 from approvals.models import Awaited, Look, Reviewer, TransitionRequest, TransitionRequestQuerySet
 from approvals.outlook import Outlook, outlooks_of
 from approvals.policy import listed
-from approvals.queries import count_again, fitting
+from approvals.queries import count_again, fitting, read_again
 from core.errors import Invalid
 from core.keyset import key_in
+from core.prepared import planned_anew
 from web.pages.context import MOST_COUNTED, up_to
 from web.pages.parts import part_or_page
 from web.signed_in import SignedInRequest
@@ -24,21 +25,6 @@ from web.signed_in import SignedInRequest
 PAGE_SIZE = 25
 TABS = (("waiting", "Waiting on me"), ("mine", "My requests"), ("open", "All open"), ("decided", "Decided"))
 FILTERS = ("model", "target", "requester", "text")
-# What a line says: the recorded verdicts, the evidence and the tags are long.
-SHOWN = (
-    *(
-        "target_kind",
-        "target",
-        "comment",
-        "state",
-        "is_bypassed",
-        "created_at",
-        "closed_at",
-        "closed_reason",
-        "outlook",
-    ),
-    *("model__name", "version__version", "requester__username"),
-)
 ASK = """\
 curl -H "Authorization: Bearer $MLFLOW_TRACKING_TOKEN" -H "Content-Type: application/json" \\
   -d '{"model": "my-model", "version": 3, "target": "Production", "comment": "Retrained."}' \\
@@ -51,12 +37,10 @@ def index(request: SignedInRequest) -> HttpResponse:
     tab = tab if tab in dict(TABS) else "waiting"
     given = {name: text for name in FILTERS if (text := request.GET.get(name, "").strip())}
     before = request.GET.get("before", "")
-    error = ""
     try:
-        rows = _list(request.user, tab, given)
+        found, error = _page(request.user, tab, given, before), ""
     except Invalid as refused:
-        rows, error = TransitionRequest.objects.none(), refused.message
-    found = _page(_for_me(request, rows), before)
+        found, error = [], refused.message
     shown = found[:PAGE_SIZE]
     context = {
         "tab": tab,
@@ -81,19 +65,23 @@ def _list(user: User, tab: str, given: dict[str, str]) -> TransitionRequestQuery
     return {"mine": rows.filter(requester=user), "open": rows.pending(), "decided": rows.decided()}[tab]
 
 
-def _for_me(request: SignedInRequest, rows: TransitionRequestQuerySet) -> TransitionRequestQuerySet:
+def _for_me(user: User, rows: TransitionRequestQuerySet) -> TransitionRequestQuerySet:
     """With who asked this person by name, and whether it has moved since they looked at it."""
-    me = request.user.person_id
+    me = user.person_id
     asked = Reviewer.objects.filter(request=OuterRef("pk"), person=me).values("asked_by__username")
     looked = Look.objects.filter(request=OuterRef("pk"), person=me, at__lt=OuterRef("updated_at"))
     return rows.annotate(asked_by=Subquery(asked), has_changed=Exists(looked))
 
 
-def _page(rows: TransitionRequestQuerySet, before: str) -> list[TransitionRequest]:
-    """One more than a page has: then there are older ones."""
-    if (key := key_in(before)) is not None:
-        rows = rows.filter(pk__lt=key)
-    return list(rows.select_related("model", "version", "requester").only(*SHOWN).order_by("-pk")[: PAGE_SIZE + 1])
+def _page(user: User, tab: str, given: dict[str, str], before: str) -> list[TransitionRequest]:
+    """One more than a page has: then there are older ones. The beginning of a tab is what people look at all day."""
+    key = key_in(before)
+
+    def rows() -> TransitionRequestQuerySet:
+        fit = _for_me(user, _list(user, tab, given))
+        return (fit if key is None else fit.filter(pk__lt=key)).lines().order_by("-pk")[: PAGE_SIZE + 1]
+
+    return planned_anew(rows()) if given or key is not None else read_again(user, rows, "tab", tab)
 
 
 def _tabs(request: SignedInRequest, active: str, given: dict[str, str], *, is_refused: bool) -> list[dict[str, Any]]:

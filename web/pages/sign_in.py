@@ -33,5 +33,5 @@ def sign_in_link(request: HttpRequest, secret: str) -> HttpResponse:
         user = use_sign_in_link(secret)
     except Unauthenticated:
         return render(request, "account/sign_in_link.html", {"person": None}, status=403)
-    login(request, user, backend="django.contrib.auth.backends.ModelBackend")
+    login(request, user)
     return redirect("reviews")

@@ -14,7 +14,8 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from accounts.models import User
 from approvals import services as approvals
 from approvals.facts import given_up
-from approvals.models import Comment, TransitionRequest
+from approvals.models import Comment
+from approvals.queries import requests_about
 from approvals.rulebook import Rule, Rulebook
 from core.errors import CountersignError, Invalid
 from registry import services
@@ -61,7 +62,7 @@ def _context(request: SignedInRequest, version: ModelVersion, *, tab: str = "") 
     return {
         **_known(request, version, {"tab": tab} if tab else query_of(request)),
         "load_code": LOAD_CODE.format(name=version.model.name, version=version.version),
-        "requests": TransitionRequest.objects.filter(version=version).with_rows().order_by("-id")[:20],
+        "requests": requests_about(version),
         "timeline": timeline_about(request.user, version, before=request.GET.get("before", "")),
         "can_manage": can_manage(request.user, version.model),
         "moves": moves,

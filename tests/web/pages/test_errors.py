@@ -63,7 +63,7 @@ def test_a_wrong_method_says_which_one_works(sam: User, session: Session) -> Non
 
 def test_a_form_without_its_csrf_token_says_that_nothing_was_changed(mira: User) -> None:
     page = Client(enforce_csrf_checks=True)
-    page.force_login(mira, backend="django.contrib.auth.backends.ModelBackend")
+    page.force_login(mira)
 
     answer = page.post("/account/tokens/", {"name": "stolen"})
 
@@ -87,7 +87,7 @@ def test_htmx_is_sent_to_sign_in_when_the_session_has_ended(db: None) -> None:
 
 def test_what_htmx_asked_for_in_vain_leaves_the_page_and_what_was_typed(mira: User, asked: TransitionRequest) -> None:
     page = Client(enforce_csrf_checks=True)
-    page.force_login(mira, backend="django.contrib.auth.backends.ModelBackend")
+    page.force_login(mira)
 
     answer = page.post(f"{asked.get_absolute_url()}comment/", {"comment": "x"}, headers={"HX-Request": "true"})
 

@@ -39,6 +39,6 @@ def test_a_preview_of_nothing_and_of_too_much_is_a_sentence(sam: User, session: 
 
 def test_a_preview_needs_the_token_of_the_form(sam: User) -> None:
     page = Client(enforce_csrf_checks=True)
-    page.force_login(sam, backend="django.contrib.auth.backends.ModelBackend")
+    page.force_login(sam)
 
     assert page.post("/markdown/", {"field": "text", "text": "x"}).status_code == 403

@@ -32,8 +32,8 @@ def chart_rows(chart: Chart, model_url: str) -> SafeString:
     """The same as lines of a table."""
     versions = escape(f"{model_url}versions/")
     parts = [
-        f'<tr><td><a href="{versions}{dot.number}/">{dot.number}</a></td><td class="num">{escape(dot.text)}</td>'
-        f"<td>{dot.when.day} {dot.when:%b %Y}</td><td>{escape(', '.join(dot.holds))}</td></tr>\n"
+        f'<tr><td><a href="{versions}{dot.number}/">{dot.number}</a></td><td class="num">{dot.text}</td>'
+        f"<td>{dot.day}</td><td>{escape(', '.join(dot.holds)) if dot.holds else ''}</td></tr>\n"
         for dot in chart.dots
     ]
     return mark_safe("".join(parts))  # noqa: S308 - numbers, and texts that are escaped

@@ -13,85 +13,19 @@ from django.forms import BoundField, CheckboxInput, CheckboxSelectMultiple, Radi
 from django.template import Context
 from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
-from django.utils.timezone import localtime
 
 from approvals.policy import Node, Status
 from core import formatting
 from core import markdown as core_markdown
-from core.clock import from_ms, now
+from core.clock import from_ms
 from registry.side_by_side import Row
 
 register = template.Library()
-
-# What a state, stage or status is called on the page's pills and dots; see "Pills" in static/app.css.
-STATE_CLASSES = {
-    "open": "pill-waiting",
-    "needs_changes": "pill-attention",
-    "applied": "pill-good",
-    "rejected": "pill-bad",
-    "withdrawn": "pill-quiet",
-    "superseded": "pill-quiet",
-    "expired": "pill-quiet",
-    "approve": "pill-good",
-    "request_changes": "pill-attention",
-    "reject": "pill-bad",
-    "pending": "pill-quiet",
-    "leased": "pill-info",
-    "sent": "pill-good",
-    "failed": "pill-bad",
-    "queued": "pill-quiet",
-    "running": "pill-info",
-    "passed": "pill-good",
-    "error": "pill-attention",
-    "READY": "pill-good",
-    "PENDING_REGISTRATION": "pill-waiting",
-    "FAILED_REGISTRATION": "pill-bad",
-    "RUNNING": "pill-info",
-    "SCHEDULED": "pill-quiet",
-    "FINISHED": "pill-good",
-    "FAILED": "pill-bad",
-    "KILLED": "pill-bad",
-    "block": "pill-good",
-    "warn": "pill-attention",
-    "shadow": "pill-quiet",
-}
-STAGE_CLASSES = {
-    "Production": "pill-production",
-    "Staging": "pill-staging",
-    "Archived": "pill-archived",
-    "None": "pill-quiet",
-}
-DOT_CLASSES = {
-    "met": "dot-good",
-    "unmet": "dot-bad",
-    "waiting": "dot-waiting",
-    "error": "dot-error",
-    "skipped": "dot-skipped",
-}
-STATUS_WORDS = {
-    "met": "Met",
-    "unmet": "Not met",
-    "waiting": "Waiting",
-    "error": "Cannot be decided",
-    "skipped": "Skipped",
-}
 
 
 @register.filter
 def ms_to_datetime(milliseconds: int | None) -> datetime | None:
     return None if milliseconds is None else from_ms(milliseconds)
-
-
-@register.simple_tag
-def ago(at: datetime | None = None, *, ms: int | str | None = None) -> SafeString:
-    """How long ago, exact on hover; app.js keeps it true. In lists it stands on every line, which is why it is no
-    template."""
-    moment = from_ms(ms) if isinstance(ms, int) else at
-    if not moment:
-        return mark_safe('<span class="text-secondary">never</span>')
-    moment, said = localtime(moment), formatting.relative_time(moment, now=now())
-    exact = f"{moment.day} {moment:%b %Y, %H:%M:%S %Z}"
-    return format_html('<time datetime="{}" title="{}" data-relative>{}</time>', moment.isoformat(), exact, said)
 
 
 @register.filter
@@ -127,16 +61,6 @@ def filesize(size: int | None) -> str:
 
 
 @register.filter
-def initials(person: object) -> str:
-    return formatting.initials(str(person))
-
-
-@register.filter
-def hue(person: object) -> int:
-    return formatting.hue(str(person))
-
-
-@register.filter
 def spelled_out(text: str) -> str:
     return formatting.spelled_out(text)
 
@@ -161,27 +85,6 @@ def conversation(text: str) -> SafeString:
 def web_address(link: str | None) -> str:
     """A link that somebody sent us, when it is one to follow: never javascript: or data:."""
     return link if link and link.lower().startswith(("https://", "http://")) else ""
-
-
-@register.filter
-def state_class(state: str) -> str:
-    return STATE_CLASSES.get(state, "pill-quiet")
-
-
-@register.filter
-def stage_class(stage: str) -> str:
-    """For a stage; anything else is the name of an alias."""
-    return STAGE_CLASSES.get(stage, "pill-alias")
-
-
-@register.filter
-def dot_class(status: str) -> str:
-    return DOT_CLASSES.get(status, "dot-skipped")
-
-
-@register.filter
-def status_word(status: str) -> str:
-    return STATUS_WORDS.get(status, status)
 
 
 @register.filter
