@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from functools import lru_cache
 
 from approvals.models import Policy, PolicyRevision
 from approvals.policy import ApprovalsRule, CheckRule, MetricRule, PolicyError, parse
@@ -124,9 +123,7 @@ def _rule(policy: Policy) -> Rule:
     return Rule(revision=policy.current, name=policy.name, read=read, problem=problem)
 
 
-@lru_cache(maxsize=512)
 def _read(text: str) -> tuple[ReadPolicy | None, str]:
-    """A text is read once: revisions never change."""
     try:
         return parse(text), ""
     except PolicyError as error:

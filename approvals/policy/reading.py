@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from functools import cache
+from functools import cache, lru_cache
 from zoneinfo import available_timezones
 
 import yaml
@@ -51,8 +51,9 @@ WEEKLY = re.compile(rf"({'|'.join(DAYS)}) ([01][0-9]|2[0-3]):([0-5][0-9])", re.A
 _ALIAS = re.compile(r"[\w*?-]+")
 
 
+@lru_cache(maxsize=256)
 def parse(text: str) -> Policy:
-    """Read a policy; PolicyError names every problem with its line."""
+    """Read a policy; PolicyError names every problem with its line. A text is read once: it says the same for ever."""
     root = source.compose(text)
     problems = Problems()
     policy = _policy(root, problems)
