@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any, TypeVar
 
-from django.db.models import IntegerField, QuerySet, Subquery
+from django.db.models import QuerySet
 
 from accounts.models import User
 from accounts.permissions import default_level, grants_of
 from approvals.models import Comment, TransitionRequest, TransitionRequestQuerySet
+from core.counting import CountOf
 from core.errors import NotFound
 from core.keyset import key_in
 from core.prepared import Compiled, Prepared
@@ -69,11 +70,6 @@ def get_comment(user: User, number: int | str) -> Comment:
     return found
 
 
-class _CountOf(Subquery):
-    template = "(SELECT COUNT(*) FROM (%(subquery)s) counted)"
-    output_field = IntegerField()
-
-
 def counts_up_to(most: int, user: User, *lists: QuerySet[Any]) -> list[int]:
     """How long the lists are, counted no further than ``most``: in one statement, and as quick for long ones."""
     return _numbers(_counts(most, user, *lists).get())
@@ -109,7 +105,7 @@ def _asks_as(user: User) -> tuple[Hashable, ...]:
 
 
 def _counts(most: int, user: User, *lists: QuerySet[Any]) -> QuerySet[User, Any]:
-    columns = [_CountOf(rows.order_by().values("pk")[:most]) for rows in lists]
+    columns = [CountOf(rows, most=most) for rows in lists]
     return User.objects.filter(pk=user.pk).values_list(*columns)
 
 

@@ -150,6 +150,18 @@ def fill(versions: int) -> None:
     _made(
         Event(
             key=uuid.uuid4(),
+            kind="registered_model.created",
+            actor=mira,
+            model_name=model.name,
+            summary=f"mira registered {model}.",
+            created_at=began,
+            fanned_out_at=began,
+        )
+        for model in registered
+    )
+    _made(
+        Event(
+            key=uuid.uuid4(),
             kind="model_version.created",
             actor=mira,
             model_name=version.model.name,

@@ -120,6 +120,9 @@ class RegisteredModel(models.Model):
         ]
         indexes = [
             models.Index(fields=["-last_updated_timestamp", "name"], name="model_updated_idx"),  # order_by last update
+            models.Index(
+                fields=["name"], name="model_name_idx"
+            ),  # whose the events of a name are, of deleted ones, too
         ]
 
     def __str__(self) -> str:

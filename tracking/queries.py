@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from django.db.models import Case, Count, Max, Q, QuerySet, When
+from django.db.models import Case, OuterRef, Q, QuerySet, Subquery, When
 
 from accounts.models import User
+from core.counting import CountOf
 from core.errors import Invalid, NotFound
 from tracking.models import Experiment, Lifecycle, ParentRunId, Run
 from tracking.search import fitting
 
+MOST_RUNS = 1001  # that are counted of an experiment
 PARENT_TAG = "mlflow.parentRunId"
 DESCRIPTION_TAG = "mlflow.note.content"
 DELETED = "DELETED"  # stands beside the statuses where runs are chosen by them
@@ -102,17 +104,14 @@ def relatives(user: User, run: Run, *, limit: int) -> Relatives:
 @dataclass(frozen=True, slots=True)
 class ListedExperiment:
     experiment: Experiment
-    run_count: int
+    run_count: int  # up to MOST_RUNS
     last_start: int | None  # milliseconds
 
 
 def listed(experiments: list[Experiment]) -> list[ListedExperiment]:
     """Each with the number of its runs, without the deleted ones, and when the last one started; in one statement."""
-    rows = Run.objects.filter(experiment__in=experiments, lifecycle_stage=Lifecycle.ACTIVE)
-    found = {
-        key: (count, last)
-        for key, count, last in rows.values_list("experiment")
-        .annotate(count=Count("*"), last=Max("start_time"))
-        .order_by()
-    }
-    return [ListedExperiment(experiment, *found.get(experiment.pk, (0, None))) for experiment in experiments]
+    active = Run.objects.filter(experiment=OuterRef("pk"), lifecycle_stage=Lifecycle.ACTIVE)
+    last = active.filter(start_time__isnull=False).order_by("-start_time").values("start_time")[:1]
+    rows = Experiment.objects.filter(pk__in=[experiment.pk for experiment in experiments])
+    found = {row[0]: row[1:] for row in rows.values_list("pk", CountOf(active, most=MOST_RUNS), Subquery(last))}
+    return [ListedExperiment(experiment, *found[experiment.pk]) for experiment in experiments]

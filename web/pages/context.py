@@ -8,6 +8,7 @@ from django.urls import reverse
 from django.utils.functional import SimpleLazyObject
 
 from approvals.queries import count_waiting
+from core.counting import up_to
 from web.signed_in import SignedInRequest
 
 MOST_COUNTED = 100  # then it says "99+": the bar is on every page, and thousands may wait
@@ -43,8 +44,3 @@ def _nav(request: SignedInRequest) -> list[dict[str, Any]]:
         waiting = count_waiting(MOST_COUNTED, request.user)
     nav[0]["count"] = up_to(MOST_COUNTED, waiting)
     return nav
-
-
-def up_to(most: int, count: int) -> int | str:
-    """A number that was counted no further than ``most``."""
-    return count if count < most else f"{most - 1}+"

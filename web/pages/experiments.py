@@ -7,9 +7,10 @@ from urllib.parse import urlencode
 from django.http import HttpResponse
 from django.views.decorators.http import require_safe
 
+from core.counting import up_to
 from core.errors import Invalid
 from tracking.models import Experiment, Lifecycle
-from tracking.queries import DESCRIPTION_TAG, get_experiment, listed
+from tracking.queries import DESCRIPTION_TAG, MOST_RUNS, get_experiment, listed
 from tracking.search import Page, experiments_newest_first
 from web.pages.parts import part_or_page
 from web.pages.run_list import run_list
@@ -33,7 +34,10 @@ def index(request: SignedInRequest) -> HttpResponse:
         error = refused.message
     context = {
         "query": text,
-        "experiments": [(row, row.experiment.tags.get(DESCRIPTION_TAG, "")) for row in listed(page.rows)],
+        "experiments": [
+            (row, up_to(MOST_RUNS, row.run_count), row.experiment.tags.get(DESCRIPTION_TAG, ""))
+            for row in listed(page.rows)
+        ],
         "next_token": page.next_page_token,
         "error": error,
     }

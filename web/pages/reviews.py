@@ -15,10 +15,11 @@ from approvals.models import Awaited, Look, Reviewer, TransitionRequest, Transit
 from approvals.outlook import Outlook, outlooks_of
 from approvals.policy import listed
 from approvals.queries import count_again, fitting, read_again
+from core.counting import up_to
 from core.errors import Invalid
 from core.keyset import key_in
 from core.prepared import planned_anew
-from web.pages.context import MOST_COUNTED, up_to
+from web.pages.context import MOST_COUNTED
 from web.pages.parts import part_or_page
 from web.signed_in import SignedInRequest
 
