@@ -107,6 +107,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
         connection = super().get_new_connection(conn_params)
         connection._prepared = Plans(connection.prepare_threshold)
+        connection.autocommit = True
         connection.execute("SET random_page_cost = 1.1")  # no disk turns any more, and what is asked for is in memory
         self._planned, self._waiting, self._must_begin = Planned(connection), [], False
         return connection

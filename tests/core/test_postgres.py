@@ -14,7 +14,7 @@ from django.db.utils import DataError, OperationalError
 
 from accounts.models import IdempotencyRecord, User
 from core.postgres.base import DatabaseWrapper
-from core.prepared import MOST_PLANNED, Prepared, add, ask_once, put, save, together, write
+from core.prepared import MOST_PLANNED, Prepared, add, ask_once, planned_anew, put, save, together, write
 from registry.models import RegisteredModel
 from tests.factories import make_model, make_user
 
@@ -135,6 +135,55 @@ def test_statements_that_were_skipped_after_a_fault_work_the_next_time() -> None
 
     with transaction.atomic():
         assert fresh.first(model.pk) == model
+
+
+def planned() -> dict[str, int]:
+    """How often each statement about models was carried out by the plan that is kept of it, whoever planned it."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT statement, generic_plans + custom_plans FROM pg_prepared_statements"
+            " WHERE statement LIKE '%registry_registeredmodel%' AND statement NOT LIKE '%pg_prepared%'"
+        )
+        return dict(cursor.fetchall())
+
+
+def test_what_the_orm_asks_again_is_planned_once_through_rollbacks() -> None:
+    make_model("churn"), make_model("fraud")
+    BY_NAME.first("churn")
+
+    for name in ("churn", "fraud", "churn", "fraud"):
+        with transaction.atomic():
+            [found] = RegisteredModel.objects.filter(name=name).order_by("-pk")
+            assert found.name == name
+            transaction.set_rollback(True)
+    assert BY_NAME.first("fraud") is not None
+
+    times = planned()
+    assert [count for sql, count in times.items() if "ORDER BY" in sql] == [2]  # from the third time on
+    assert [count for sql, count in times.items() if "ORDER BY" not in sql] == [2]
+
+
+def test_a_list_that_somebody_filters_is_planned_for_its_values() -> None:
+    make_model("churn")
+    before = planned()
+
+    for _ in range(5):
+        [found] = planned_anew(RegisteredModel.objects.filter(name="churn", last_version=0))
+
+    assert found.name == "churn"
+    assert planned() == before
+
+
+def test_a_table_that_changes_is_read_by_the_plans_that_were_made_before() -> None:
+    model = make_model("churn")
+    for _ in range(4):
+        RegisteredModel.objects.get(pk=model.pk), BY_NAME.first("churn")
+
+    with connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE registry_registeredmodel ADD COLUMN added text")
+        cursor.execute("ALTER TABLE registry_registeredmodel DROP COLUMN added")
+
+    assert RegisteredModel.objects.get(pk=model.pk) == BY_NAME.first("churn") == model
 
 
 def test_a_statement_that_cannot_be_planned_is_a_fault_and_no_more() -> None:

@@ -8,12 +8,25 @@ from typing import Any
 
 import pytest
 from django.db import transaction
-from django.db.models import Count, FilteredRelation, Q
+from django.db.models import Count, FilteredRelation, Q, QuerySet
 
 from accounts.models import IdempotencyRecord, Token
 from core.clock import now
 from core.errors import Unauthenticated
-from core.prepared import Prepared, PreparedUpdate, accompany, ask_once, insert, insert_or_leave, put, save, together
+from core.prepared import (
+    MOST_PLANNED,
+    Compiled,
+    Many,
+    Prepared,
+    PreparedUpdate,
+    accompany,
+    ask_once,
+    insert,
+    insert_or_leave,
+    put,
+    save,
+    together,
+)
 from notifications.models import Event
 from registry.models import ModelVersion, RegisteredModel, StageHolding
 from tests.factories import make_model, make_user, make_version
@@ -148,6 +161,64 @@ def test_a_lock_needs_a_transaction() -> None:
 def test_a_value_that_would_be_changed_on_its_way_is_refused() -> None:
     with pytest.raises(RuntimeError, match="does not reach"):
         Prepared(lambda name: RegisteredModel.objects.filter(name__contains=name), str).first("churn")
+
+
+def test_a_list_of_values_may_have_any_length() -> None:
+    versions = [make_version("churn") for _ in range(MOST_PLANNED + 2)]
+    numbered = Prepared(
+        lambda model, numbers: ModelVersion.objects.filter(model__name=model, version__in=numbers).order_by("version"),
+        *(str, Many(int)),
+    )
+
+    for wanted in ([2], [3, 1], [1, 1], range(1, len(versions) + 1), []):
+        found = numbered.all("churn", wanted)
+        assert [version.version for version in found] == sorted(set(wanted))
+    assert numbered.all("churn", [10**30]) == []
+    assert numbered.all("fraud", {1}) == []
+
+
+def test_the_values_of_two_lists_are_not_mixed() -> None:
+    make_version("churn", stage="Staging"), make_version("fraud", stage="Production")
+    either = Prepared(
+        lambda names, stages: ModelVersion.objects.filter(Q(model__name__in=names) | Q(current_stage__in=stages)),
+        *(Many(str), Many(str)),
+    )
+
+    assert [version.model.name for version in either.all(["churn", "x"], ["Staging"])] == ["churn"]
+    assert [version.model.name for version in either.all(["x"], ["None", "Production", "y"])] == ["fraud"]
+
+
+def test_the_rows_of_a_list_of_values_are_tuples_in_its_order() -> None:
+    make_version("churn", tags={"a": "1"}), make_version("churn")
+    rows = Prepared(
+        lambda name: (
+            ModelVersion.objects.filter(model__name=name)
+            .order_by("version")
+            .annotate(others=Count("model__versions"))
+            .values_list("others", "tags", "model__name", "version")
+        ),
+        str,
+    )
+
+    assert rows.all("churn") == [(2, {"a": "1"}, "churn", 1), (2, {}, "churn", 2)]
+
+
+def test_what_is_compiled_for_a_key_is_asked_anew_each_time() -> None:
+    compiled, built = Compiled(most=2), list[str]()
+
+    def named(name: str) -> list[RegisteredModel]:
+        def build() -> QuerySet[RegisteredModel]:
+            built.append(name)
+            return RegisteredModel.objects.filter(name=name)
+
+        return compiled.rows(name, build)
+
+    assert named("churn") == []
+    model = make_model("churn")
+    assert named("churn") == [model]
+    assert (named("a"), named("b"), named("churn")) == ([], [], [model])
+    assert built == ["churn", "a", "b", "churn"]  # two are kept, then all are forgotten
+    assert compiled.rows("none", RegisteredModel.objects.none) == []
 
 
 # -- Writing -----------------------------------------------------------------------------------------------------------
