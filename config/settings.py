@@ -200,7 +200,8 @@ else:
     DATABASES = {"default": env.db("DATABASE_URL")}
     DATABASES["default"]["ENGINE"] = "core.postgres"
     # PostgreSQL takes longer to plan most statements of a page than to answer them: it plans once what comes again.
-    DATABASES["default"]["OPTIONS"] = {"server_side_binding": True, "prepare_threshold": 2}
+    _planning = {"server_side_binding": True, "prepare_threshold": 2}
+    DATABASES["default"]["OPTIONS"] = {**DATABASES["default"].get("OPTIONS", {}), **_planning}
     if not RUNNING_TESTS:
         # A thread keeps its connection: one for each of WEB_THREADS in each web process, and for each job.
         DATABASES["default"] |= {"CONN_MAX_AGE": 600, "CONN_HEALTH_CHECKS": True}

@@ -9,6 +9,7 @@ from collections.abc import Generator, Iterator
 from datetime import timedelta
 from typing import TypeVar
 
+import hypothesis
 import pytest
 from django.conf import settings
 from django.core.cache import caches
@@ -24,6 +25,9 @@ os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")  # Playwright's sync 
 
 pytest_plugins = ["tests.cast"]
 REQUIRE_ALL = os.environ.get("REQUIRE_ALL", "") not in ("", "0")
+# No example is timed; and whoever judges a change by all tests looks at the same examples each time.
+hypothesis.settings.register_profile("countersign", deadline=None, derandomize=REQUIRE_ALL)
+hypothesis.settings.load_profile("countersign")
 Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
 
 

@@ -6,14 +6,13 @@ import re
 from itertools import combinations, pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from core.layered import Drawing, Edge, Shape, drawn
 
 RIGHT = Shape(width=100, height=30, gap=10, channel=40)
 DOWN = Shape(width=100, height=30, gap=10, channel=40, down=True)
-UNTIMED = settings(deadline=None, derandomize=True)
 Graph = tuple[list[str], list[Edge]]
 
 
@@ -36,7 +35,6 @@ def _end(part: str) -> tuple[int, int]:
     return int(x), int(y)
 
 
-@UNTIMED
 @given(graphs(), st.sampled_from([RIGHT, DOWN]))
 def test_no_two_boxes_overlap_and_all_lie_within(graph: Graph, shape: Shape) -> None:
     drawing = drawn(*graph, shape)
@@ -48,7 +46,6 @@ def test_no_two_boxes_overlap_and_all_lie_within(graph: Graph, shape: Shape) -> 
     assert all(0 <= y <= drawing.height - shape.height for _, y in drawing.places.values())
 
 
-@UNTIMED
 @given(graphs())
 def test_every_edge_leads_to_the_right_from_box_to_box(graph: Graph) -> None:
     drawing = drawn(*graph, RIGHT)
@@ -60,7 +57,6 @@ def test_every_edge_leads_to_the_right_from_box_to_box(graph: Graph) -> None:
         assert all(left < right for (left, _), (right, _) in pairwise(line))
 
 
-@UNTIMED
 @given(graphs())
 def test_no_line_runs_behind_a_box(graph: Graph) -> None:
     """A line is level wherever boxes are: it passes between them."""
@@ -73,7 +69,6 @@ def test_no_line_runs_behind_a_box(graph: Graph) -> None:
             assert all(y <= top or y >= top + 30 for _, top in passed)
 
 
-@UNTIMED
 @given(graphs())
 def test_downwards_is_the_same_turned(graph: Graph) -> None:
     square = Shape(width=30, height=30, gap=10, channel=40)
@@ -83,7 +78,6 @@ def test_downwards_is_the_same_turned(graph: Graph) -> None:
     assert (right.width, right.height) == (down.height, down.width)
 
 
-@UNTIMED
 @given(graphs())
 def test_the_same_graph_is_drawn_the_same(graph: Graph) -> None:
     assert drawn(*graph, RIGHT) == drawn(*graph, RIGHT)
