@@ -12,7 +12,6 @@ from django.db import connection
 
 from accounts.services import bootstrap_administrator
 from config.celery import app
-from core import statistics
 
 MIGRATION_LOCK = 7_236_183_051_442_097  # any number; every process of Countersign must take the same
 
@@ -21,7 +20,6 @@ def prepare() -> tuple[str, str] | None:
     """Migrate; then, the first time ever, the administrator's sign-in path and token."""
     with one_at_a_time():
         call_command("migrate", interactive=False, verbosity=0)
-        statistics.refresh()
         first = bootstrap_administrator()
     make_queue()
     _leave_database()

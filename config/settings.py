@@ -280,12 +280,6 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": 6 * 3600.0,
         "options": {"expires": 3600.0},
     },
-    # What SQLite's planner goes by.
-    "refresh_statistics": {
-        "task": "registry.tasks.refresh_statistics",
-        "schedule": 6 * 3600.0,
-        "options": {"expires": 3600.0},
-    },
     # Files whose scan was missed: a lost wake-up, an import, a reading that has learned something.
     "scan_missed": {
         "task": "registry.tasks.scan_missed",

@@ -8,7 +8,7 @@ import structlog
 from celery import shared_task
 from django.conf import settings
 
-from core import jobs, statistics
+from core import jobs
 from core.errors import Unavailable
 from registry import scanning
 from registry.artifacts import sweep
@@ -31,11 +31,6 @@ def sweep_storage() -> None:
         return
     if uploads or orphans:
         log.info("storage_swept", uploads=uploads, orphans=orphans)
-
-
-@shared_task
-def refresh_statistics() -> None:
-    statistics.refresh()
 
 
 @shared_task

@@ -116,6 +116,10 @@ class Run(models.Model):
             models.Index(
                 fields=["experiment", "-start_time", "run_id"], name="run_newest_idx"
             ),  # search, default order
+            # How many an experiment has, and when the last one began.
+            models.Index(
+                fields=["experiment", "-start_time"], name="run_listed_idx", condition=Q(lifecycle_stage="active")
+            ),
             # The list of runs: of all experiments, of one status, of one person.
             models.Index(fields=["-start_time", "run_id"], name="run_newest_of_all_idx"),
             models.Index(fields=["status", "-start_time", "run_id"], name="run_status_idx"),
