@@ -186,6 +186,21 @@ def test_a_table_that_changes_is_read_by_the_plans_that_were_made_before() -> No
     assert RegisteredModel.objects.get(pk=model.pk) == BY_NAME.first("churn") == model
 
 
+def test_names_that_are_compared_are_compared_by_their_indexes() -> None:
+    """Under two collations PostgreSQL reads the whole table for every row."""
+    with connection.cursor() as cursor:
+        cursor.execute("SET enable_seqscan = off")
+        cursor.execute(
+            "EXPLAIN SELECT (SELECT max(event.id) FROM notifications_event event WHERE event.model_name = model.name)"
+            " FROM registry_registeredmodel model WHERE model.id = 1"
+        )
+        plan = "\n".join(line for (line,) in cursor.fetchall())
+        cursor.execute("RESET enable_seqscan")
+
+    assert "(model.name)::text)" in plan
+    assert "Filter" not in plan
+
+
 def test_a_statement_that_cannot_be_planned_is_a_fault_and_no_more() -> None:
     make_model("churn")
     for _ in range(2):
