@@ -17,6 +17,10 @@ _USER = Prepared(lambda pk: User.objects.filter(pk=pk), int)
 
 
 class SessionStore(db.SessionStore):
+    def _validate_session_key(self, key: str) -> bool:
+        """A cookie may hold any sign, also one that no database takes; our keys are of letters and digits."""
+        return bool(key) and key.isascii() and key.isalnum() and super()._validate_session_key(key)  # type: ignore[misc]
+
     def _get_session_from_db(self) -> Session | None:
         found = _SESSION.first(self.session_key, now())
         if found is None:

@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable
 
 import pytest
+from django.conf import settings
 from django.test import Client
 from pytest_django import Settings
 
@@ -261,6 +262,15 @@ def test_a_session_ends_when_its_user_is_switched_off(session: Callable[[User], 
     services.set_active(actor=None, user=mira, is_active=False)
 
     assert client.get("/reviews/").status_code == 302
+
+
+@pytest.mark.parametrize(
+    "key", ["\\000" * 32, "\\'" * 20, "a b c d e f g", "é" * 32], ids=["nul", "quotes", "blanks", "é"]
+)
+def test_a_session_that_nobody_was_given_is_none(db: None, key: str) -> None:
+    answer = Client().get("/reviews/", headers={"cookie": f'{settings.SESSION_COOKIE_NAME}="{key}"'})
+
+    assert (answer.status_code, answer["Location"]) == (302, "/sign-in/?next=/reviews/")
 
 
 def test_a_first_password_is_set_and_used(session: Callable[[User], Client], mira: User) -> None:
