@@ -7,7 +7,8 @@ more than what most statements cost themselves.
 * ``ask`` sends several statements at once.
 * A statement is planned once for each connection; the ORM's own when it comes again (``OPTIONS`` in the settings). One
   whose best plan depends on its values says so (``planning_anew``).
-* A connection stays with its thread. Whether the server has closed it is seen on the socket, without asking.
+* A connection stays with its thread. Whether the server has closed it is seen on the socket, without asking. One whose
+  plans answer otherwise than their tables do by now, as after a migration under it, is given up.
 
 docs/decisions/fewer-messages.md says why. Meant for ``core.prepared``; everything else is as Django has it.
 """
@@ -21,12 +22,24 @@ from typing import Any
 
 from django.db.backends.postgresql import base
 from django.db.backends.utils import debug_transaction
+from django.db.utils import DatabaseErrorWrapper
+from django.utils.functional import cached_property
+from psycopg.errors import FeatureNotSupported
 from psycopg.pq import TransactionStatus
 
 from core.postgres.messages import Message, Once, Planned, Plans, Rows, Statement
 
 _BEGIN: Statement = ("BEGIN", ())
 _COMMIT: Statement = ("COMMIT", ())
+
+
+class _Faults(DatabaseErrorWrapper):
+    wrapper: DatabaseWrapper
+
+    def __exit__(self, kind: Any, error: Any, traceback: Any) -> None:
+        if isinstance(error, FeatureNotSupported):  # "cached plan must not change result type", in any language
+            self.wrapper.has_stale_plans = True
+        super().__exit__(kind, error, traceback)
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
@@ -36,6 +49,11 @@ class DatabaseWrapper(base.DatabaseWrapper):
         super().__init__(*args, **kwargs)
         self._must_begin = False
         self._waiting: Message = []
+        self.has_stale_plans = False
+
+    @cached_property
+    def wrap_database_errors(self) -> _Faults:
+        return _Faults(self)
 
     def ask(self, statements: Sequence[Statement]) -> list[Rows]:
         """The rows of each statement; all of them in one message, with whatever waits."""
@@ -110,6 +128,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
         connection.autocommit = True
         connection.execute("SET random_page_cost = 1.1")  # no disk turns any more, and what is asked for is in memory
         self._planned, self._waiting, self._must_begin = Planned(connection), [], False
+        self.has_stale_plans = False
         return connection
 
     def _set_autocommit(self, autocommit: bool) -> None:
@@ -142,7 +161,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
 
     def is_usable(self) -> bool:
         """Between requests the server says nothing, unless it takes its leave."""
-        if self.connection is None or self.connection.closed:
+        if self.connection is None or self.connection.closed or self.has_stale_plans:
             return False
         if self.connection.pgconn.transaction_status != TransactionStatus.IDLE:
             return False

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any
 
 import psycopg
 import pytest
 from django.db import IntegrityError, connection, connections, transaction
-from django.db.utils import DataError, OperationalError
+from django.db.utils import DataError, NotSupportedError, OperationalError
 
 from accounts.models import IdempotencyRecord, User
 from core.postgres.base import DatabaseWrapper
@@ -199,6 +199,32 @@ def test_names_that_are_compared_are_compared_by_their_indexes() -> None:
 
     assert "(model.name)::text)" in plan
     assert "Filter" not in plan
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [lambda: BY_NAME.first("churn"), lambda: RegisteredModel.objects.get(name="churn")],
+    ids=["prepared", "by the orm"],
+)
+def test_a_column_of_another_type_costs_one_request_of_a_connection_and_no_more(
+    other: psycopg.Connection[tuple[object, ...]], monkeypatch: pytest.MonkeyPatch, ask: Callable[[], object]
+) -> None:
+    """As after an upgrade that another process has made: its plans would answer what the table has no more."""
+    make_model("churn")
+    for _ in range(4):
+        ask()
+
+    change = "ALTER TABLE registry_registeredmodel ALTER COLUMN last_version TYPE"
+    try:
+        other.execute(f"{change} bigint")
+        with pytest.raises(NotSupportedError):
+            ask()
+        monkeypatch.setattr(connection, "close_at", None)  # as it is kept
+        connection.close_if_unusable_or_obsolete()  # between two requests
+        assert ask() is not None
+    finally:
+        other.execute(f"{change} integer")
+        connection.close()
 
 
 def test_a_statement_that_cannot_be_planned_is_a_fault_and_no_more() -> None:
