@@ -13,7 +13,7 @@ from django.db.models import Q
 
 from accounts.models import User
 from registry.lineage_graph import Kind, Look, Node
-from registry.models import Alias, LatestVersion, ModelVersion, Stage
+from registry.models import Alias, LatestVersion, ModelVersion
 from tracking.models import LoggedModel
 
 ROLE = "Worked from"
@@ -21,9 +21,9 @@ MOST_LOOKED_UP = 60
 _LONGEST = 300  # characters of an address; a name has 256
 _ADDRESS = re.compile(
     r"models:/(?:(?P<logged>m-[0-9a-f]{32})(?:/.*)?"
-    r"|(?P<name>[^/]+)/(?:(?P<number>[0-9]{1,9})|(?P<stage>Staging|Production|Archived))"
+    r"|(?P<name>[^/]+)/(?:0*(?P<number>[1-9][0-9]{0,8})|(?P<stage>Staging|Production|Archived))"
     r"|(?P<named>[^/@]+)@(?P<alias>[^/@]+))",
-    re.IGNORECASE,
+    re.IGNORECASE | re.ASCII,  # else a dotless i is an i
 )
 
 
@@ -116,12 +116,12 @@ def look_up(user: User, version: ModelVersion, named: Iterable[Named]) -> Known:
 
 
 def _condition(named: Named, version: ModelVersion) -> Q:
-    if named.number:
-        return Q(model__name=named.name, version=named.number, creation_timestamp__lte=version.creation_timestamp)
     if named.alias:
         return Q(pk__in=Alias.objects.filter(model__name=named.name, name=named.alias).values("version"))
-    latest = LatestVersion.objects.filter(model__name=named.name, stage=Stage(named.stage))
-    return Q(pk__in=latest.values("version"))
+    if named.stage:
+        latest = LatestVersion.objects.filter(model__name=named.name, stage=named.stage)
+        return Q(pk__in=latest.values("version"))
+    return Q(model__name=named.name, version=named.number, creation_timestamp__lte=version.creation_timestamp)
 
 
 def as_known(named: Named, known: Known) -> Node:

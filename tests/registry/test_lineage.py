@@ -405,9 +405,18 @@ def test_neither_the_version_nor_what_it_comes_from_nor_what_its_run_made_is_an_
 
 
 @pytest.mark.parametrize("text", ["models:/", "models:/a", "models:/a/b/1", "models:/a/1/b", "models:/a/" + "9" * 30,
-    "models:/a@", "models:/@b", "models:/a@b@c", f"models:/{'a' * 500}/1", "runs:/a/1", "models:/m-x"])  # fmt: skip
-def test_what_is_no_address_names_nothing(text: str) -> None:
+    "models:/a@", "models:/@b", "models:/a@b@c", "models:/a/0", "models:/a/000", "models:/a/Stag\u0131ng",
+    f"models:/{'a' * 500}/1", "runs:/a/1", "models:/m-x"])  # fmt: skip
+def test_what_is_no_address_names_nothing(text: str, reader: User) -> None:
     assert named_in({"tags": {"base": text}, "params": {"base": text}}) == []
+    assert inputs(whole(reader, make_version("churn", run=make_run(tags={"base": text})))) == {}
+
+
+def test_a_copy_of_what_never_was_is_one_of_what_is_gone(reader: User) -> None:
+    version = copy_of("base")
+    version.source = "models:/base/0"
+
+    assert looks(whole(reader, version), Look.MISSING)["a model you may not see"] == "or that is gone"
 
 
 def test_many_models_are_a_few_and_a_count_in_six_statements(
