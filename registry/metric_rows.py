@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Collection
-from typing import NamedTuple
+from functools import cache
+from typing import Any, NamedTuple
 
 from core.prepared import Many, Prepared, put
 from registry.comparison import EvidenceData
@@ -70,12 +71,22 @@ class Point(NamedTuple):
     created: int  # milliseconds
 
 
+@cache
+def _newest(most: int) -> Prepared[Any]:
+    return Prepared(
+        lambda model, name, until: (
+            VersionMetric.objects.filter(model=model, name=name, number__lte=until, version__deleted_at=None)
+            .order_by("-number")
+            .values_list("number", "value", "version__creation_timestamp")[:most]
+        ),
+        *(int, str, int),
+    )
+
+
 def metric_points(model: RegisteredModel, name: str, *, until: int | None, most: int) -> tuple[list[Point], bool]:
     """The last values of a metric, of live versions up to ``until``, the oldest first; and whether there are earlier
     ones."""
-    rows = VersionMetric.objects.filter(model=model, name=name, version__deleted_at=None)
-    if until is not None:
-        rows = rows.filter(number__lte=until)
-    values = rows.order_by("-number").values_list("number", "value", "version__creation_timestamp")
-    found = [Point(*row) for row in values[: most + 1]]
+    found = [
+        Point(*row) for row in _newest(most + 1).all(model.pk, name, model.last_version if until is None else until)
+    ]
     return found[:most][::-1], len(found) > most

@@ -4,8 +4,9 @@ ways. Sorted by a metric, those that have it are read along metric_order_idx; th
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from django.db.models import Exists, F, OuterRef, Q, QuerySet
@@ -14,7 +15,7 @@ from django.db.models.fields.json import KeyTransform
 from core.json_values import TextAt
 from core.keys import MAX_KEY
 from core.keyset import number_in
-from core.prepared import planned_anew
+from core.prepared import Prepared, planned_anew
 from registry.models import ModelVersion, RegisteredModel, Stage, VersionMetric
 
 MOST_DIGITS = 9  # of a version's number
@@ -107,13 +108,12 @@ def page_of(
 ) -> Page:
     """The rows below ``before``, or those right above ``after``. One statement; two where a page begins with versions
     that have the metric and ends with those that have not."""
-    rows = filters.of(model).select_related("user").annotate(known=KeyTransform("metrics", "evidence__data"))
     upwards = before is None and after is not None
-    found: list[ModelVersion] = []
-    for part in _parts(rows, model, order, after if upwards else before, upwards=upwards):
-        found += planned_anew(part[: limit + 1 - len(found)])
-        if len(found) > limit:
-            break
+    if (filters, order, before, after) == (Filters(), Order(), None, None):
+        found = _newest(limit + 1).all(model.pk)
+    else:
+        rows = _with_metrics(filters.of(model))
+        found = _read(_parts(rows, model, order, after if upwards else before, upwards=upwards), limit + 1)
     more, found = len(found) > limit, found[:limit]
     if upwards:
         found.reverse()
@@ -126,6 +126,27 @@ def page_of(
         before=_position(found[-1]) if found and is_below else None,
         after=_position(found[0]) if found and is_above else None,
     )
+
+
+def _with_metrics(rows: QuerySet[ModelVersion]) -> QuerySet[ModelVersion]:
+    return rows.select_related("user").annotate(known=KeyTransform("metrics", "evidence__data"))
+
+
+@cache
+def _newest(most: int) -> Prepared[ModelVersion]:
+    """Where everybody begins."""
+    return Prepared(
+        lambda model: _with_metrics(ModelVersion.objects.live().filter(model=model)).order_by("-version")[:most], int
+    )
+
+
+def _read(parts: Iterable[QuerySet[ModelVersion]], most: int) -> list[ModelVersion]:
+    found: list[ModelVersion] = []
+    for part in parts:
+        found += planned_anew(part[: most - len(found)])
+        if len(found) >= most:
+            break
+    return found
 
 
 def _position(version: ModelVersion) -> Position:

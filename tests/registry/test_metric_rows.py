@@ -29,8 +29,9 @@ def written() -> dict[tuple[str, int, str], float]:
 
 
 def rebuilt() -> dict[tuple[str, int, str], float]:
-    """What the current evidence of every version says in numbers."""
+    """What the current evidence of every version says in numbers, of any schema that has it."""
     versions = ModelVersion.objects.exclude(evidence=None).select_related("model", "evidence")
+    versions = versions.only("model__name", "version", "evidence__data")
     return {
         (version.model.name, version.version, name): value
         for version in versions
