@@ -60,7 +60,7 @@ class _Fields:
     numbers: dict[str, str]
     texts: dict[str, str]  # kind -> JSON column of strings
     metric: Callable[[str], Combinable] | None = None
-    planned_anew: frozenset[str] = frozenset()  # the attributes that IN and NOT IN take
+    listed: frozenset[str] = frozenset()  # the attributes that IN and NOT IN take
     lists_texts: bool = False  # whether values under a key take them too
     has_datasets: bool = False
     nullable: frozenset[str] = frozenset()
@@ -82,7 +82,7 @@ RUNS = _Fields(
     numbers={"start_time": "start_time", "created": "start_time", "Created": "start_time", "end_time": "end_time"},
     texts={"tag": "tags", "param": "params"},
     metric=lambda key: NumberAt("metrics", key),
-    planned_anew=frozenset({"run_id"}),
+    listed=frozenset({"run_id"}),
     has_datasets=True,
     nullable=frozenset({"end_time"}),
 )  # fmt: skip
@@ -90,7 +90,7 @@ EXPERIMENTS = _Fields(
     strings={"name": "name", "experiment_id": Cast("id", CharField())},
     numbers={"creation_time": "creation_time", "last_update_time": "last_update_time"},
     texts={"tag": "tags"},
-    planned_anew=frozenset({"name", "experiment_id"}),
+    listed=frozenset({"name", "experiment_id"}),
 )
 _LOGGED_MODEL_STRINGS: dict[str, str | Combinable] = {
     "name": "name", "model_id": "model_id", "model_type": "model_type", "source_run_id": "source_run_id",
@@ -112,7 +112,7 @@ def _logged_model_fields(datasets: tuple[tuple[str, str], ...] = ()) -> _Fields:
         numbers=_LOGGED_MODEL_NUMBERS,
         texts={"tag": "tags", "param": "params"},
         metric=lambda key: LatestNumber("metrics", key, datasets),
-        planned_anew=frozenset(_LOGGED_MODEL_STRINGS),
+        listed=frozenset(_LOGGED_MODEL_STRINGS),
         lists_texts=True,
     )
 
@@ -272,7 +272,7 @@ def _by_attribute(rows: QuerySet[Any], name: str, condition: Condition, fields: 
     field = fields.strings.get(condition.key)
     if field is None:
         raise _unknown(condition)
-    comparators = ("=", "!=", "LIKE", "ILIKE", *(("IN", "NOT IN") if condition.key in fields.planned_anew else ()))
+    comparators = ("=", "!=", "LIKE", "ILIKE", *(("IN", "NOT IN") if condition.key in fields.listed else ()))
     if isinstance(field, str):
         return rows.filter(_compare_text(field, condition, comparators))
     return rows.alias(**{name: field}).filter(_compare_text(name, condition, comparators))
