@@ -7,10 +7,12 @@ more than what most statements cost themselves.
 * ``ask`` sends several statements at once.
 * A statement is planned once for each connection; the ORM's own when it comes again (``OPTIONS`` in the settings). One
   whose best plan depends on its values says so (``planning_anew``).
+* The server plans as for rows that lie in memory (``random_page_cost``).
 * A connection stays with its thread. Whether the server has closed it is seen on the socket, without asking. One whose
   plans answer otherwise than their tables do by now, as after a migration under it, is given up.
 
-docs/decisions/fewer-messages.md says why. Meant for ``core.prepared``; everything else is as Django has it.
+docs/decisions/fewer-messages.md and planned-once.md say why. Meant for ``core.prepared``; everything else is as Django
+has it.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ from django.utils.functional import cached_property
 from psycopg.errors import FeatureNotSupported
 from psycopg.pq import TransactionStatus
 
-from core.postgres.messages import Message, Once, Planned, Plans, Rows, Statement
+from core.postgres.messages import LastingPlans, Message, Once, Planned, Rows, Statement
 
 _BEGIN: Statement = ("BEGIN", ())
 _COMMIT: Statement = ("COMMIT", ())
@@ -124,7 +126,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
 
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
         connection = super().get_new_connection(conn_params)
-        connection._prepared = Plans(connection.prepare_threshold)
+        connection._prepared = LastingPlans(connection.prepare_threshold)
         connection.autocommit = True
         connection.execute("SET random_page_cost = 1.1")  # no disk turns any more, and what is asked for is in memory
         self._planned, self._waiting, self._must_begin = Planned(connection), [], False

@@ -32,7 +32,7 @@ Rows = list[tuple[Any, ...]]
 _DONE = (ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK)
 
 
-class Plans(PrepareManager):
+class LastingPlans(PrepareManager):
     """The statements that psycopg plans by itself when they come again. Its own manager has the server forget all plans
     of the connection, ours with it, after each ROLLBACK and DROP; there is no need: PostgreSQL keeps what was prepared
     through both, and plans anew where a table has changed."""
@@ -46,7 +46,7 @@ class Plans(PrepareManager):
 
 
 class Planned:
-    """The statements that a connection has planned, by their text with ``%s`` for each value."""
+    """The statements of our own messages that a connection has planned, by their text with ``%s`` for each value."""
 
     def __init__(self, connection: Connection[Any]) -> None:
         self._connection = connection
