@@ -2,7 +2,12 @@
 
 Building a statement costs Django ten times what running it does (1.9 ms of CPU against 0.2 for the look-up of a
 token). The hot look-ups and updates keep their QuerySet form, and with it one meaning on SQLite and PostgreSQL, but pay
-for it once per process. On PostgreSQL the server keeps the plan as well.
+for it once per process: once for all values (``Prepared``, ``PreparedUpdate``), once for each length of a list
+(``Many``), or once for all that the statement is made from, where its shape differs with who asks (``Compiled``). Rows
+come back as instances, or as the tuples of a ``values_list``.
+
+On PostgreSQL the server keeps the plan as well. ``planned_anew`` is for what is better planned for its values
+(docs/decisions/planned-once.md).
 
 ``together`` asks several things at once, and ``accompany`` has a look-up travel with whatever is asked next; nothing is
 written by this module before it has. ``ask``, ``ask_once`` and ``write`` take SQL.
@@ -35,8 +40,9 @@ from core.postgres.messages import Once, Statement
 M = TypeVar("M")
 R = TypeVar("R", bound=Model)
 _LARGEST = 2**63 - 1
-MOST_PLANNED = 20  # rows of an INSERT: its text differs with their number, and a connection keeps each plan
-
+# Rows of an INSERT, and values of all lists of a look-up: the text differs with their number, and both the process and
+# the connection keep each.
+MOST_PLANNED = 20
 
 Places = tuple[tuple[int, int], ...]  # position among the params of a statement, and which value goes there
 
@@ -149,12 +155,12 @@ class Prepared(Generic[M]):
             ),
         )
 
-    def compiled(self, values: Sequence[Any]) -> _Statement:
-        lengths = tuple(len(value) for value in values if isinstance(value, list))
+    def compiled(self, lengths: tuple[int, ...]) -> _Statement:
+        """For lists of these lengths; it is kept where ``_is_kept`` says so."""
         found = self._compiled.get((connection.vendor, lengths))
         if found is None:
             found = self._compile(lengths)
-            if sum(lengths) <= MOST_PLANNED:
+            if _is_kept(lengths):
                 self._compiled[connection.vendor, lengths] = found
         if found.locks and not connection.in_atomic_block:
             raise transaction.TransactionManagementError("select_for_update cannot be used outside of a transaction.")
@@ -169,6 +175,11 @@ class Prepared(Generic[M]):
             kinds += [each] * len(new)
             values.append(new if isinstance(kind, Many) else new[0])
         return _Statement.of(self._build(*values), marks, kinds)
+
+
+def _is_kept(lengths: Sequence[int]) -> bool:
+    """Whether a statement with lists of these lengths, and its plan, are worth keeping."""
+    return sum(lengths) <= MOST_PLANNED
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,10 +199,10 @@ class LookUp(Generic[M]):
 
     def compiled(self) -> tuple[_Statement, Statement]:
         """How it is read, and what is sent."""
-        found, flat = self.prepared.compiled(self.values), self._flat()
-        params = _filled(found.params, found.places, flat)
-        is_kept = len(flat) - len(self.values) <= MOST_PLANNED
-        return found, (found.sql, params) if is_kept else Once(found.sql, params)
+        lengths = tuple(len(value) for value in self.values if isinstance(value, list))
+        found = self.prepared.compiled(lengths)
+        params = _filled(found.params, found.places, self._flat())
+        return found, (found.sql, params) if _is_kept(lengths) else Once(found.sql, params)
 
 
 _companion: ContextVar[tuple[LookUp[Any], Callable[[list[Any]], None]] | None]
