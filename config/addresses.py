@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, unquote
 
 from django.core.exceptions import ImproperlyConfigured
 
-from config.environment import address, env
+from config.environment import address_parts, env
 
 
 def storage(url: str, *, folder: Path) -> dict[str, Any]:
@@ -18,7 +18,7 @@ def storage(url: str, *, folder: Path) -> dict[str, Any]:
     it, the folder."""
     if not url:
         return {"BACKEND": "core.blobs.local.LocalBlobs", "OPTIONS": {"location": str(folder)}}
-    parts = address("STORAGE_URL", url, like="file:///folder or s3://key:secret@host:port/bucket")
+    parts = address_parts("STORAGE_URL", url, like="file:///folder or s3://key:secret@host:port/bucket")
     if parts.scheme == "file" and parts.path:
         return {"BACKEND": "core.blobs.local.LocalBlobs", "OPTIONS": {"location": parts.path}}
     if parts.scheme != "s3" or not parts.path.strip("/"):
@@ -57,7 +57,7 @@ def external_tracking(*, base_url: str) -> tuple[str, str]:
             raise ImproperlyConfigured("EXTERNAL_TRACKING_TOKEN is set without EXTERNAL_TRACKING_URI.")
         return "", ""
     like = "https://host/prefix or https://user:password@host"
-    parts = address("EXTERNAL_TRACKING_URI", value, like=like)
+    parts = address_parts("EXTERNAL_TRACKING_URI", value, like=like)
     plain = re.fullmatch(r"[\x21-\x7e]+", value) and "\\" not in value and not parts.query and not parts.fragment
     if parts.scheme not in ("http", "https") or not parts.hostname or not plain:
         raise ImproperlyConfigured(f"EXTERNAL_TRACKING_URI must be the address of a tracking server: write {like}.")

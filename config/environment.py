@@ -31,7 +31,7 @@ def choice(name: str, default: str, choices: tuple[str, ...]) -> str:
     raise ImproperlyConfigured(f"{name} is {value!r}: write one of {', '.join(choices)}.")
 
 
-def address(name: str, value: str, *, like: str) -> SplitResult:
+def address_parts(name: str, value: str, *, like: str) -> SplitResult:
     """The parts of an address. The message does not repeat the value, which may hold a password."""
     try:
         parts = urlsplit(value)

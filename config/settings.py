@@ -17,7 +17,7 @@ from celery.schedules import crontab
 from django.core.exceptions import ImproperlyConfigured
 
 from config.addresses import external_tracking, storage
-from config.environment import address, choice, env, flag, number
+from config.environment import address_parts, choice, env, flag, number
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 RUNNING_TESTS = "pytest" in sys.modules
@@ -85,7 +85,7 @@ SECRET_KEY = _secret_key()
 HOST = env.str("HOST", default="") or "127.0.0.1"
 PORT = number("PORT", 8080, highest=65535)
 BASE_URL = (env.str("BASE_URL", default="") or f"http://127.0.0.1:{PORT}").rstrip("/")
-_base = address("BASE_URL", BASE_URL, like="https://models.example.com")
+_base = address_parts("BASE_URL", BASE_URL, like="https://models.example.com")
 if _base.scheme not in ("http", "https") or not _base.hostname:
     raise ImproperlyConfigured(f"BASE_URL is {BASE_URL!r}: write an address like https://models.example.com.")
 ALLOWED_HOSTS = [_base.hostname, "127.0.0.1", "localhost", "[::1]", *env.list("ALLOWED_HOSTS", default=[])]
@@ -194,7 +194,7 @@ if EMBEDDED:
     }
 else:
     _like = "postgres://user:password@host:port/name"
-    _parts = address("DATABASE_URL", DATABASE_URL, like=_like)
+    _parts = address_parts("DATABASE_URL", DATABASE_URL, like=_like)
     if _parts.scheme not in ("postgres", "postgresql") or not _parts.path.strip("/"):
         raise ImproperlyConfigured(f"DATABASE_URL must name a PostgreSQL database: write {_like}.")
     DATABASES = {"default": env.db("DATABASE_URL")}
@@ -209,7 +209,7 @@ else:
 # -- Cache, jobs ------------------------------------------------------------------------------------------------------
 
 if REDIS_URL:
-    if address("REDIS_URL", REDIS_URL, like="redis://host:port/number").scheme not in ("redis", "rediss"):
+    if address_parts("REDIS_URL", REDIS_URL, like="redis://host:port/number").scheme not in ("redis", "rediss"):
         raise ImproperlyConfigured("REDIS_URL must start with redis:// or rediss://.")
     CACHES: dict[str, Any] = {
         "default": {

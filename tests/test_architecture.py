@@ -208,7 +208,7 @@ def test_the_holder_is_untouched_after_all_of_it(house: House, admin: User) -> N
 
 def _variables_read() -> set[str]:
     """Every name that the settings ask of the environment, by ``env`` or one of the readers beside it."""
-    readers = re.compile(r"env(\.\w+)?|flag|number|choice|address")
+    readers = re.compile(r"env(\.\w+)?|flag|number|choice|address_parts")
     trees = [ast.parse((ROOT / "config" / f"{name}.py").read_text()) for name in ("settings", "addresses")]
     calls = [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Call)]
     named = [call.args[0] for call in calls if call.args and readers.fullmatch(ast.unparse(call.func))]
