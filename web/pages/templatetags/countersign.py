@@ -1,4 +1,5 @@
-"""Filters for templates. Thin: the work is in core/formatting.py and core/markdown.py."""
+"""Filters for templates, and the pieces that have a template of their own; those of every line are in pieces.py.
+Thin: the work is in core/formatting.py and core/markdown.py."""
 
 from __future__ import annotations
 
@@ -34,14 +35,9 @@ def duration(length: timedelta) -> str:
 
 
 @register.filter
-def metric(value: float | None, beside: float | None = None) -> str:
-    return formatting.metric(value, beside=beside)
-
-
-@register.filter
-def figure(value: float | str) -> str:
+def metric(value: float | str | None, beside: float | None = None) -> str:
     """A metric's value, or the word that it is where no number can say it."""
-    return value if isinstance(value, str) else formatting.metric(value)
+    return value if isinstance(value, str) else formatting.metric(value, beside=beside)
 
 
 @register.filter
