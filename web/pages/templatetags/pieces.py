@@ -1,5 +1,6 @@
 """The small pieces of a page: icons, pills, dots, faces, times. They stand on every line of every list, where a
-template of their own would take ten times as long. Built in: a template needs no ``load``."""
+template of their own would take ten times as long (docs/decisions/pieces-are-python.md). Built in: a template needs no
+``load``."""
 
 from __future__ import annotations
 
@@ -83,9 +84,9 @@ DOTS = {
 }
 
 
-@register.simple_tag
+@register.simple_tag(name="icon")
 @lru_cache(maxsize=512, typed=True)
-def icon(name: str, *, small: bool = False, label: str = "") -> SafeString:
+def drawn(name: str, *, small: bool = False, label: str = "") -> SafeString:
     """One of static/icons.svg; ``small`` is 16 px; ``label`` only when no text beside it says the same."""
     return format_html(
         '<svg class="icon{}" {} focusable="false" stroke-linecap="round" stroke-linejoin="round">'
@@ -97,14 +98,10 @@ def icon(name: str, *, small: bool = False, label: str = "") -> SafeString:
     )
 
 
-_ICON = icon
-
-
 @register.simple_tag
 def pill(label: str, *, kind: str = "quiet", icon: str = "") -> SafeString:
     """``kind``: good, waiting, attention, bad, info, alias or quiet."""
-    drawn = _ICON(icon) if icon else ""
-    return format_html('<span class="pill pill-{}">{}{}</span>', kind, drawn, label)
+    return format_html('<span class="pill pill-{}">{}{}</span>', kind, drawn(icon) if icon else "", label)
 
 
 @register.simple_tag
