@@ -98,61 +98,6 @@ def given_up(version: ModelVersion, target: Target) -> tuple[Target, ...]:
     return (Target(TargetKind.STAGE, version.current_stage),)
 
 
-NO_KEY = 0  # of no row
-_LATEST = Prepared(
-    lambda models: LatestVersion.objects.filter(model_id__in=models, stage__in=HELD_STAGES).select_related(
-        "version__evidence", "version__model"
-    ),
-    Many(int),
-)
-_ALIASES = Prepared(
-    lambda models, names: Alias.objects.filter(model_id__in=models, name__in=names).select_related(
-        "version__evidence", "version__model"
-    ),
-    *(Many(int), Many(str)),
-)
-_THREADS = Prepared(
-    lambda versions, requests: (
-        Comment.objects.open_threads()
-        .filter(
-            Q(request=None) | Q(request__state__in=TransitionRequest.PENDING) | Q(request__in=requests),
-            version__in=versions,
-        )
-        .select_related("author", "request__requester")
-        .defer("text")
-        .order_by("id")
-    ),
-    *(Many(int), Many(int)),
-)
-_REVIEWS = Prepared(
-    lambda requests: (
-        Review.objects.current()
-        .filter(request_id__in=requests, person__is_active=True)
-        .select_related("reviewer", "person")
-        .order_by("id")
-    ),
-    Many(int),
-)
-_RUNS = Prepared(
-    lambda runs: Run.objects.filter(run_id__in=runs).values_list("run_id", "status", "user_id", "user__owner_id"),
-    Many(str),
-)
-_LOGGED_MODELS = Prepared(
-    lambda models: LoggedModel.objects.filter(model_id__in=models, user__isnull=False).values_list(
-        "model_id", "user_id", "user__owner_id"
-    ),
-    Many(str),
-)
-_MEMBERS = Prepared(
-    lambda teams: (
-        Membership.objects.filter(team__name__in=teams, user__is_active=True)
-        .select_related("user", "team")
-        .order_by("user__username")
-    ),
-    Many(str),
-)
-
-
 def gather(
     questions: Sequence[Question],
     *,
@@ -199,12 +144,7 @@ def gather(
             Known(
                 question=question,
                 rules=chosen,
-                pins=Pins(
-                    digest=version.digest,
-                    evidence=version.evidence.digest if version.evidence else "",
-                    policy_revisions=tuple(sorted(rule.revision.pk for rule in chosen)),
-                    baseline_id=baseline.pk if baseline else None,
-                ),
+                pins=_pins(version, chosen, baseline),
                 baseline=baseline,
                 production=production,
                 authors=_authors(question, trainers),
@@ -222,6 +162,15 @@ def gather(
             )
         )
     return known
+
+
+def _pins(version: ModelVersion, rules: Sequence[Rule], baseline: ModelVersion | None) -> Pins:
+    return Pins(
+        digest=version.digest,
+        evidence=version.evidence.digest if version.evidence else "",
+        policy_revisions=tuple(sorted(rule.revision.pk for rule in rules)),
+        baseline_id=baseline.pk if baseline else None,
+    )
 
 
 def asks_for(kind: type[Requirement], *rules: Rule | None) -> bool:
@@ -252,13 +201,29 @@ def _waits_for_threads(rules: Sequence[Rule]) -> bool:
     return any(rule.waits_for_threads for rule in rules)
 
 
+_NO_KEY = 0  # of no row
+_THREADS = Prepared(
+    lambda versions, requests: (
+        Comment.objects.open_threads()
+        .filter(
+            Q(request=None) | Q(request__state__in=TransitionRequest.PENDING) | Q(request__in=requests),
+            version__in=versions,
+        )
+        .select_related("author", "request__requester")
+        .defer("text")
+        .order_by("id")
+    ),
+    *(Many(int), Many(int)),
+)
+
+
 def _threads(questions: Sequence[Question]) -> dict[int, list[Comment]]:
     """By version, the open threads about it and about requests for it that are judged here or wait."""
     found: dict[int, list[Comment]] = {}
     if questions:
         requests = [question.review_request.pk for question in questions if question.review_request]
         versions = {question.version.pk for question in questions}
-        for thread in _THREADS.all(versions, [pk for pk in requests if pk] or [NO_KEY]):
+        for thread in _THREADS.all(versions, [pk for pk in requests if pk] or [_NO_KEY]):
             found.setdefault(thread.version_id, []).append(thread)
     return found
 
@@ -316,9 +281,23 @@ def _movers(questions: Sequence[Question]) -> dict[tuple[int, Level], dict[int, 
     return movers
 
 
+# Nobody replaces anybody in None and Archived: many versions lie there.
+_LATEST = Prepared(
+    lambda models: LatestVersion.objects.filter(model_id__in=models, stage__in=HELD_STAGES).select_related(
+        "version__evidence", "version__model"
+    ),
+    Many(int),
+)
+_ALIASES = Prepared(
+    lambda models, names: Alias.objects.filter(model_id__in=models, name__in=names).select_related(
+        "version__evidence", "version__model"
+    ),
+    *(Many(int), Many(str)),
+)
+
+
 def _holders(questions: Sequence[Question]) -> list[tuple[ModelVersion | None, ModelVersion | None]]:
     """Who holds each question's target, and Production, now; a version is never its own baseline."""
-    # Nobody replaces anybody in None and Archived: many versions lie there.
     latest = _LATEST.all({q.version.model_id for q in questions})
     held = {(row.model_id, row.stage): row.version for row in latest}
     of_alias = [q for q in questions if q.target.kind == TargetKind.ALIAS]
@@ -358,6 +337,17 @@ def _makers(version: ModelVersion, trainers: dict[str, set[int]]) -> dict[int, s
     return makers
 
 
+_REVIEWS = Prepared(
+    lambda requests: (
+        Review.objects.current()
+        .filter(request_id__in=requests, person__is_active=True)
+        .select_related("reviewer", "person")
+        .order_by("id")
+    ),
+    Many(int),
+)
+
+
 def _reviews(request_ids: Sequence[int], read: Sequence[Review] | None = None) -> dict[int, list[Review]]:
     """By request, each person's newest verdict that nobody dismissed, the oldest first."""
     rows: Iterable[Review]
@@ -369,6 +359,18 @@ def _reviews(request_ids: Sequence[int], read: Sequence[Review] | None = None) -
     for review in rows:
         found.setdefault(review.request_id, []).append(review)
     return found
+
+
+_RUNS = Prepared(
+    lambda runs: Run.objects.filter(run_id__in=runs).values_list("run_id", "status", "user_id", "user__owner_id"),
+    Many(str),
+)
+_LOGGED_MODELS = Prepared(
+    lambda models: LoggedModel.objects.filter(model_id__in=models, user__isnull=False).values_list(
+        "model_id", "user_id", "user__owner_id"
+    ),
+    Many(str),
+)
 
 
 def _trainers(
@@ -390,6 +392,16 @@ def _trainers(
             trainers.setdefault(name, set()).add(owner_id or user_id)
     watched_runs = {version.run_id for version in watched}
     return trainers, {name: status for name, status in statuses.items() if name in watched_runs}
+
+
+_MEMBERS = Prepared(
+    lambda teams: (
+        Membership.objects.filter(team__name__in=teams, user__is_active=True)
+        .select_related("user", "team")
+        .order_by("user__username")
+    ),
+    Many(str),
+)
 
 
 def _members(teams: Iterable[str]) -> dict[str, dict[int, User]]:
