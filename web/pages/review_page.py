@@ -13,13 +13,14 @@ from approvals.permissions import can_bypass, can_mark_ready, can_reschedule, ca
 from approvals.standing import Standing, standing_of
 from core.clock import now
 from registry.lineage import brief
+from registry.models import ModelVersion
 from web.pages.changes import changes_of
 from web.pages.evidence import query_of
-from web.pages.lineage import SMALL, picture_of
-from web.pages.reviewers import Since, people_of, since, told_of
+from web.pages.lineage import SMALL, Picture, picture_of
+from web.pages.reviewers import Since, Undelivered, people_of, since, told_of
 from web.pages.run_reading import outside_of
 from web.pages.timeline import Newest, Place, Timeline, timeline_of
-from web.pages.verdicts import shown_of, state_label
+from web.pages.verdicts import Shown, shown_of, state_label
 from web.signed_in import SignedInRequest
 
 Decision = Review.Decision
@@ -42,20 +43,9 @@ def context_of(
     if look is not None:
         looked = look.at
     told, undelivered = told_of(request.user, review_request)
-    answers = {decision: can_review(request.user, review_request, decision, standing) for decision in Decision}
-    is_last = review_request.is_pending and bool(answers[Decision.APPROVE]) and standing.would_apply(request.user)
     shown = shown_of(review_request, standing)
-    met, total = shown.verdict.counts
     changes = changes_of(review_request, standing, shown, query_of(request))
-    timeline = timeline_of(
-        request.user,
-        review_request,
-        undelivered,
-        newest,
-        before=request.GET.get("before", ""),
-        whole=request.GET.get("all") == "1",
-        looked=looked,
-    )
+    timeline = _timeline(request, review_request, undelivered, newest, looked)
     moved = since(look, review_request, standing)
     if notes_look and _is_worth_noting(look, moved, timeline, began):
         services.note_look(actor=request.user, review_request=review_request, pins=standing.pins, at=began)
@@ -63,47 +53,72 @@ def context_of(
         "item": review_request,
         "model": review_request.model,
         "version": review_request.version,
-        "baseline": changes["holder"],
         "standing": standing,
-        "shown": shown,
-        "state_label": state_label(review_request, shown.verdict),
-        "counts_for": _counts_for(standing, request.user),
-        "met": met,
-        "total": total,
+        **_verdict(review_request, standing, shown),
+        "baseline": changes["holder"],
         "changes": changes,
-        "consequences": consequences_of(review_request, standing) if review_request.is_pending else None,
-        "lineage": picture_of(
-            brief(
-                review_request.version,
-                review_request.evidence.data,
-                asked=review_request.asks_for,
-                replaces=changes["holder"],
-            ),
-            review_request.version,
-            SMALL,
-        ),
+        "lineage": _lineage(review_request, replaces=changes["holder"]),
         "timeline": timeline,
         "told": told,
         "newest": review_request.newest,
         "looked": looked,
         "looked_place": Place(looked, 0, 0) if looked else "",
         "since": moved,
+        "threads_elsewhere": _threads_elsewhere(standing, review_request),
+        "draft": f"request-{review_request.pk}-comment",
         **people_of(request.user, review_request, standing),
+        **_may(request.user, review_request, standing),
+        **outside_of(request, review_request.version),
+    }
+
+
+def _verdict(review_request: TransitionRequest, standing: Standing, shown: Shown) -> dict[str, Any]:
+    """Where it stands, and what happens when it is applied."""
+    met, total = shown.verdict.counts
+    return {
+        "shown": shown,
+        "state_label": state_label(review_request, shown.verdict),
+        "met": met,
+        "total": total,
+        "consequences": consequences_of(review_request, standing) if review_request.is_pending else None,
+        "archives": archives(review_request, standing),
+        "apply_label": f"Approve and {'return' if review_request.returns_to_id else 'promote'}",
+    }
+
+
+def _may(user: User, review_request: TransitionRequest, standing: Standing) -> dict[str, Any]:
+    """What this person may do, each with the reason where not, and what their approval would be worth."""
+    answers = {decision: can_review(user, review_request, decision, standing) for decision in Decision}
+    is_pending = review_request.is_pending
+    return {
         "approve": answers[Decision.APPROVE],
         "ask_changes": answers[Decision.REQUEST_CHANGES],
         "reject": answers[Decision.REJECT],
-        "withdraw": can_withdraw(request.user, review_request),
-        "bypass": can_bypass(request.user, review_request, standing),
-        "reschedule": can_reschedule(request.user, review_request),
-        "threads_elsewhere": _threads_elsewhere(standing, review_request),
-        "may_vouch": review_request.is_pending and _may_vouch(standing, request.user),
-        "ready": can_mark_ready(request.user, review_request),
-        "is_last": is_last,
-        "draft": f"request-{review_request.pk}-comment",
-        "apply_label": f"Approve and {'return' if review_request.returns_to_id else 'promote'}",
-        "archives": archives(review_request, standing),
-        **outside_of(request, review_request.version),
+        "withdraw": can_withdraw(user, review_request),
+        "bypass": can_bypass(user, review_request, standing),
+        "reschedule": can_reschedule(user, review_request),
+        "ready": can_mark_ready(user, review_request),
+        "may_vouch": is_pending and _may_vouch(standing, user),
+        "is_last": is_pending and bool(answers[Decision.APPROVE]) and standing.would_apply(user),
+        "counts_for": _counts_for(standing, user),
     }
+
+
+def _timeline(
+    request: SignedInRequest,
+    review_request: TransitionRequest,
+    undelivered: list[Undelivered],
+    newest: Newest,
+    looked: datetime | None,
+) -> Timeline:
+    """The part of it that the address asks for."""
+    before, whole = request.GET.get("before", ""), request.GET.get("all") == "1"
+    return timeline_of(request.user, review_request, undelivered, newest, before=before, whole=whole, looked=looked)
+
+
+def _lineage(review_request: TransitionRequest, *, replaces: ModelVersion | None) -> Picture:
+    version, known = review_request.version, review_request.evidence.data
+    return picture_of(brief(version, known, asked=review_request.asks_for, replaces=replaces), version, SMALL)
 
 
 def _is_worth_noting(look: Look | None, since: Since | None, timeline: Timeline, at: datetime) -> bool:
