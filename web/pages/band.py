@@ -11,9 +11,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from django.urls import reverse
-
 from approvals.history import HELD, Held
+from core.addresses import address
 from registry.gate import Target
 from registry.models import RegisteredModel
 
@@ -151,7 +150,7 @@ def _row(model: RegisteredModel, target: Target, holdings: list[Held], axis: Axi
         if lane == MOST_LANES:
             continue
         ends[lane : lane + 1] = [x + width]
-        url = "" if held.is_deleted else reverse("version", args=[model.name, held.number])
+        url = "" if held.is_deleted else address("version", model.name, held.number)
         label = _label(f"v{held.number}", width, size)
         blocks.append(Block(held, url, round(x, 3), round(width, 3), lane, label))
     return Row(target, blocks, len(holdings) - len(blocks))

@@ -16,11 +16,11 @@ from urllib.parse import urlencode
 from django.db.models import Case, F, IntegerField, Q, QuerySet, Value, When
 from django.db.models.fields.json import KeyTextTransform
 from django.db.models.functions import Substr
-from django.urls import reverse
 
 from accounts.models import User
 from accounts.permissions import can_administer
 from approvals.models import Policy, TransitionRequest
+from core.addresses import address
 from core.clock import from_ms
 from core.keyset import key_in
 from core.prepared import planning_anew
@@ -107,13 +107,13 @@ def find(user: User, typed: str, *, most: int = SHOWN) -> list[Group]:
         groups = [
             _group("Requests", "list-check", _requests(user, term), most),
             _group("Versions", "versions", _versions(user, term, most + 1), most),
-            _group("Models", "package", _models(user, term, most + 1), most, f"{reverse('models')}?{asked}"),
-            _group("Runs", "chart-line", _runs(user, term, most + 1), most, f"{reverse('runs')}?{asked}"),
+            _group("Models", "package", _models(user, term, most + 1), most, f"{address('models')}?{asked}"),
+            _group("Runs", "chart-line", _runs(user, term, most + 1), most, f"{address('runs')}?{asked}"),
             _group(
-                "Experiments", "folder", _experiments(user, term, most + 1), most, f"{reverse('experiments')}?{asked}"
+                "Experiments", "folder", _experiments(user, term, most + 1), most, f"{address('experiments')}?{asked}"
             ),
-            _group("Policies", "shield-check", _policies(term, most + 1), most, reverse("policies")),
-            _group("People", "users", _people(user, term, most + 1), most, f"{reverse('people')}?{asked}"),
+            _group("Policies", "shield-check", _policies(term, most + 1), most, address("policies")),
+            _group("People", "users", _people(user, term, most + 1), most, f"{address('people')}?{asked}"),
         ]
     return sorted((group for group in groups if group.hits), key=lambda group: not group.hits[0].is_exact)
 
@@ -140,7 +140,7 @@ def _models(user: User, term: Term, most: int) -> Iterator[Hit]:
     for row in _best("name", term.text, about).values("name", "about", "last_updated_timestamp")[:most]:
         yield Hit(
             title=row["name"],
-            url=reverse("model", args=[row["name"]]),
+            url=address("model", row["name"]),
             says=row["about"],
             at=from_ms(row["last_updated_timestamp"]),
             is_exact=row["name"].casefold() == term.text.casefold(),
@@ -194,7 +194,7 @@ def _runs(user: User, term: Term, most: int) -> Iterator[Hit]:
     for run in found.only("run_name", "status", "start_time", "experiment__name").order_by("-start_time", "run_id"):
         yield Hit(
             title=run.run_name or run.run_id,
-            url=reverse("run", args=[run.run_id]),
+            url=run.get_absolute_url(),
             says=f"{run.run_id} in {run.experiment.name}",
             state=run.status,
             state_label=run.get_status_display(),
@@ -209,7 +209,7 @@ def _experiments(user: User, term: Term, most: int) -> Iterator[Hit]:
     for row in _best("name", term.text, about).values("id", "name", "about", "last_update_time")[:most]:
         yield Hit(
             title=row["name"],
-            url=reverse("experiment", args=[row["id"]]),
+            url=address("experiment", row["id"]),
             says=row["about"] or "",
             at=from_ms(row["last_update_time"]),
             is_exact=row["name"].casefold() == term.text.casefold(),
@@ -236,7 +236,7 @@ def _policies(term: Term, most: int) -> Iterator[Hit]:
     for policy in _best("name", term.text, Policy.objects.filter(_named("name", term.words)))[:most]:
         yield Hit(
             title=policy.name,
-            url=reverse("policy", args=[policy.name]),
+            url=policy.get_absolute_url(),
             says="archived" if policy.archived_at else "",
             is_exact=policy.name == term.text,
         )
@@ -251,7 +251,7 @@ def _people(user: User, term: Term, most: int) -> Iterator[Hit]:
     for person in _best("username", term.text, User.objects.filter(wanted))[:most]:
         yield Hit(
             title=person.username,
-            url=f"{reverse('people')}?{urlencode({'q': person.username})}",
+            url=f"{address('people')}?{urlencode({'q': person.username})}",
             says=person.email if administers else "",
             is_exact=person.username.casefold() == term.text.casefold(),
         )

@@ -9,9 +9,9 @@ from urllib.parse import urlencode
 
 from django.http import HttpResponse
 from django.shortcuts import render
-from django.urls import reverse
 from django.views.decorators.http import require_safe
 
+from core.addresses import address
 from core.layered import Drawing, Shape, drawn
 from registry.lineage import whole
 from registry.lineage_graph import THIS, Graph, Kind, Look, Node
@@ -138,18 +138,18 @@ def url_of(node: Node, version: ModelVersion) -> str:
     """Where more is said of it: its own page, or the facts on the page of the version."""
     name, ref = version.model.name, node.ref
     if node.kind == Kind.VERSION and isinstance(ref, tuple):
-        return reverse("version", args=ref) if ref[1] else reverse("model", args=[ref[0]])
+        return address("version", *ref) if ref[1] else address("model", ref[0])
     if node.kind == Kind.VERSION and isinstance(ref, int):
-        return reverse("version", args=[name, ref])
+        return address("version", name, ref)
     if node.kind in (Kind.RUN, Kind.LOGGED_MODEL) and ref:
-        return reverse("run", args=[ref])
+        return address("run", str(ref))
     if node.role == ROLE:  # it is not here: what the run says of it is
         return f"{version.get_absolute_url()}?tab=tags#known"
     if node.kind in (Kind.VERSION, Kind.STAGE, Kind.ALIAS):
         query = "" if not ref or ref == "Archived" else "?" + urlencode({"target": ref})
-        return reverse("history", args=[name]) + query
+        return address("history", name) + query
     if node.kind == Kind.DEPLOYMENT:
-        return str(ref) or reverse("model_deployments", args=[name])
+        return str(ref) or address("model_deployments", name)
     return version.get_absolute_url() + "#identity"
 
 

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
-from django.urls import reverse
-
+from core.addresses import address
 from core.keyset import number_in
 from tracking.models import Run
 from web.signed_in import SignedInRequest
@@ -40,7 +39,7 @@ def charts_wanted(request: SignedInRequest, runs: list[Run]) -> list[str]:
 def charts_of(names: list[str], runs: list[Run]) -> list[Chart]:
     """One address serves all curves of a run, so that as many requests are made as there are runs."""
     addresses = [
-        f"{reverse('run_history', args=[run.run_id])}?{urlencode({'format': 'json', 'metric': names}, doseq=True)}"
+        f"{address('run_history', run.run_id)}?{urlencode({'format': 'json', 'metric': names}, doseq=True)}"
         for run in runs
     ]
     drawn = []
@@ -48,8 +47,7 @@ def charts_of(names: list[str], runs: list[Run]) -> list[Chart]:
         with_it = [(at, run) for at, run in enumerate(runs) if name in run.metrics]
         series = [{"url": addresses[at], "label": run.run_name, "look": at + 1} for at, run in with_it]
         tables = [
-            (run.run_name, f"{reverse('run_history', args=[run.run_id])}?{urlencode({'metric': name})}")
-            for _, run in with_it
+            (run.run_name, f"{address('run_history', run.run_id)}?{urlencode({'metric': name})}") for _, run in with_it
         ]
         drawn.append(Chart(name, json.dumps(series), tables))
     return drawn
