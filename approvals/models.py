@@ -75,20 +75,11 @@ def _like(user: User) -> Q:
     return found
 
 
+# What one line of a list says of a request: the recorded verdicts, the evidence and the tags are long.
 _OF_A_LINE = (
-    *(
-        "target_kind",
-        "target",
-        "comment",
-        "state",
-        "is_bypassed",
-        "created_at",
-        "closed_at",
-        "closed_reason",
-        "outlook",
-    ),
-    *("model__name", "version__version", "requester__username"),
-)
+    "target_kind", "target", "comment", "state", "is_bypassed", "created_at", "closed_at", "closed_reason", "outlook",
+    "model__name", "version__version", "requester__username",
+)  # fmt: skip
 
 
 class TransitionRequestQuerySet(models.QuerySet["TransitionRequest"]):
@@ -154,7 +145,7 @@ class TransitionRequestQuerySet(models.QuerySet["TransitionRequest"]):
         ).select_related("look")  # type: ignore[misc]
 
     def lines(self) -> TransitionRequestQuerySet:
-        """What one line of a list says of a request, without the evidence and the long texts beside it."""
+        """What one line of a list says of a request, and no more."""
         return self.select_related("model", "version", "requester").only(*_OF_A_LINE)
 
     def with_rows(self) -> TransitionRequestQuerySet:

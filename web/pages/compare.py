@@ -19,6 +19,7 @@ from web.pages.addresses import with_fields
 from web.pages.parts import part_or_page
 from web.signed_in import SignedInRequest
 
+LINES = "models/compare.html#lines"
 TWO = "The lines of a file are compared between two versions: leave the others out."
 TITLES = {
     "metrics": "Metrics",
@@ -32,9 +33,6 @@ TITLES = {
     "version_tags": "Tags of the version",
     "files": "Files",
 }
-
-
-LINES = "models/compare.html#lines"
 
 
 @require_safe

@@ -89,8 +89,8 @@ class Told:
 def _told(request: int) -> QuerySet[Delivery, Any]:
     sent, failed = Q(state=Delivery.State.SENT), Q(state=Delivery.State.FAILED)
     rows = Delivery.objects.filter(event__request_id=request).order_by("channel")
-    by_channel = rows.values("channel", "channel__name", "channel__kind", "channel__user", "channel__user__username")
-    return by_channel.annotate(
+    person = ("channel__user", "channel__user__username")
+    return rows.values_list("channel", "channel__name", "channel__kind", *person).annotate(
         count=Count("pk"),
         sent=Count("pk", filter=sent),
         failed=Count("pk", filter=failed),
