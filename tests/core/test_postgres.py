@@ -14,7 +14,7 @@ from django.db.utils import DataError, NotSupportedError, OperationalError
 
 from accounts.models import IdempotencyRecord, User
 from core.postgres.base import DatabaseWrapper
-from core.prepared import MOST_PLANNED, Prepared, add, ask_once, planned_anew, put, save, together, write
+from core.prepared import MOST_PLANNED, Many, Prepared, add, ask_once, planned_anew, put, save, together, write
 from registry.models import RegisteredModel
 from tests.factories import make_model, make_user
 
@@ -172,6 +172,18 @@ def test_a_list_that_somebody_filters_is_planned_for_its_values() -> None:
 
     assert found.name == "churn"
     assert planned() == before
+
+
+def test_a_look_up_by_many_values_is_planned_for_them() -> None:
+    named = Prepared(lambda names: RegisteredModel.objects.filter(name__in=names), Many(str))
+    names = [f"model {number}" for number in range(MOST_PLANNED + 1)]
+    before = planned()
+
+    named.all(names)
+    assert planned() == before
+
+    named.all(names[1:])
+    assert len(planned()) == len(before) + 1
 
 
 def test_a_table_that_changes_is_read_by_the_plans_that_were_made_before() -> None:
