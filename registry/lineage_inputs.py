@@ -16,7 +16,7 @@ from registry.lineage_graph import Kind, Look, Node
 from registry.models import Alias, LatestVersion, ModelVersion
 from tracking.models import LoggedModel
 
-ROLE = "Worked from"
+WORKED_FROM = "Worked from"
 MOST_LOOKED_UP = 60
 _LONGEST = 300  # characters of an address; a name has 256
 _ADDRESS = re.compile(
@@ -50,7 +50,7 @@ class Named:
 
     def node(self, note: str = "", look: Look = Look.PLAIN, ref: str | tuple[str, int] = "", text: str = "") -> Node:
         kind = Kind.LOGGED_MODEL if self.logged else Kind.VERSION
-        return Node(self.key, kind, ROLE, text or self.text, note or self.by, look, ref)
+        return Node(self.key, kind, WORKED_FROM, text or self.text, note or self.by, look, ref)
 
 
 @dataclass(slots=True)

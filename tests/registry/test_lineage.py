@@ -16,7 +16,7 @@ from registry import services
 from registry.gate import Target
 from registry.lineage import FEW, MANY, MOST_INPUTS, brief, whole
 from registry.lineage_graph import THIS, Graph, Look
-from registry.lineage_inputs import ROLE, named_in
+from registry.lineage_inputs import WORKED_FROM, named_in
 from registry.models import ModelVersion, RegisteredModel, Stage, StageHolding, TargetKind
 from tests.cast import person
 from tests.factories import make_deployment, make_logged_model, make_run, make_version
@@ -316,7 +316,7 @@ def test_five_statements_whatever_the_size(
 
 
 def inputs(graph: Graph) -> dict[str, tuple[str, str, object]]:
-    return {node.text: (node.note, node.look, node.ref) for node in graph.nodes.values() if node.role == ROLE}
+    return {node.text: (node.note, node.look, node.ref) for node in graph.nodes.values() if node.role == WORKED_FROM}
 
 
 def test_models_that_a_run_names_stand_before_it(reader: User) -> None:
@@ -434,5 +434,5 @@ def test_many_models_are_a_few_and_a_count_in_six_statements(
         graph = whole(reader, version)
 
     assert len(inputs(graph)) == MOST_INPUTS - 1
-    assert graph.nodes[f"more {ROLE}"].text == f"{1500 - MOST_INPUTS + 1} more"
+    assert graph.nodes[f"more {WORKED_FROM}"].text == f"{1500 - MOST_INPUTS + 1} more"
     assert drawn(list(graph.nodes), graph.edges, Shape(10, 10, 2, 4)).paths

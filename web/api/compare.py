@@ -93,7 +93,7 @@ class LinesOutput(serializers.Serializer):
 class Compare(Endpoint):
     @extend_schema(parameters=[CompareInput], responses=CompareOutput)
     def get(self, request: Request, name: str) -> Response:
-        """Up to five versions beside one another: metrics, parameters, signature, dependencies, data, tags, files."""
+        """Up to five versions beside one another: metrics, parameters, signature, packages, data, tags, files."""
         model = get_model(user_of(request), name)
         asked = read(CompareInput, request)
         versions = _several(versions_to_compare(model, asked["version"]), HOW_MANY)

@@ -15,7 +15,7 @@ from core.addresses import address
 from core.layered import Drawing, Shape, drawn
 from registry.lineage import whole
 from registry.lineage_graph import THIS, Graph, Kind, Look, Node
-from registry.lineage_inputs import ROLE
+from registry.lineage_inputs import WORKED_FROM
 from registry.models import ModelVersion
 from registry.queries import get_known_version
 from web.signed_in import SignedInRequest
@@ -143,7 +143,7 @@ def url_of(node: Node, version: ModelVersion) -> str:
         return address("version", name, ref)
     if node.kind in (Kind.RUN, Kind.LOGGED_MODEL) and ref:
         return address("run", str(ref))
-    if node.role == ROLE:  # it is not here: what the run says of it is
+    if node.role == WORKED_FROM:  # it is not here: what the run says of it is
         return f"{version.get_absolute_url()}?tab=tags#known"
     if node.kind in (Kind.VERSION, Kind.STAGE, Kind.ALIAS):
         query = "" if not ref or ref == "Archived" else "?" + urlencode({"target": ref})
