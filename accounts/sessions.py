@@ -17,6 +17,8 @@ _USER = Prepared(lambda pk: User.objects.filter(pk=pk), int)
 
 
 class SessionStore(db.SessionStore):
+    """Django's own, in the database, but for how a session is found."""
+
     def _validate_session_key(self, key: str) -> bool:
         """A cookie may hold any sign, also one that no database takes; our keys are of letters and digits."""
         return bool(key) and key.isascii() and key.isalnum() and super()._validate_session_key(key)  # type: ignore[misc]
@@ -29,6 +31,8 @@ class SessionStore(db.SessionStore):
 
 
 class Backend(AuthenticationBackend):
+    """allauth's own, by name or address and password, but for how the person of a session is found."""
+
     def get_user(self, user_id: int) -> User | None:
         found = _USER.first(int(user_id))
         return found if found is not None and self.user_can_authenticate(found) else None

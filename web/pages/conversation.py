@@ -54,8 +54,8 @@ def comments_about(version_id: int, request_id: int | None = None) -> QuerySet[C
 
 def threaded(
     user: User, comments: list[Comment], version: ModelVersion, review_request: TransitionRequest | None = None
-) -> list[Thread]:
-    """Remarks, the oldest first, as threads in the order of their first remark here; of one that began before, its
+) -> dict[int, Thread]:
+    """Remarks, the oldest first, as threads by the key of their first remark here; of one that began before, its
     beginning comes along."""
     edited = [comment.pk for comment in comments if comment.edited_at and not comment.deleted_at]
     before: dict[int, list[CommentRevision]] = {}
@@ -76,7 +76,7 @@ def threaded(
             threads[first.pk] = Thread(beginning, [], bool(can_resolve(user, first)), began_before=first is not comment)
         if first is not comment:
             threads[first.pk].replies.append(remark_of(comment))
-    return list(threads.values())
+    return {thread.shown[0].comment.pk: thread for thread in threads.values()}
 
 
 def _beyond_budget(comments: list[Comment], before: dict[int, list[CommentRevision]]) -> set[int]:

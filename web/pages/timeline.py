@@ -229,11 +229,10 @@ def _entries(user: User, review_request: TransitionRequest, rows: list[tuple[Pla
     """The rows as entries: remarks stand together as threads, each where its first one of this page stands."""
     comments = [row for _, row in rows if isinstance(row, Comment)]
     threads = threaded(user, comments, review_request.version, review_request)
-    starting = {thread.shown[0].comment.pk: thread for thread in threads}
     for place, row in rows:
         if place.kind == COMMENT:
-            if place.key in starting:
-                yield Entry(place, "thread", starting[place.key])
+            if place.key in threads:
+                yield Entry(place, "thread", threads[place.key])
         elif place.kind == EVENT:
             yield Entry(place, "event", row, says=_says(row))
         else:

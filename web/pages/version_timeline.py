@@ -84,9 +84,8 @@ def _newest_first(*sources: Iterable[Comment | Event]) -> list[Comment | Event]:
 def _entries(user: User, version: ModelVersion, rows: list[Comment | Event]) -> Iterator[Entry]:
     """Remarks stand together as threads, each where its first one of this page stands."""
     threads = threaded(user, [row for row in rows if isinstance(row, Comment)], version)
-    starting = {thread.shown[0].comment.pk: thread for thread in threads}
     for row in rows:
         if isinstance(row, Event):
             yield Entry(Place(row.created_at, EVENT, row.pk), "event", row)
-        elif row.pk in starting:
-            yield Entry(Place(row.created_at, COMMENT, row.pk), "thread", starting[row.pk])
+        elif row.pk in threads:
+            yield Entry(Place(row.created_at, COMMENT, row.pk), "thread", threads[row.pk])
