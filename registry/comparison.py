@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -170,6 +170,11 @@ def _is_required(column: dict[str, Any]) -> bool:
 def pairs(before: dict[str, Any], after: dict[str, Any]) -> list[Changed]:
     """Each name that either has, in their order."""
     return [Changed(name, before.get(name), after.get(name)) for name in sorted(before.keys() | after.keys())]
+
+
+def differing(before: Mapping[str, Any], after: Mapping[str, Any]) -> int:
+    """How many names are in one only, or have another value there."""
+    return sum(before.get(name) != after.get(name) for name in before.keys() | after.keys())
 
 
 def number(entry: dict[str, Any] | None) -> float | None:

@@ -178,11 +178,6 @@ def packages_changed(before: Packages, after: Packages) -> tuple[PackageChange, 
 _ORDER = ("removed", "added", "major", "changed", "minor", "patch", "same")
 
 
-def packages_differing(before: Packages, after: Packages) -> int:
-    """How many are in one only, or in another version."""
-    return sum(before.get(name) != after.get(name) for name in before.keys() | after.keys())
-
-
 def _kind(before: str | None, after: str | None) -> str:
     if before == after:
         return "same"

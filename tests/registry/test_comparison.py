@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from registry.comparison import breaking_changes, compare, has_signature
+from registry.comparison import breaking_changes, compare, differing, has_signature
 
 
 def signature(inputs: list[Any], outputs: list[Any]) -> dict[str, Any]:
@@ -111,3 +111,7 @@ def test_tensors_are_compared_by_type_and_shape() -> None:
 def test_without_two_signatures_nothing_can_be_compared(nothing: dict[str, Any]) -> None:
     assert breaking_changes(nothing, BEFORE) == breaking_changes(BEFORE, nothing) == ()
     assert (has_signature(BEFORE), has_signature(nothing)) == (True, False)
+
+
+def test_how_many_values_differ() -> None:
+    assert differing({"a": "1", "b": "1", "c": "1"}, {"b": "1", "c": "2", "d": "1"}) == 3

@@ -18,7 +18,6 @@ from registry.dependencies import (
     keep_packages,
     known_packages,
     packages_changed,
-    packages_differing,
     packages_in,
     remembered_of,
 )
@@ -244,7 +243,3 @@ def test_a_version_without_such_files_has_nothing_to_keep(django_assert_num_quer
 
     with django_assert_num_queries(0):
         keep_packages(version)
-
-
-def test_how_many_packages_differ() -> None:
-    assert packages_differing({"a": "1", "b": "1", "c": "1"}, {"b": "1", "c": "2", "d": "1"}) == 3

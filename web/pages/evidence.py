@@ -19,11 +19,12 @@ from registry.comparison import (
     EvidenceData,
     columns_changed,
     datasets_of,
+    differing,
     files_of,
     has_signature,
     pairs,
 )
-from registry.dependencies import dependencies_of, known_packages, packages_changed, packages_differing
+from registry.dependencies import dependencies_of, known_packages, packages_changed
 from registry.evidence import is_dirty
 from registry.file_tree import file_lines, with_folders
 from registry.line_changes import line_changes
@@ -126,8 +127,7 @@ def _count(read: Callable[[EvidenceData], Mapping[str, Any]]) -> Callable[[Subje
         after = read(subject.known)
         if subject.before is None:
             return len(after)
-        before = read(subject.before)
-        return sum(before.get(name) != after.get(name) for name in before.keys() | after.keys())
+        return differing(read(subject.before), after)
 
     return count
 
@@ -141,7 +141,7 @@ def _tags(subject: Subject) -> int:
     tags = subject.version.tags
     if subject.baseline is None:
         return len(tags)
-    return sum(change.kind != "same" for change in pairs(subject.baseline.tags, tags)) + _run_tags(subject)
+    return differing(subject.baseline.tags, tags) + _run_tags(subject)
 
 
 def _package_count(subject: Subject) -> int | None:
@@ -150,7 +150,7 @@ def _package_count(subject: Subject) -> int | None:
     if after is None or subject.baseline is None:
         return None if after is None else len(after)
     before = known_packages(subject.baseline)
-    return None if before is None else packages_differing(before, after)
+    return None if before is None else differing(before, after)
 
 
 _run_tags = _count(lambda known: known.get("tags", {}))
