@@ -6,6 +6,7 @@ What is shown is text that the page escapes, or a picture whose first bytes say 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 
@@ -26,6 +27,7 @@ _SIGNS = {
 _ENDINGS = {
     ".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".gif": "image/gif", ".webp": "image/webp",
 }  # fmt: skip
+_ENCODER = json.JSONEncoder(indent=2, ensure_ascii=False)
 _UNPRINTABLE = frozenset(range(32)) - frozenset(b"\t\n\r\f\x1b")
 
 
@@ -119,8 +121,16 @@ def laid_out(text: str) -> str:
     if text.count("\n") > 3 or len(text) > MOST_TEXT:
         return text
     try:
-        written = json.dumps(json.loads(text), indent=2, ensure_ascii=False)
+        written = "".join(_up_to(2 * MOST_TEXT, _ENCODER.iterencode(json.loads(text))))
     except (ValueError, RecursionError):
         return text
-    is_same = "".join(written.split()) == "".join(text.split())
-    return written if is_same and len(written) <= 2 * MOST_TEXT else text
+    return written if "".join(written.split()) == "".join(text.split()) else text
+
+
+def _up_to(most: int, pieces: Iterator[str]) -> Iterator[str]:
+    """Raises ValueError for what is longer: a list within a thousand others is all blanks."""
+    for piece in pieces:
+        most -= len(piece)
+        if most < 0:
+            raise ValueError("too long")
+        yield piece

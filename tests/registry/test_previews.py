@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from django.core.files.storage import default_storage
 
 from core.errors import Invalid, NotFound
 from registry.models import ArtifactFile, ModelVersion
-from registry.previews import MOST_PICTURE, MOST_TEXT, picture, preview_of
+from registry.previews import MOST_PICTURE, MOST_TEXT, laid_out, picture, preview_of
 from tests.factories import make_version
 
 pytestmark = pytest.mark.django_db
@@ -46,6 +47,18 @@ def test_what_is_shown_of_a_file(path: str, content: bytes, kind: str, text: str
 
     assert (found.kind, found.text) == (kind, text)
     assert bool(found.problem) == (kind == "none")
+
+
+def test_json_that_would_be_long_when_laid_out_is_not_laid_out_to_see_that() -> None:
+    deep = f"{'[' * 900}{'1,' * 15_000}1{']' * 900}"
+    assert len(deep) <= MOST_TEXT
+
+    tracemalloc.start()
+    try:
+        assert laid_out(deep) == deep
+        assert tracemalloc.get_traced_memory()[1] < 100 * MOST_TEXT
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_long_text_is_cut_at_a_whole_character() -> None:
