@@ -80,7 +80,7 @@ def count_again(most: int, user: User, lists: Callable[[], Sequence[QuerySet[Any
     return _numbers(counts)
 
 
-def read_again(user: User, rows: Callable[[], QuerySet[Any, Row]], *named: Hashable) -> list[Row]:
+def list_again(user: User, rows: Callable[[], QuerySet[Any, Row]], *named: Hashable) -> list[Row]:
     """The rows of a list, likewise."""
     return _AGAIN.rows((*_asks_as(user), *named), rows)
 

@@ -120,9 +120,7 @@ class RegisteredModel(models.Model):
         ]
         indexes = [
             models.Index(fields=["-last_updated_timestamp", "name"], name="model_updated_idx"),  # order_by last update
-            models.Index(
-                fields=["name"], name="model_name_idx"
-            ),  # whose the events of a name are, of deleted ones, too
+            models.Index(fields=["name"], name="model_name_idx"),  # whose events of a name are: deleted models, too
         ]
 
     def __str__(self) -> str:

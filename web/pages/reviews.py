@@ -14,7 +14,7 @@ from accounts.models import Membership, User
 from approvals.models import Awaited, Look, Reviewer, TransitionRequest, TransitionRequestQuerySet
 from approvals.outlook import Outlook, outlooks_of
 from approvals.policy import listed
-from approvals.queries import count_again, fitting, read_again
+from approvals.queries import count_again, fitting, list_again
 from core.counting import up_to
 from core.errors import Invalid
 from core.keyset import key_in
@@ -82,7 +82,7 @@ def _page(user: User, tab: str, given: dict[str, str], before: str) -> list[Tran
         fit = _for_me(user, _list(user, tab, given))
         return (fit if key is None else fit.filter(pk__lt=key)).lines().order_by("-pk")[: PAGE_SIZE + 1]
 
-    return planned_anew(rows()) if given or key is not None else read_again(user, rows, "tab", tab)
+    return planned_anew(rows()) if given or key is not None else list_again(user, rows, "tab", tab)
 
 
 def _tabs(request: SignedInRequest, active: str, given: dict[str, str], *, is_refused: bool) -> list[dict[str, Any]]:
