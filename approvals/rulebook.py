@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from approvals.models import Policy, PolicyRevision
-from approvals.policy import ApprovalsRule, CheckRule, MetricRule, PolicyError, parse
+from approvals.policy import ApprovalsRule, CheckRule, MetricRule, PolicyError, parse_published
 from approvals.policy import Policy as ReadPolicy
 from core.prepared import Prepared
 from registry.gate import Target
@@ -125,6 +125,6 @@ def _rule(policy: Policy) -> Rule:
 
 def _read(text: str) -> tuple[ReadPolicy | None, str]:
     try:
-        return parse(text), ""
+        return parse_published(text), ""
     except PolicyError as error:
         return None, str(error)

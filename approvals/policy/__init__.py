@@ -34,7 +34,7 @@ from approvals.policy.facts import (
 )
 from approvals.policy.globs import matches
 from approvals.policy.moments import begins_between, ends_between, scheduled
-from approvals.policy.reading import parse
+from approvals.policy.reading import parse, parse_published
 from approvals.policy.rules import evaluated_on
 from approvals.policy.source import Number, PolicyError, Problem, listed
 from approvals.policy.verdict import Node, Status, Verdict
@@ -81,6 +81,7 @@ __all__ = [
     "matches",
     "moment",
     "parse",
+    "parse_published",
     "scheduled",
     "sentences",
     "span",

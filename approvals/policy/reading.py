@@ -51,14 +51,20 @@ WEEKLY = re.compile(rf"({'|'.join(DAYS)}) ([01][0-9]|2[0-3]):([0-5][0-9])", re.A
 _ALIAS = re.compile(r"[\w*?-]+")
 
 
-@lru_cache(maxsize=256)
 def parse(text: str) -> Policy:
-    """Read a policy; PolicyError names every problem with its line. A text is read once: it says the same for ever."""
+    """Read a policy; PolicyError names every problem with its line."""
     root = source.compose(text)
     problems = Problems()
     policy = _policy(root, problems)
     problems.raise_if_any()
     return policy
+
+
+@lru_cache(maxsize=256)
+def parse_published(text: str) -> Policy:
+    """The same of a text that was published, once: it says the same for ever. What anybody may type is not kept: it
+    would take the memory, and the place of what is in force."""
+    return parse(text)
 
 
 def _policy(root: yaml.Node, problems: Problems) -> Policy:

@@ -17,7 +17,7 @@ from rest_framework.response import Response
 from approvals import services
 from approvals.models import Policy, TransitionRequest
 from approvals.permissions import can_publish_policies
-from approvals.policy import PolicyError, parse, sentences
+from approvals.policy import PolicyError, parse_published, sentences
 from approvals.policy.schema import schema
 from approvals.services.policies import UnreadablePolicy, checked_policy
 from approvals.simulation import MOST_REPLAYED, SOON, edits, effects, replay, simulate, target_of_draft
@@ -49,7 +49,7 @@ class PolicyOutput(serializers.Serializer):
 
     def get_reading(self, policy: Policy) -> list[str]:
         try:
-            return sentences(parse(policy.current.text)) if policy.current else []
+            return sentences(parse_published(policy.current.text)) if policy.current else []
         except PolicyError:  # its text is in the answer too, and POST /policies/check/ says what is wrong with it
             return []
 

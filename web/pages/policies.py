@@ -16,9 +16,8 @@ from approvals.coverage import counts_of_models, judged_requests, judgements_by,
 from approvals.models import Policy
 from approvals.permissions import can_publish_policies
 from approvals.policy import Policy as ReadPolicy
-from approvals.policy import wording
+from approvals.policy import PolicyError, parse_published, wording
 from approvals.policy.difference import difference
-from approvals.services.policies import checked_policy
 from approvals.simulation import MOST_REPLAYED, SOON
 from core.answers import require
 from core.clock import now
@@ -67,10 +66,10 @@ def reading(policy: Policy) -> dict[str, Any]:
     if policy.current is None:
         return {"read": None, "sentences": [], "problem": "It has no text."}
     try:
-        read = checked_policy(policy.current.text)
+        read = parse_published(policy.current.text)
         return {"read": read, "sentences": wording.sentences(read), "problem": ""}
-    except Invalid as error:
-        return {"read": None, "sentences": [], "problem": error.message}
+    except PolicyError as error:
+        return {"read": None, "sentences": [], "problem": str(error)}
 
 
 @require_safe

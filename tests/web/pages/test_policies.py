@@ -13,7 +13,7 @@ from pytest_django import Settings
 from accounts.models import User
 from approvals import services
 from approvals.models import Policy, PolicyRevision, TransitionRequest
-from approvals.policy import parse
+from approvals.policy import parse, parse_published
 from approvals.policy.reading import RULES
 from registry.models import ModelVersion, RegisteredModel
 from tests.factories import make_model
@@ -35,6 +35,19 @@ def policy(db: None) -> Policy:
 def test_policies_are_read_in_plain_words(policy: Policy, sam: User, session: Session) -> None:
     for path in ("/policies/", policy.get_absolute_url()):
         assert "accuracy must be at least 0.92." in session(sam).get(path).content.decode()
+
+
+def test_what_people_type_is_read_and_not_kept(policy: Policy, sam: User, session: Session) -> None:
+    client = session(sam)
+    client.get("/policies/")
+    before = parse_published.cache_info().currsize
+
+    for passed in ("0.71", "0.72", "0.73"):
+        for action in ("check", "publish"):
+            form = {"text": POLICY.replace("0.90", passed), "action": action}
+            assert passed in client.post(f"{policy.get_absolute_url()}edit/", form).content.decode()
+
+    assert parse_published.cache_info().currsize == before
 
 
 def test_an_older_revision_stays_readable(policy: Policy, sam: User, session: Session) -> None:
