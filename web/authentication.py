@@ -27,6 +27,7 @@ from core.prepared import accompany, alone
 
 BAD_CREDENTIALS = "The token or password is wrong, has expired or was revoked. Make a new token on the account page."
 READ_ONLY = "This token may only read."
+UNREADABLE = "The Authorization header cannot be read."
 FAILURES_ALLOWED = 10
 FAILURES_WINDOW = 300  # seconds
 PASSWORD_REMEMBERED = 300  # seconds
@@ -122,9 +123,12 @@ def caller_of_header(request: HttpRequest, header: str) -> Caller | User:
 
 def _by_basic(request: HttpRequest, encoded: str) -> Caller | User:
     try:
-        username, _, password = base64.b64decode(encoded, validate=True).decode().partition(":")
+        text = base64.b64decode(encoded, validate=True).decode()
     except (binascii.Error, UnicodeDecodeError) as error:
-        raise Unauthenticated("The Authorization header cannot be read.") from error
+        raise Unauthenticated(UNREADABLE) from error
+    username, _, password = text.partition(":")
+    if "\x00" in username:  # which PostgreSQL takes in no text
+        raise Unauthenticated(UNREADABLE)
     if looks_like_token(password):
         caller = Caller(password)
         if caller.is_somebody():

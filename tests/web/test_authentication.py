@@ -115,9 +115,11 @@ def test_a_person_without_a_password_has_none_to_guess(mira: User) -> None:
 
 
 @pytest.mark.parametrize(
-    "header", ["Basic", "Basic !!!", "Basic /w==", "Bearer", "Negotiate x", "cs_x", "Basic bWlyYQ=="]
+    "header",
+    ["Basic", "Basic !!!", "Basic /w==", "Bearer", "Negotiate x", "cs_x", "Basic bWlyYQ==", "Basic bQBpcmE6eA=="],
 )
 def test_a_header_that_cannot_be_read_is_refused(mira: User, header: str) -> None:
+    """The last one holds a NUL."""
     answer = Client(headers={"authorization": header}).get(SEARCH)
 
     assert answer.status_code == 401
