@@ -201,7 +201,7 @@ else:
     DATABASES["default"]["ENGINE"] = "core.postgres"
     # PostgreSQL takes longer to plan most statements of a page than to answer them: it plans once what comes again.
     _planning = {"server_side_binding": True, "prepare_threshold": 2}
-    DATABASES["default"]["OPTIONS"] = {**DATABASES["default"].get("OPTIONS", {}), **_planning}
+    DATABASES["default"]["OPTIONS"] = {**_planning, **DATABASES["default"].get("OPTIONS", {})}
     if not RUNNING_TESTS:
         # A thread keeps its connection: one for each of WEB_THREADS in each web process, and for each job.
         DATABASES["default"] |= {"CONN_MAX_AGE": 600, "CONN_HEALTH_CHECKS": True}

@@ -13,6 +13,6 @@ def address(view: str, *args: str | int) -> str:
     return _address(get_script_prefix(), view, args)
 
 
-@lru_cache(maxsize=10_000)
+@lru_cache(maxsize=4_096)
 def _address(_prefix: str, view: str, args: tuple[str | int, ...]) -> str:
     return reverse(view, args=args)

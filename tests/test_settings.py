@@ -158,10 +158,10 @@ def test_an_s3_address_may_say_where_clients_reach_the_store(tmp_path: Path, dir
 
 
 def test_options_of_the_database_address_are_kept(tmp_path: Path) -> None:
-    seen = read(tmp_path, "DATABASES", SECRET_KEY=KEY, DATABASE_URL=f"{POSTGRES}?sslmode=require")
+    seen = read(tmp_path, "DATABASES", SECRET_KEY=KEY, DATABASE_URL=f"{POSTGRES}?sslmode=require&prepare_threshold=9")
 
     options = seen["DATABASES"]["default"]["OPTIONS"]  # type: ignore[index]
-    assert options["sslmode"] == "require"
+    assert (options["sslmode"], options["prepare_threshold"], options["server_side_binding"]) == ("require", 9, True)
     assert seen["DATABASES"]["default"]["CONN_HEALTH_CHECKS"] is True  # type: ignore[index]
 
 
