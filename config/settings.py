@@ -459,6 +459,7 @@ LOGGING: dict[str, Any] = {
     "loggers": {
         # Their routine is one line per task, every two seconds; what goes wrong is a warning or an error.
         **{name: {"level": "WARNING"} for name in ("celery", "kombu", "django_structlog.celery")},
+        "kombu.connection": {"level": "ERROR"},  # it warns that a queue of files has no host
         "django.request": {"level": "ERROR"},  # a 4xx is in the line of its request
     },
 }
