@@ -140,7 +140,7 @@ def with_draft(read: ReadPolicy, text: str) -> Rulebook:
 def edits(read: ReadPolicy, text: str) -> Edits | None:
     """What a text would change in the policy that it names; None for a new one."""
     revision = PolicyRevision.objects.filter(policy__name=read.name).select_related("policy").first()
-    return Edits(revision, difference(revision.text, text)) if revision else None
+    return Edits(revision, difference(revision.text, text, read=read)) if revision else None
 
 
 def simulate(read: ReadPolicy, text: str, *, asker: User, version: ModelVersion, target: Target) -> Standing:

@@ -27,6 +27,7 @@ from accounts.models import Membership, Team, User
 from approvals import services as approvals
 from approvals.models import TransitionRequest
 from config.celery import app as celery_app
+from config.processes import load_shared
 from core.clock import now
 from notifications.models import Event
 from registry.gate import Target
@@ -243,6 +244,8 @@ def pages() -> Iterator[tuple[str, str]]:
 def measure(turns: int, file: str) -> None:
     """Into the file: what each page costs (asked by alice, with one client)."""
     logging.disable(logging.CRITICAL)
+    load_shared()  # and with it the web server's ways with garbage
+    gc.freeze()
     client = Client(SERVER_NAME="127.0.0.1", headers={"accept-encoding": "identity"})
     client.force_login(User.objects.get(username="alice"))
     found = [{"page": title, **_figures(client, address, turns)} for title, address in pages()]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from approvals.policy.reading import parse
+from approvals.policy.document import Policy
+from approvals.policy.reading import parse, parse_published
 from approvals.policy.source import PolicyError
 from approvals.policy.wording import sentences
 from core.line_diff import Hunk, line_diff, lines_of
@@ -21,8 +23,9 @@ class Difference:
     added: tuple[str, ...]
 
 
-def difference(before: str, after: str) -> Difference:
-    said, says = _said(before), _said(after)
+def difference(before: str, after: str, *, read: Policy | None = None) -> Difference:
+    """``before`` was published; ``read`` is the reading of ``after``, where that is at hand."""
+    said, says = _said(before, parse_published), sentences(read) if read else _said(after, parse)
     lines = line_diff(lines_of(before), lines_of(after))
     return Difference(
         hunks=lines.hunks,
@@ -32,8 +35,8 @@ def difference(before: str, after: str) -> Difference:
     )
 
 
-def _said(text: str) -> list[str]:
+def _said(text: str, reading: Callable[[str], Policy]) -> list[str]:
     try:
-        return sentences(parse(text))
+        return sentences(reading(text))
     except PolicyError:
         return []

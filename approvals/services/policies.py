@@ -11,7 +11,7 @@ from approvals.events import PolicyArchived, PolicyPublished
 from approvals.models import Policy, PolicyRevision
 from approvals.permissions import can_publish_policies
 from approvals.policy import Policy as ReadPolicy
-from approvals.policy import PolicyError, parse
+from approvals.policy import PolicyError, parse, parse_published
 from core import jobs
 from core.answers import require
 from core.clock import now
@@ -30,12 +30,13 @@ class UnreadablePolicy(Invalid):
         self.problems = [asdict(problem) for problem in error.errors]
 
 
-def checked_policy(text: str) -> ReadPolicy:
-    """The policy that a text states; UnreadablePolicy with the lines at fault when it is none."""
+def checked_policy(text: str, *, published: str = "") -> ReadPolicy:
+    """The policy that a text states; UnreadablePolicy with the lines at fault when it is none. ``published``: a text
+    whose reading is at hand."""
     if len(text) > LONGEST_TEXT:
         raise Invalid(f"A policy has at most {LONGEST_TEXT} characters, this one has {len(text)}.", field="text")
     try:
-        return parse(text)
+        return parse_published(text) if text == published else parse(text)
     except PolicyError as error:
         raise UnreadablePolicy(error) from error
 

@@ -41,7 +41,7 @@ class Draft:
     def of(cls, text: str, policy: Policy | None) -> Draft:
         """``policy``: the one that is edited, whose name stays."""
         try:
-            read = checked_policy(text)
+            read = checked_policy(text, published=policy.current.text if policy and policy.current else "")
         except UnreadablePolicy as error:
             return cls(text, None, tuple(Problem(**problem) for problem in error.problems))
         except Invalid as error:  # far too long: not even read
