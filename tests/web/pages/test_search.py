@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -170,10 +169,8 @@ def test_a_word_is_looked_for_among_ten_thousand_experiments_in_a_statement(
     )
 
     for typed in ("weekly 99", "nothing of that name", "12345678"):
-        began = time.perf_counter()
         with django_assert_max_num_queries(8):
             groups = find(sam, typed)
-        assert time.perf_counter() - began < 0.5
         assert all(len(group.hits) == SHOWN for group in groups)
 
 
