@@ -23,7 +23,7 @@ from collections.abc import Callable, Collection, Hashable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any, Generic, TypeVar
 
@@ -455,7 +455,7 @@ def _mark(kind: type, index: int) -> Any:
     if kind is int:
         return 2_000_000_000 + index
     if kind is datetime:
-        return datetime(1, 1, 1 + index, tzinfo=UTC)
+        return datetime(1, 1, 1, tzinfo=UTC) + timedelta(days=index)
     return f"\x02value {index}\x03"
 
 

@@ -177,6 +177,18 @@ def test_a_list_of_values_may_have_any_length() -> None:
     assert numbered.all("fraud", {1}) == []
 
 
+def test_a_moment_may_come_after_a_long_list() -> None:
+    model, moment = make_model("churn"), now()
+    held = Prepared(
+        lambda names, since: RegisteredModel.objects.filter(
+            Q(deleted_at=None) | Q(deleted_at__gt=since), name__in=names
+        ),
+        *(Many(str), datetime),
+    )
+
+    assert held.all([f"m{number}" for number in range(40)] + ["churn"], moment) == [model]
+
+
 def test_the_values_of_two_lists_are_not_mixed() -> None:
     make_version("churn", stage="Staging"), make_version("fraud", stage="Production")
     either = Prepared(
