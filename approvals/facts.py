@@ -16,7 +16,7 @@ from approvals.policy import Requirement, RunRule, ScanRule
 from approvals.returning import verdicts_of_then
 from approvals.rulebook import Rule, Rulebook
 from core.clock import now
-from core.prepared import Many, Prepared
+from core.prepared import NO_KEY, Many, Prepared
 from registry.gate import Target
 from registry.models import HELD_STAGES, Alias, LatestVersion, ModelVersion, Stage, TargetKind
 from registry.permissions import level_to_move
@@ -201,7 +201,6 @@ def _waits_for_threads(rules: Sequence[Rule]) -> bool:
     return any(rule.waits_for_threads for rule in rules)
 
 
-_NO_KEY = 0  # of no row
 _THREADS = Prepared(
     lambda versions, requests: (
         Comment.objects.open_threads()
@@ -223,7 +222,7 @@ def _threads(questions: Sequence[Question]) -> dict[int, list[Comment]]:
     if questions:
         requests = [question.review_request.pk for question in questions if question.review_request]
         versions = {question.version.pk for question in questions}
-        for thread in _THREADS.all(versions, [pk for pk in requests if pk] or [_NO_KEY]):
+        for thread in _THREADS.all(versions, [pk for pk in requests if pk] or [NO_KEY]):
             found.setdefault(thread.version_id, []).append(thread)
     return found
 

@@ -42,6 +42,7 @@ R = TypeVar("R", bound=Model)
 _LARGEST = 2**63 - 1
 # Rows of an INSERT, and values of all lists of a look-up: the text differs with their number, and both the process and
 # the connection keep each.
+NO_KEY = 0  # of no row: for a list that may be empty where the other conditions still find some
 MOST_PLANNED = 20
 
 Places = tuple[tuple[int, int], ...]  # position among the params of a statement, and which value goes there

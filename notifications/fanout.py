@@ -8,7 +8,7 @@ from django.db.models import Q
 from accounts.models import User
 from core.clock import now
 from core.crypto import encrypt
-from core.prepared import Many, Prepared
+from core.prepared import NO_KEY, Many, Prepared
 from notifications.forms import FORMS
 from notifications.listeners import TOLD, hears_of_model, told_personally
 from notifications.models import Channel, Delivery, Event
@@ -39,7 +39,6 @@ def _deliveries(events: list[Event]) -> list[Delivery]:
     return deliveries
 
 
-NO_MODEL = 0
 _SHARED = Prepared(
     lambda models: Channel.objects.shared().filter(Q(model_id=None) | Q(model_id__in=models), is_active=True), Many(int)
 )
@@ -51,7 +50,7 @@ def channels_told(events: list[Event]) -> list[Channel]:
 
 
 def _shared(events: list[Event]) -> list[Channel]:
-    return _SHARED.all({event.model_id or NO_MODEL for event in events})
+    return _SHARED.all({event.model_id or NO_KEY for event in events})
 
 
 def _wanted(channel: Channel, event: Event) -> list[str]:
