@@ -7,7 +7,7 @@ more than what most statements cost themselves.
 * ``ask`` sends several statements at once.
 * A statement is planned once for each connection; the ORM's own when it comes again (``OPTIONS`` in the settings). One
   whose best plan depends on its values says so (``planning_anew``).
-* The server plans as for rows that lie in memory (``random_page_cost``).
+* The server plans as for rows that lie in memory (``random_page_cost``), and compiles no plan (``jit``).
 * A connection stays with its thread. Whether the server has closed it is seen on the socket, without asking. One whose
   plans answer otherwise than their tables do by now, as after a migration under it, is given up.
 
@@ -128,7 +128,9 @@ class DatabaseWrapper(base.DatabaseWrapper):
         connection = super().get_new_connection(conn_params)
         connection._prepared = LastingPlans(connection.prepare_threshold)
         connection.autocommit = True
-        connection.execute("SET random_page_cost = 1.1")  # no disk turns any more, and what is asked for is in memory
+        # No disk turns any more, and what is asked for is in memory. To compile a plan, as the server does by its
+        # estimate, takes longer than all that is asked here.
+        connection.execute("SET random_page_cost = 1.1; SET jit = off")
         self._planned, self._waiting, self._must_begin = Planned(connection), [], False
         self.has_stale_plans = False
         return connection
