@@ -43,6 +43,26 @@ class TextAt(_AtKey):
     postgresql = "({column} ->> {key}::text)"
 
 
+class HasText(Func):
+    """Whether a JSON object has this string under ``key``; PostgreSQL sees so by the index of a column."""
+
+    output_field = BooleanField()
+
+    def __init__(self, column: str, key: str, text: str) -> None:
+        super().__init__(F(column), Value(key), Value(text))
+
+    def as_sqlite(self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, **_context: Any) -> Sql:
+        return self._fill(f"{TextAt.sqlite} = {{text}}", compiler)
+
+    def as_postgresql(self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, **_context: Any) -> Sql:
+        return self._fill("{column} @> jsonb_build_object({key}::text, {text}::text)", compiler)
+
+    def _fill(self, template: str, compiler: SQLCompiler) -> Sql:
+        column, key, text = (compiler.compile(source) for source in self.get_source_expressions())
+        sql = template.format(column=column[0], key=key[0], text=text[0])
+        return sql, (*column[1], *key[1], *text[1])
+
+
 class NumberAt(_AtKey):
     """The number that ``{key: {"value": number}}`` holds under ``key``; null when it is absent or "NaN"."""
 

@@ -1,24 +1,31 @@
 """The versions of a model as a table reads them: filtered, sorted by number or by a metric, and by keyset pages both
-ways. Sorted by a metric, those that have it are read along metric_order_idx; those without it come after them."""
+ways. Sorted by a metric, those without it come after the others.
+
+By a metric no single way is quick for all filters: along metric_order_idx a page is soon full of what fits often, while
+what fits seldom is better found first, by its own index or in one pass, and sorted then. How often something fits a
+model no database knows beforehand, so the first way is tried for MOST_WALKED versions, and then the second is taken.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
-from typing import Any
 
-from django.db.models import Exists, F, OuterRef, Q, QuerySet
+from django.db.models import Exists, F, FilteredRelation, OuterRef, Q, QuerySet, Subquery
+from django.db.models.expressions import RawSQL
 from django.db.models.fields.json import KeyTransform
 
-from core.json_values import TextAt
+from accounts.models import User
+from core.json_values import HasText, Sql
 from core.keys import MAX_KEY
 from core.keyset import number_in
-from core.prepared import Prepared, planned_anew
-from registry.models import ModelVersion, RegisteredModel, Stage, VersionMetric
+from core.prepared import Prepared, planning_anew
+from registry.models import HELD_STAGES, ModelVersion, RegisteredModel, Stage, VersionMetric
 
 MOST_DIGITS = 9  # of a version's number
+MOST_WALKED = 2000  # versions along a metric: 25 rows are full when one in 50 fits
+EVERY = 2**31 - 1  # more than a model has
 BY_NUMBER = ("version", "created")  # numbers are given in the order in which versions are registered
 
 
@@ -82,10 +89,17 @@ class Filters:
             rows = rows.filter(version=model.aliases.get(self.alias, 0))
         key, is_tag, value = self.text.partition("=")
         if is_tag and key.strip():
-            rows = rows.alias(tag=TextAt("tags", key.strip())).filter(tag=value.strip())
+            rows = rows.filter(HasText("tags", key.strip(), value.strip()))
         elif self.text:
             rows = rows.filter(description__icontains=self.text)
-        return rows.filter(user__username=self.by) if self.by else rows
+        if self.by:
+            rows = rows.filter(user=User.objects.filter(username=self.by).values("pk")[:1])
+        return rows
+
+    @property
+    def fit_few(self) -> bool:
+        """Of any model: an alias belongs to one version, and a held stage mostly."""
+        return bool(self.alias) or self.stage in HELD_STAGES
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,14 +120,14 @@ def page_of(
     after: Position | None = None,
     limit: int,
 ) -> Page:
-    """The rows below ``before``, or those right above ``after``. One statement; two where a page begins with versions
-    that have the metric and ends with those that have not."""
+    """The rows below ``before``, or those right above ``after``. One statement; by a metric up to three where few of
+    the next MOST_WALKED versions fit, or where the page ends with those that have not got it."""
     upwards = before is None and after is not None
     if (filters, order, before, after) == (Filters(), Order(), None, None):
         found = _newest(limit + 1).all(model.pk)
     else:
-        rows = _with_metrics(filters.of(model))
-        found = _read(_parts(rows, model, order, after if upwards else before, upwards=upwards), limit + 1)
+        with planning_anew():
+            found = _found(Asked(model, filters, order, upwards, limit + 1), after if upwards else before)
     more, found = len(found) > limit, found[:limit]
     if upwards:
         found.reverse()
@@ -140,53 +154,118 @@ def _newest(most: int) -> Prepared[ModelVersion]:
     )
 
 
-def _read(parts: Iterable[QuerySet[ModelVersion]], most: int) -> list[ModelVersion]:
-    found: list[ModelVersion] = []
-    for part in parts:
-        found += planned_anew(part[: most - len(found)])
-        if len(found) >= most:
-            break
-    return found
-
-
 def _position(version: ModelVersion) -> Position:
     return Position(version.version, getattr(version, "figure", None))
 
 
-def _parts(
-    rows: QuerySet[ModelVersion], model: RegisteredModel, order: Order, at: Position | None, *, upwards: bool
-) -> Iterator[QuerySet[ModelVersion]]:
-    """What is asked for one after the other until a page is full, each from where the page begins."""
-    if not order.metric:
-        yield _by_number(rows, at, descending=order.descending != upwards)
-        return
-    without = rows.exclude(Exists(VersionMetric.objects.filter(version=OuterRef("pk"), name=order.metric)))
-    is_without = at is not None and at.value is None
-    if upwards:
-        if is_without:
-            yield _by_number(without, at, descending=False)
-        yield _by_metric(rows, model, order.metric, None if is_without else at, descending=not order.descending)
-        return
-    if not is_without:
-        yield _by_metric(rows, model, order.metric, at, descending=order.descending)
-    yield _by_number(without, at if is_without else None, descending=True)
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A page: the ``most`` rows from a position on, which are read the other way round where it is ``upwards``."""
+
+    model: RegisteredModel
+    filters: Filters
+    order: Order
+    upwards: bool
+    most: int
+
+    @property
+    def descending(self) -> bool:
+        return self.order.descending != self.upwards
+
+    @property
+    def rows(self) -> QuerySet[ModelVersion]:
+        return self.filters.of(self.model)
+
+    @property
+    def metrics(self) -> QuerySet[VersionMetric]:
+        return VersionMetric.objects.filter(model=self.model, name=self.order.metric)
 
 
-def _by_number(rows: QuerySet[ModelVersion], at: Position | None, *, descending: bool) -> QuerySet[ModelVersion]:
+def _found(asked: Asked, at: Position | None) -> list[ModelVersion]:
+    if not asked.order.metric:
+        return list(_by_number(asked, asked.rows, at, descending=asked.descending))
+    if at is None or at.value is not None:
+        return _by_metric(asked, at)
+    found = list(_without_metric(asked, at))
+    if asked.upwards and len(found) < asked.most:
+        found += _by_metric(replace(asked, most=asked.most - len(found)), None)
+    return found
+
+
+def _by_number(
+    asked: Asked, rows: QuerySet[ModelVersion], at: Position | None, *, descending: bool
+) -> QuerySet[ModelVersion]:
     if at is not None:
         rows = rows.filter(**{f"version__{'lt' if descending else 'gt'}": at.number})
-    return rows.order_by("-version" if descending else "version")
+    return _with_metrics(rows).order_by("-version" if descending else "version")[: asked.most]
 
 
-def _by_metric(
-    rows: QuerySet[ModelVersion], model: RegisteredModel, metric: str, at: Position | None, *, descending: bool
-) -> QuerySet[ModelVersion]:
-    which = Q(metrics__model=model, metrics__name=metric)
+def _without_metric(asked: Asked, at: Position | None) -> QuerySet[ModelVersion]:
+    """They come last, the newest first, whichever way the others are sorted."""
+    without = asked.rows.exclude(Exists(asked.metrics.filter(number=OuterRef("version"))))
+    return _by_number(asked, without, at, descending=not asked.upwards)
+
+
+def _by_metric(asked: Asked, at: Position | None) -> list[ModelVersion]:
+    """From ``at`` among those with the metric, or from their beginning; downwards, those without it follow."""
+    if asked.filters.fit_few:
+        return _page(asked, gather_sql(asked, at))
+    found = _page(asked, walk_sql(asked, at))
+    if len(found) == asked.most:
+        return found
+    if asked.model.last_version > MOST_WALKED and _along(asked, at)[MOST_WALKED:].exists():
+        return _page(asked, gather_sql(asked, at))
+    if asked.upwards:
+        return found
+    return found + list(_without_metric(replace(asked, most=asked.most - len(found)), None))
+
+
+def _along(asked: Asked, at: Position | None) -> QuerySet[VersionMetric]:
+    rows = asked.metrics
     if at is not None:
-        side = "lt" if descending else "gt"
-        later: dict[str, Any] = {f"metrics__value__{side}": at.value}
-        equal: dict[str, Any] = {"metrics__value": at.value, f"metrics__number__{side}": at.number}
-        which &= Q(**{f"metrics__value__{side}e": at.value}) & (Q(**later) | Q(**equal))
-    keys = F("figure"), F("metrics__number")
-    found = rows.filter(which).annotate(figure=F("metrics__value"))
-    return found.order_by(*(key.desc() if descending else key.asc() for key in keys))
+        side = "lt" if asked.descending else "gt"
+        later = Q(**{f"value__{side}": at.value})
+        equal = Q(**{"value": at.value, f"number__{side}": at.number})
+        rows = rows.filter(Q(**{f"value__{side}e": at.value}) & (later | equal))
+    ways = F("value"), F("number")
+    return rows.order_by(*(way.desc() if asked.descending else way.asc() for way in ways))
+
+
+# Put together from querysets and words of this module; what somebody typed are parameters.
+
+
+def walk_sql(asked: Asked, at: Position | None) -> Sql:
+    """The keys of what fits, looked at one by one in the order of the index until the page is full. A subquery for each
+    leaves no other way to a database that takes few for many, or many for few."""
+    along, values = _along(asked, at).values("number")[:MOST_WALKED].query.sql_with_params()
+    this = asked.rows.filter(version=RawSQL("walked.number", ())).values("pk")
+    fitting, more = this.query.sql_with_params()
+    looked_at = f"SELECT ({fitting}) AS id FROM ({along}) walked"  # noqa: S608
+    sql = f"SELECT id FROM ({looked_at}) looked_at WHERE id IS NOT NULL LIMIT {asked.most:d}"  # noqa: S608
+    return sql, (*more, *values)
+
+
+def gather_sql(asked: Asked, at: Position | None) -> Sql:
+    """The keys of a page of all that fit: the limit, which no model reaches, has these found before they are sorted."""
+    value = Subquery(asked.metrics.filter(version=OuterRef("pk")).values("value")[:1])
+    rows = asked.rows.annotate(figure=value).values("pk", "version", "figure")[:EVERY]
+    fitting, params = rows.query.sql_with_params()
+    side, way, sign = ("<", "DESC", "-") if asked.descending else (">", "ASC", "+")
+    behind = "figure IS NOT NULL"
+    if at is not None:
+        behind = f"(figure {side} %s OR figure = %s AND version {side} %s)"
+        params += (at.value, at.value, at.number)
+    if not asked.upwards:
+        behind = f"({behind} OR figure IS NULL)"
+    order = f"figure {way} NULLS LAST, CASE WHEN figure IS NULL THEN -version ELSE {sign}version END"
+    return f"SELECT pk FROM ({fitting}) fitting WHERE {behind} ORDER BY {order} LIMIT {asked.most:d}", params  # noqa: S608
+
+
+def _page(asked: Asked, keys: Sql) -> list[ModelVersion]:
+    """Their rows in order, those without a ``figure`` last. So evidence is read for a page, and not for all that it was
+    chosen from."""
+    mine = FilteredRelation("metrics", condition=Q(metrics__name=asked.order.metric))
+    ways = F("figure"), F("mine__number")
+    order = [way.desc(nulls_last=True) if asked.descending else way.asc(nulls_last=True) for way in ways]
+    rows = _with_metrics(ModelVersion.objects.filter(pk__in=RawSQL(*keys)))  # noqa: S611
+    return list(rows.annotate(mine=mine, figure=F("mine__value")).order_by(*order, "-version"))

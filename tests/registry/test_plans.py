@@ -19,6 +19,8 @@ from pytest_django import DjangoDbBlocker, Settings
 
 from accounts import services as accounts
 from accounts.models import Level, User
+from registry.models import RegisteredModel
+from registry.version_order import Filters, Order, page_of
 from tests.cast import token_of
 from tests.factories import make_user
 
@@ -39,6 +41,11 @@ EVENTS = """
 EVIDENCE = """
     INSERT INTO registry_evidence (version_id, digest, data, taken_at)
     SELECT id, md5(id::text), '{}', now() FROM registry_modelversion
+"""
+METRICS = """
+    INSERT INTO registry_versionmetric (model_id, version_id, number, name, value)
+    SELECT model_id, id, version, name, version * 7919 % 10007
+    FROM registry_modelversion, (VALUES ('auc'), ('f1')) named (name)
 """
 
 
@@ -85,7 +92,8 @@ def readers(
         with connection.cursor() as cursor:
             cursor.execute(EVENTS)
             cursor.execute(EVIDENCE)
-            cursor.execute("ANALYZE notifications_event, registry_evidence")
+            cursor.execute(METRICS)
+            cursor.execute("ANALYZE notifications_event, registry_evidence, registry_versionmetric")
         connection.check_constraints()  # now, once; else after each test
         yield {user.username: _client(user) for user in (make_user("reader"), granted, admin)}
         transaction.set_rollback(True)
@@ -220,6 +228,9 @@ OTHERS = [
     ("/models/", {}),
     ("/models/", {"q": "0711"}),
     (f"/models/{BIGGEST}/", {}),
+    (f"/models/{BIGGEST}/", {"q": "nothing"}),
+    (f"/models/{BIGGEST}/", {"q": "framework=sklearn"}),
+    (f"/models/{BIGGEST}/", {"by": "reader"}),
     (f"/models/{BIGGEST}/versions/7/", {}),
     ("/reviews/", {}),
 ]
@@ -287,6 +298,42 @@ def test_whoever_asks_walks_through_no_table(
     plans, answer = _plans(readers[who], path, fields)
 
     assert answer.json() and not plans.scans, "\n\n".join(plans.scans)
+
+
+ALONG, BEYOND = "Index Only Scan.* using metric_order_idx", "Index Only Scan.* using metric_o"
+
+
+@pytest.mark.parametrize("descending", [False, True])
+@pytest.mark.parametrize(
+    ("filters", "metric", "indexes"),
+    [
+        (Filters(), "auc", [ALONG]),
+        (Filters(text="framework=sklearn"), "auc", [ALONG]),
+        (Filters(stage="None", by="reader"), "auc", [ALONG, BEYOND, "version_stage_idx"]),
+        (Filters(stage="Production"), "auc", ["version_stage_idx"]),
+        (Filters(stage="Production", text="nothing"), "auc", ["version_stage_idx"]),
+        (Filters(alias="champion"), "auc", ["one_number_per_model"]),
+        (Filters(text=f"dataset=s3://data/{BIGGEST}/week=7"), "auc", [ALONG, BEYOND, "version_tags_idx"]),
+        (Filters(text="framework=nothing"), "auc", [ALONG, BEYOND, "version_tags_idx"]),
+        (Filters(text="nothing"), "auc", [ALONG, BEYOND, "one_number_per_model"]),
+        (Filters(by="nobody"), "auc", [ALONG, BEYOND, "one_number_per_model"]),
+        (Filters(), "nothing", [ALONG, BEYOND, "one_number_per_model"]),
+    ],
+    ids=_id,
+)
+def test_each_filter_of_a_table_sorted_by_a_metric_has_its_way(
+    readers: dict[str, Client], descending: bool, filters: Filters, metric: str, indexes: list[str]
+) -> None:
+    """Along the metric where a page is soon full; else the few that fit are found first."""
+    model, plans = RegisteredModel.objects.get(name=BIGGEST), Plans()
+
+    with connection.execute_wrapper(plans):
+        page_of(model, filters, Order(metric, descending), limit=25)
+
+    assert not plans.scans, "\n\n".join(plans.scans)
+    assert len(plans.all) == len(indexes)
+    assert all(re.search(index, plan) for index, plan in zip(indexes, plans.all, strict=True)), "\n\n".join(plans.all)
+    assert not any("Hash" in plan.replace("HashAggregate", "") or "Gather" in plan for plan in plans.all)
 
 
 def test_a_rare_tag_is_found_by_the_index_of_tags(readers: dict[str, Client]) -> None:

@@ -10,8 +10,9 @@ import pytest
 from django.db import connection
 
 from accounts.models import User
+from registry import version_order
 from registry.models import ModelVersion, RegisteredModel
-from registry.version_order import Filters, Order, Page, Position, _by_metric, page_of
+from registry.version_order import Asked, Filters, Order, Page, Position, page_of, walk_sql
 from tests.factories import make_model, make_version
 
 pytestmark = pytest.mark.django_db
@@ -80,6 +81,7 @@ def test_a_page_costs_one_statement_and_says_what_is_known(
     assert page.versions[0].known == {"auc": {"value": 1e22, "step": 0}}  # type: ignore[attr-defined]
 
 
+@pytest.mark.usefixtures("most_walked")
 def test_filters_hold_in_every_order(mira: User) -> None:
     model = make_model("churn")
     for number in range(1, 13):
@@ -141,21 +143,88 @@ def test_an_order_is_a_column_and_a_direction(text: str, order: Order) -> None:
     assert Order.read(text) == order
 
 
-@pytest.mark.parametrize("descending", [False, True])
-@pytest.mark.parametrize("at", [None, Position(3, 0.5)])
-def test_a_page_by_a_metric_is_read_along_its_index(
-    model: RegisteredModel, descending: bool, at: Position | None
-) -> None:
-    rows = _by_metric(ModelVersion.objects.live().filter(model=model), model, "auc", at, descending=descending)
+def plan_of(sql: str, params: tuple[Any, ...]) -> str:
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":  # a small table would be read whole
             for way in ("seqscan", "sort", "bitmapscan"):
                 cursor.execute(f"SET LOCAL enable_{way} = off")
+        cursor.execute(f"EXPLAIN {'' if connection.vendor == 'postgresql' else 'QUERY PLAN '}{sql}", params)
+        return "\n".join(str(line[-1]) for line in cursor.fetchall())
 
-    plan = rows[:LIMIT].explain()
 
-    assert "metric_order_idx" in plan
+@pytest.mark.parametrize("descending", [False, True])
+@pytest.mark.parametrize("at", [None, Position(3, 0.5)])
+@pytest.mark.parametrize("filters", [Filters(), Filters(stage="None", text="week 7", by="mira"), Filters(text="a=b")])
+def test_a_page_by_a_metric_is_read_along_its_index(
+    model: RegisteredModel, descending: bool, at: Position | None, filters: Filters
+) -> None:
+    asked = Asked(model, filters, Order("auc", descending), upwards=False, most=LIMIT)
+
+    plan = plan_of(*walk_sql(asked, at))
+
+    assert "metric_order_idx" in plan and "SCAN registry" not in plan
     assert "Sort" not in plan and "TEMP B-TREE" not in plan
+
+
+@pytest.fixture(params=[2000, 7, 1], ids=["walked", "walked in part", "gathered"])
+def most_walked(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
+    """Versions that are looked at along a metric, before all that fit are gathered."""
+    monkeypatch.setattr(version_order, "MOST_WALKED", request.param)
+    return int(request.param)
+
+
+@pytest.mark.parametrize("descending", [False, True])
+@pytest.mark.parametrize("share", [1, 2, 10, 40])
+@pytest.mark.usefixtures("most_walked")
+def test_both_ways_of_reading_show_the_same(share: int, descending: bool) -> None:
+    """One in so many fits, of 60, of which some have no auc and some were deleted."""
+    chance, model = random.Random(share), make_model("churn")
+    expected: list[tuple[bool, float, int]] = []
+    for number in range(1, 61):
+        value = chance.choice([0.1, 0.5, 0.7, 0.9, None, -1e-9, 1e22])
+        fits = number % share == 0
+        version = make_version(
+            model,
+            metrics={"f1": 0.1} if value is None else {"auc": value, "f1": 0.1},
+            tags={"team": "risk" if fits else "ml"},
+            description=f"Trained on 50% of {'A_b' if fits else 'Axb'}.",
+        )
+        if chance.random() < 0.1:
+            ModelVersion.objects.filter(pk=version.pk).update(deleted_at=model.created_at)
+        elif fits:
+            sign = -1 if descending else 1
+            expected.append((value is None, sign * value, sign * number) if value is not None else (True, 0, -number))
+    make_version("pricing", metrics={"auc": 0.8}, tags={"team": "risk"}, description="50% of a_B.")
+    order = Order("auc", descending)
+
+    by_tag, by_text = (walked(model, order, Filters(text=text)) for text in ("team=risk", "50% of a_B"))
+
+    assert by_tag == by_text == [abs(number) for *_, number in sorted(expected)]
+
+
+def test_what_fits_few_takes_at_most_three_statements(
+    most_walked: int, django_assert_max_num_queries: Callable[[int], Any]
+) -> None:
+    model = make_model("churn")
+    for number in range(1, 13):
+        make_version(model, metrics={"auc": number / 20} if number != 5 else {}, description=f"Week {number}.")
+
+    for text, fitting in (("week 1", [12, 11, 10, 1]), ("week 5", [5]), ("week 77", [])):
+        with django_assert_max_num_queries(3 if most_walked < 12 else 2):
+            page = page_of(model, Filters(text=text), Order("auc"), limit=LIMIT)
+        assert numbers(page) == fitting
+
+
+def test_an_alias_and_a_held_stage_are_found_in_one_statement(
+    model: RegisteredModel, django_assert_num_queries: Callable[[int], Any]
+) -> None:
+    make_version(model, stage="Production", metrics={"auc": 0.1}, aliases=["champion"])
+    model.refresh_from_db()
+
+    for filters in (Filters(stage="Production"), Filters(alias="champion"), Filters(stage="Staging")):
+        with django_assert_num_queries(1):
+            page = page_of(model, filters, Order("auc"), limit=LIMIT)
+        assert numbers(page) == ([] if filters.stage == "Staging" else [14])
 
 
 @pytest.mark.parametrize("key", ["5", "3000000000", "9" * 20, 'a"b', "a.b", "a\\b", "$[0]"])
