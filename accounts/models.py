@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from django.conf import settings
 from django.contrib.auth.models import AbstractUser
+from django.contrib.sessions.backends.base import SessionBase
+from django.contrib.sessions.base_session import AbstractBaseSession
 from django.db import models
 from django.db.models import Q
+from django.utils.module_loading import import_string
 
 from core.clock import now
 
@@ -174,6 +178,20 @@ class SignInLink(models.Model):
 
     def __str__(self) -> str:
         return f"sign-in link of {self.user}"
+
+
+class Session(AbstractBaseSession):
+    """A browser that is signed in, as Django keeps it, with whose it is beside what it holds: one look-up finds both.
+
+    Who is signed in says ``session_data``, which nobody can forge; ``user`` repeats it (accounts.sessions).
+    """
+
+    user = models.ForeignKey(User, null=True, on_delete=models.CASCADE, related_name="sessions")
+
+    @classmethod
+    def get_session_store_class(cls) -> type[SessionBase]:
+        store: type[SessionBase] = import_string(f"{settings.SESSION_ENGINE}.SessionStore")
+        return store
 
 
 class IdempotencyRecord(models.Model):

@@ -1,23 +1,49 @@
-"""Who sits at the browser is asked for every page: by statements that are written once (core.prepared)."""
+"""Who sits at the browser is asked for every page: by a statement that is written once (core.prepared), and finds the
+session and whose it is."""
 
 from __future__ import annotations
 
+from contextvars import ContextVar
 from datetime import datetime
+from typing import Any
 
 from allauth.account.auth_backends import AuthenticationBackend
+from django.contrib.auth import SESSION_KEY, get_user
+from django.contrib.auth.models import AnonymousUser
 from django.contrib.sessions.backends import db
-from django.contrib.sessions.models import Session
+from django.http import HttpRequest
 
-from accounts.models import User
+from accounts.models import Session, User
 from core.clock import now
 from core.prepared import Prepared
 
-_SESSION = Prepared(lambda key, moment: Session.objects.filter(session_key=key, expire_date__gt=moment), str, datetime)
+_SESSION = Prepared(
+    lambda key, moment: Session.objects.select_related("user").filter(session_key=key, expire_date__gt=moment),
+    str,
+    datetime,
+)
 _USER = Prepared(lambda pk: User.objects.filter(pk=pk), int)
+_found: ContextVar[User | None] = ContextVar("found", default=None)  # along with the session that is being judged
 
 
 class SessionStore(db.SessionStore):
-    """Django's own, in the database, but for how a session is found."""
+    """Django's own, in the database, but for how a session is found, and that it is known whose it is."""
+
+    user: User | None = None  # who came along with it from the database; whose it is by now says what it holds
+
+    @classmethod
+    def get_model_class(cls) -> type[Session]:
+        return Session
+
+    def create(self) -> None:
+        """Somebody signs in: the moment at which the sessions that have expired go."""
+        self.clear_expired()
+        super().create()
+
+    def create_model_instance(self, data: dict[str, Any]) -> Session:
+        row: Session = super().create_model_instance(data)  # type: ignore[assignment]
+        row.user_id = int(data[SESSION_KEY]) if SESSION_KEY in data else None
+        return row
 
     def _validate_session_key(self, key: str) -> bool:
         """A cookie may hold any sign, also one that no database takes; our keys are of letters and digits."""
@@ -27,6 +53,8 @@ class SessionStore(db.SessionStore):
         found = _SESSION.first(self.session_key, now())
         if found is None:
             self._session_key = None
+        else:
+            self.user = found.user
         return found
 
 
@@ -34,5 +62,19 @@ class Backend(AuthenticationBackend):
     """allauth's own, by name or address and password, but for how the person of a session is found."""
 
     def get_user(self, user_id: int) -> User | None:
-        found = _USER.first(int(user_id))
+        found = _found.get()
+        if found is None or found.pk != int(user_id):
+            found = _USER.first(int(user_id))
         return found if found is not None and self.user_can_authenticate(found) else None
+
+
+def user_of(request: HttpRequest) -> User | AnonymousUser:
+    """Who is signed in, as Django judges it: by what the session holds, the password since, and whether they are
+    active. Only that who came along with the session is not looked up again."""
+    session: SessionStore = request.session  # type: ignore[assignment]
+    session.get(SESSION_KEY)  # which reads it, and sets who came along
+    along = _found.set(session.user)
+    try:
+        return get_user(request)
+    finally:
+        _found.reset(along)

@@ -109,7 +109,6 @@ APPEND_SLASH = False  # a redirect would turn an MLflow client's POST into a GET
 INSTALLED_APPS = [
     "django.contrib.auth",
     "django.contrib.contenttypes",
-    "django.contrib.sessions",
     "django.contrib.messages",
     "whitenoise.runserver_nostatic",
     "django.contrib.staticfiles",
@@ -139,7 +138,7 @@ MIDDLEWARE = [
     "web.middleware.security_headers",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
-    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "web.middleware.SignedIn",
     "web.middleware.Credentials",
     "web.middleware.DenyByDefault",
     "django.middleware.csrf.CsrfViewMiddleware",

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from django.contrib.sessions.models import Session
 from playwright.sync_api import Page, expect
 
-from accounts.models import User
+from accounts.models import Session, User
 from accounts.services import create_sign_in_link
 from approvals.models import Comment
 from registry.models import ModelVersion

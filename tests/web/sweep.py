@@ -288,7 +288,7 @@ def world(db: None, mira: User, sam: User, admin: User, risk: Team, settings: Se
     )
 
 
-PASSING = ("sessions.Session", "approvals.Look")
+PASSING = ("accounts.Session", "approvals.Look")
 
 
 def state() -> dict[str, str]:

@@ -1,5 +1,5 @@
 """What a page may ask of the database, whatever the number of rows: 8 statements, 9 on that of a version (what its
-files hold is known by content), 15 on the review page, and the two that say who is asking (session and user)."""
+files hold is known by content), 15 on the review page, and the one that says who is asking."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ Row = TypeVar("Row", bound=Model)
 
 Session = Callable[[User], Client]
 
-WHO_IS_ASKING = 2
+WHO_IS_ASKING = 1
 SIZE, ASSETS = 25_000, 150_000  # bytes, compressed: of a page, and of all its scripts and styles
 SHOW_FILES = ("files", "overview")
 PAGE, REVIEW_PAGE = 8 + WHO_IS_ASKING, 15 + WHO_IS_ASKING

@@ -276,7 +276,7 @@ def test_a_pulse_says_nothing_until_something_happens(
 ) -> None:
     client = session(mira)
     pulse = pulse_of(client, asked)
-    with django_assert_max_num_queries(5):  # two, who is asking, and what they may read
+    with django_assert_max_num_queries(4):  # two, who is asking, and what they may read
         assert client.get(pulse).status_code == 204
 
     say(alice, asked)
