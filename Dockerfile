@@ -4,8 +4,9 @@ WORKDIR /srv/countersign
 COPY requirements/run.txt requirements/run.txt
 RUN python -m venv .venv && .venv/bin/pip install --no-cache-dir --no-deps --require-hashes -r requirements/run.txt
 COPY . .
-# The key of this folder is only for this step, and stays out of the image.
-RUN DATA_DIR=/tmp/build STATIC_COLLECTED=1 .venv/bin/python manage.py collectstatic --noinput -v 0 && rm -r /tmp/build
+# The key of this folder is only for these steps, and stays out of the image. The second compiles the templates.
+RUN export DATA_DIR=/tmp/build STATIC_COLLECTED=1 && .venv/bin/python manage.py collectstatic --noinput -v 0 \
+    && .venv/bin/python -c "import config.wsgi" && rm -r /tmp/build
 
 FROM python:3.11-slim
 RUN useradd --system --create-home --home-dir /srv/countersign countersign

@@ -112,14 +112,12 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "whitenoise.runserver_nostatic",
     "django.contrib.staticfiles",
-    "django.contrib.humanize",
     "allauth",
     "allauth.account",
     "rest_framework",
     "drf_spectacular",
     "drf_spectacular_sidecar",
     "django_htmx",
-    "template_partials",
     "django_structlog",
     "config",
     "core",
@@ -150,29 +148,26 @@ MIDDLEWARE = [
 ROOT_URLCONF = "config.urls"
 WSGI_APPLICATION = "config.wsgi.application"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
-_LOADERS = ["django.template.loaders.filesystem.Loader", "django.template.loaders.app_directories.Loader"]
+_CONTEXT_PROCESSORS = [
+    "django.contrib.auth.context_processors.auth",
+    "django.contrib.messages.context_processors.messages",
+]
 TEMPLATES: list[dict[str, Any]] = [
     {
-        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "NAME": "pages",
+        "BACKEND": "web.pages.templating.Templates",
         "DIRS": [BASE_DIR / "templates"],
         "OPTIONS": {
-            "context_processors": [
-                "django.template.context_processors.request",
-                "django.contrib.auth.context_processors.auth",
-                "django.contrib.messages.context_processors.messages",
-                "web.pages.context.site",
-            ],
-            "loaders": [
-                (
-                    "template_partials.loader.Loader",
-                    _LOADERS if DEVELOPMENT else [("django.template.loaders.cached.Loader", _LOADERS)],
-                )
-            ],
-            "builtins": ["template_partials.templatetags.partials", "web.pages.templatetags.pieces"],
-            # web.pages is no app of its own
-            "libraries": {name: f"web.pages.templatetags.{name}" for name in ("charts", "countersign")},
+            "environment": "web.pages.templating.environment",
+            "context_processors": [*_CONTEXT_PROCESSORS, "web.pages.context.site"],
+            "auto_reload": DEVELOPMENT,
         },
-    }
+    },
+    {  # what allauth and Django REST framework have of their own
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {"context_processors": ["django.template.context_processors.request", *_CONTEXT_PROCESSORS]},
+    },
 ]
 
 # -- Database ---------------------------------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
     python scripts/make_icons.py package/icons/outline
 
-A template shows one with ``{% icon "check" %}``.
+A template shows one with ``{{ ui.icon("check") }}``.
 """
 
 from __future__ import annotations

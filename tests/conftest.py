@@ -5,20 +5,24 @@ from __future__ import annotations
 import itertools
 import os
 import uuid
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from datetime import timedelta
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import hypothesis
 import pytest
 from django.conf import settings
 from django.core.cache import caches
+from django.http import HttpRequest
+from django.test.signals import template_rendered
 from django.utils import timezone
+from django.utils.safestring import SafeString
 from pytest_django import Settings
 
 from config.celery import app as celery_app
 from notifications import listeners
 from tests.receivers import Receiver
+from web.pages.templating import Page
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")  # Playwright's sync API keeps a loop in the test's thread
@@ -71,6 +75,20 @@ def _own_cache() -> None:
     settings.CACHES["default"]["KEY_PREFIX"] = prefix  # for the threads of a live server
     caches["default"].key_prefix = prefix
     listeners.forget()
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _contexts_are_told() -> Iterator[None]:
+    """``answer.context`` is what a page was drawn with: Django's test client hears of it from its own engine alone."""
+    render = Page.render
+
+    def told(page: Page, context: Mapping[str, Any] | None = None, request: HttpRequest | None = None) -> SafeString:
+        template_rendered.send(sender=page, template=page, context=dict(context or {}))
+        return render(page, context, request)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Page, "render", told)
+        yield
 
 
 @pytest.fixture

@@ -66,7 +66,7 @@ def pulse(request: SignedInRequest, pk: int) -> HttpResponse:
         return HttpResponse(status=204)
     looked = Place.from_text(request.GET.get("looked", ""))
     context = context_of(request, request_as_shown(request.user, pk), looked=looked.at if looked else None)
-    return render(request, "requests/detail.html#request-body", {**context, "news": news})
+    return render(request, "requests/detail.html#request_body", {**context, "news": news})
 
 
 def _is_a_look(request: SignedInRequest) -> bool:
@@ -93,7 +93,7 @@ def answer(
         shown = key_in(request.POST.get("at", ""))
         if isinstance(error, Conflict) and shown is not None:
             context["meanwhile"] = news_of(request.user, pk, after=shown)
-    template = "requests/detail.html#request-body" if htmx else "requests/detail.html"
+    template = "requests/detail.html#request_body" if htmx else "requests/detail.html"
     status = refused_status(error) if error else 200
     return render(request, template, context, status=status)
 

@@ -21,4 +21,4 @@ def index(request: SignedInRequest) -> HttpResponse:
     if not request.htmx and "all" not in request.GET and (named := named_by(typed, groups)):
         return redirect(named.url)
     context = {"query": typed, "search": typed, "groups": groups}
-    return part_or_page(request, "search/index.html", context, part="search/index.html#suggestions")
+    return part_or_page(request, "search/index.html", context, part="search/suggestions.html")

@@ -1,110 +1,45 @@
-"""Filters for templates, and the pieces that have a template of their own; those of every line are in pieces.py.
-Thin: the work is in core/formatting.py and core/markdown.py."""
+"""Components; some have something to work out before their template is filled: ``{{ ui.sparkline(points=…) }}``."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
-from itertools import zip_longest
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
+from typing import Any, ParamSpec
 from urllib.parse import urlencode
 
-from django import template
 from django.forms import BoundField, CheckboxInput, CheckboxSelectMultiple, RadioSelect, Select, Widget
-from django.template import Context
-from django.utils.html import format_html
+from django.http import HttpRequest
+from django.utils.html import escape, format_html
 from django.utils.safestring import SafeString, mark_safe
+from jinja2 import Environment, pass_environment
 
-from approvals.policy import Node, Status
 from core import formatting
-from core import markdown as core_markdown
-from core.clock import from_ms
-from registry.side_by_side import Row
+from web.pages.metric_chart import Chart
 
-register = template.Library()
+P = ParamSpec("P")
 
 
-@register.filter
-def ms_to_datetime(milliseconds: int | None) -> datetime | None:
-    return None if milliseconds is None else from_ms(milliseconds)
+@pass_environment
+def component(environment: Environment, name: str, /, **variables: object) -> SafeString:
+    """A template with these variables and no others."""
+    return mark_safe(environment.get_template(name).render(variables))  # noqa: S308 - the template escapes
 
 
-@register.filter
-def duration(length: timedelta) -> str:
-    return formatting.duration(length)
+def fills(name: str) -> Callable[[Callable[P, Mapping[str, object]]], Callable[..., SafeString]]:
+    """What the function answers are the variables of that template."""
+
+    def with_template(work: Callable[P, Mapping[str, object]]) -> Callable[..., SafeString]:
+        @pass_environment
+        @wraps(work)
+        def draw(environment: Environment, /, *args: P.args, **kwargs: P.kwargs) -> SafeString:
+            return component(environment, name, **work(*args, **kwargs))
+
+        return draw
+
+    return with_template
 
 
-@register.filter
-def metric(value: float | str | None, beside: float | None = None) -> str:
-    """A metric's value, or the word that it is where no number can say it."""
-    return value if isinstance(value, str) else formatting.metric(value, beside=beside)
-
-
-@register.filter
-def cells(row: Row) -> list[tuple[object, float | None]]:
-    """Each cell of a comparison with how far it is from the first."""
-    return list(zip_longest(row.cells, row.changes))
-
-
-@register.filter
-def signed(value: float | None) -> str:
-    return formatting.signed(value)
-
-
-@register.filter
-def filesize(size: int | None) -> str:
-    return formatting.filesize(size)
-
-
-@register.filter
-def spelled_out(text: str) -> str:
-    return formatting.spelled_out(text)
-
-
-@register.filter
-def short_digest(digest: str) -> str:
-    return formatting.short_digest(digest)
-
-
-@register.filter
-def markdown(text: str | None) -> SafeString:
-    return mark_safe(core_markdown.to_html(text or ""))  # noqa: S308 - sanitised there
-
-
-@register.filter
-def conversation(text: str) -> SafeString:
-    """Markdown in which whom it mentions is emphasised."""
-    return mark_safe(core_markdown.to_html(text, mentions=True))  # noqa: S308 - sanitised there
-
-
-@register.filter
-def web_address(link: str | None) -> str:
-    """A link that somebody sent us, when it is one to follow: never javascript: or data:."""
-    return link if link and link.lower().startswith(("https://", "http://")) else ""
-
-
-@register.filter
-def told(node: Node) -> str:
-    """Why a requirement has its status; nothing where it is met and the figure beside it says so."""
-    return "" if node.kind in ("metric", "description") and node.status == Status.MET and node.figure else node.reason
-
-
-@register.filter
-def unsaid(node: Node) -> str:
-    """Who can clear it, where its sentence does not name them."""
-    names = [name for name in node.who if name not in node.reason]
-    return ", ".join(names[:6]) + (" and others" if len(names) > 6 else "")
-
-
-@register.filter
-def parts(node: Node) -> tuple[Node, ...]:
-    """The nodes below it that add something: the sentence about approvals names the teams, and who approved."""
-    if node.kind != "approvals":
-        return node.children
-    return tuple(child for child in node.children if child.status in (Status.ERROR, Status.SKIPPED))
-
-
-@register.inclusion_tag("components/metric_bar.html")
+@fills("components/metric_bar.html")
 def metric_bar(
     *,
     value: float | None,
@@ -136,7 +71,7 @@ def metric_bar(
     }
 
 
-@register.inclusion_tag("components/sparkline.html")
+@fills("components/sparkline.html")
 def sparkline(*, points: Sequence[tuple[int, float]], name: str) -> dict[str, object]:
     """A metric over versions: (number, value), the oldest first; the last one is marked. Nothing for a single one."""
     if len(points) < 2:
@@ -161,13 +96,13 @@ def sparkline(*, points: Sequence[tuple[int, float]], name: str) -> dict[str, ob
     }
 
 
-@register.inclusion_tag("components/older.html", takes_context=True)
+@fills("components/older.html")
 def older(
-    context: Context, *, field: str, token: object, first: str = "Newest", next: str = "Older", at: str = ""
+    request: HttpRequest, *, field: str, token: object, first: str = "Newest", next: str = "Older", at: str = ""
 ) -> dict[str, str]:
     """The foot of a list that is read on from its last row: ``field`` of the address says where a page begins,
     ``token`` where the next one does, if there is one. What else is asked for stays; ``at`` is an anchor."""
-    asked = [(name, text) for name, texts in context["request"].GET.lists() for text in texts if text]
+    asked = [(name, text) for name, texts in request.GET.lists() for text in texts if text]
     kept = [(name, text) for name, text in asked if name != field]
     return {
         "first": first,
@@ -177,7 +112,6 @@ def older(
     }
 
 
-@register.simple_tag
 def tab_link(tabbed: Mapping[str, Any], **changes: object) -> SafeString:
     """The attributes of a link within tabs: a page of its own, and with HTMX only the region that they are."""
     query = tabbed["asked"].query(**changes)
@@ -188,7 +122,7 @@ def tab_link(tabbed: Mapping[str, Any], **changes: object) -> SafeString:
     )  # fmt: skip
 
 
-@register.inclusion_tag("components/form_field.html")
+@fills("components/form_field.html")
 def form_field(
     field: BoundField, *, label: str = "", help: str | None = None, autofocus: bool = False
 ) -> dict[str, object]:
@@ -197,7 +131,6 @@ def form_field(
     return {"field": field, "label": label or field.label, "help": shown, "autofocus": autofocus}
 
 
-@register.simple_tag
 def control(field: BoundField, *, label: str = "", help: str = "", autofocus: bool = False) -> SafeString:
     """The input of a field with our classes, tied to its help and its errors. No placeholder repeats the label."""
     widget = field.field.widget
@@ -217,3 +150,41 @@ def _control_class(widget: Widget) -> str:
     if isinstance(widget, CheckboxInput | RadioSelect | CheckboxSelectMultiple):
         return "form-check-input"
     return "form-select" if isinstance(widget, Select) else "form-control"
+
+
+def chart_dots(chart: Chart, model_url: str) -> SafeString:
+    """Each version as a link: where one points at, the dot, and what it says."""
+    versions, last = escape(f"{model_url}versions/"), chart.last.number
+    parts = []
+    for dot in chart.dots:
+        says, skipped = escape(dot.says), "" if dot.number == last else ' tabindex="-1"'
+        parts.append(
+            f'<a href="{versions}{dot.number}/" aria-label="{says}"{skipped}>'
+            f'<rect class="near" x="{dot.left}%" y="16" width="{chart.step}%" height="166"/>'
+            f'<circle class="dot-of {dot.look}" cx="{dot.x}%" cy="{dot.y}" r="{dot.r}"/>'
+            f'<text class="tip" y="11" aria-hidden="true">{says}</text></a>\n'
+        )
+    return mark_safe("".join(parts))  # noqa: S308 - numbers, and texts that are escaped
+
+
+def chart_rows(chart: Chart, model_url: str) -> SafeString:
+    """The same as lines of a table."""
+    versions = escape(f"{model_url}versions/")
+    parts = [
+        f'<tr><td><a href="{versions}{dot.number}/">{dot.number}</a></td><td class="num">{dot.text}</td>'
+        f"<td>{dot.day}</td><td>{escape(', '.join(dot.holds)) if dot.holds else ''}</td></tr>\n"
+        for dot in chart.dots
+    ]
+    return mark_safe("".join(parts))  # noqa: S308 - numbers, and texts that are escaped
+
+
+COMPONENTS: dict[str, Callable[..., SafeString]] = {
+    "chart_dots": chart_dots,
+    "chart_rows": chart_rows,
+    "control": control,
+    "form_field": form_field,
+    "metric_bar": metric_bar,
+    "older": older,
+    "sparkline": sparkline,
+    "tab_link": tab_link,
+}

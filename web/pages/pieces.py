@@ -1,25 +1,20 @@
 """The small pieces of a page: icons, pills, dots, faces, times. They stand on every line of every list, where a
-template of their own would take ten times as long (docs/decisions/pieces-are-python.md). Built in: a template needs no
-``load``."""
+function that remembers what it drew is quickest. Every template has them: ``{{ ui.icon("x", small=True) }}``."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 
-from django import template
 from django.db.models import Model
 from django.templatetags.static import static
 from django.utils.html import escape, format_html
 from django.utils.safestring import SafeString
-from django.utils.text import Truncator
 
 from accounts.models import User
 from core import formatting
 from core.clock import from_ms, now
-
-register = template.Library()
 
 # What a state, stage or status is called on the page's pills and dots; see "Pills" in static/app.css.
 STATE_CLASSES = {
@@ -84,7 +79,6 @@ DOTS = {
 }
 
 
-@register.simple_tag(name="icon")
 @lru_cache(maxsize=512, typed=True)
 def drawn(name: str, *, small: bool = False, label: str = "") -> SafeString:
     """One of static/icons.svg; ``small`` is 16 px; ``label`` only when no text beside it says the same."""
@@ -98,20 +92,17 @@ def drawn(name: str, *, small: bool = False, label: str = "") -> SafeString:
     )
 
 
-@register.simple_tag
 def pill(label: str, *, kind: str = "quiet", icon: str = "") -> SafeString:
     """``kind``: good, waiting, attention, bad, info, alias or quiet."""
     return format_html('<span class="pill pill-{}">{}{}</span>', kind, drawn(icon) if icon else "", label)
 
 
-@register.simple_tag
 @lru_cache(maxsize=512, typed=True)
 def state(stored: str, label: str = "") -> SafeString:
     """The state of a request, a review's decision, a delivery, a version or a run: the stored word, and what to say."""
     return format_html('<span class="pill {}">{}</span>', STATE_CLASSES.get(stored, "pill-quiet"), label or stored)
 
 
-@register.simple_tag
 def state_of(row: Model, *, field: str = "state") -> SafeString:
     """The same, said as the row's own field says it."""
     stored = getattr(row, field)
@@ -124,7 +115,6 @@ def _labels(model: type[Model], field: str) -> dict[str, str]:
     return dict(model._meta.get_field(field).flatchoices)  # type: ignore[union-attr]
 
 
-@register.simple_tag
 @lru_cache(maxsize=64, typed=True)
 def stage(name: str) -> SafeString:
     """Production, Staging, Archived or None."""
@@ -132,19 +122,16 @@ def stage(name: str) -> SafeString:
     return format_html('<span class="pill {}">{}</span>', STAGE_CLASSES.get(name, "pill-alias"), said)
 
 
-@register.simple_tag
 def alias(name: str) -> SafeString:
     return format_html('<span class="pill pill-alias">@{}</span>', name)
 
 
-@register.simple_tag
 def dot(status: str) -> SafeString:
     """The status of a requirement as a shape and a colour: met, unmet, waiting, error or skipped."""
     look, word, shape = DOTS.get(status, DOTS["skipped"])
     return format_html('<svg class="dot {}" viewBox="0 0 14 14" role="img" aria-label="{}">{}</svg>', look, word, shape)
 
 
-@register.simple_tag
 def avatar(person: object, *, size: str = "") -> SafeString:
     """The initials of a user, or of a name, on their colour; ``size``: xs or lg."""
     return _avatar(str(person), size)
@@ -160,7 +147,6 @@ def _avatar(name: str, size: str) -> SafeString:
     )
 
 
-@register.simple_tag
 def person(user: User | None, *, bare: bool = False, note: str = "") -> SafeString:
     """Avatar and name; ``bare``: the name alone; ``note``: words after it."""
     if user is None:
@@ -176,7 +162,6 @@ def person(user: User | None, *, bare: bool = False, note: str = "") -> SafeStri
     )
 
 
-@register.simple_tag
 def ago(at: datetime | None = None, *, ms: int | str | None = None) -> SafeString:
     """How long ago, exact on hover; app.js keeps it true."""
     moment = from_ms(ms) if isinstance(ms, int) else at
@@ -187,7 +172,6 @@ def ago(at: datetime | None = None, *, ms: int | str | None = None) -> SafeStrin
     return SafeString(f'<time datetime="{moment.isoformat()}" title="{exact}" data-relative>{said}</time>')
 
 
-@register.simple_tag
 def figures(values: Sequence[float | str | None]) -> SafeString:
     """The cells of a table that hold metrics."""
     return SafeString("".join(map(_cell, values)))
@@ -199,8 +183,16 @@ def _cell(value: float | str | None) -> str:
     return f'<td class="num">{escape(value) if isinstance(value, str) else formatting.metric(value)}</td>'
 
 
-@register.filter
-def short(text: object, most: int) -> str:
-    """At most so many characters; ``truncatechars``, but quick where nothing is to be cut."""
-    whole = "" if text is None else str(text)
-    return whole if len(whole) <= most else Truncator(whole).chars(most)
+PIECES: dict[str, Callable[..., SafeString]] = {
+    "icon": drawn,
+    "pill": pill,
+    "state": state,
+    "state_of": state_of,
+    "stage": stage,
+    "alias": alias,
+    "dot": dot,
+    "avatar": avatar,
+    "person": person,
+    "ago": ago,
+    "figures": figures,
+}
