@@ -38,7 +38,7 @@ def comment(place: str, asked: TransitionRequest, sam: User) -> Comment:
 
 def part(page: str, comment: Comment) -> str:
     """The thread that begins with a comment, as the page shows it."""
-    return page.split(f'<li id="comment-{comment.pk}">')[1].split("</div></li>")[0]
+    return page.split(f'<li id="comment-{comment.pk}">')[1].split("</footer>\n</div></li>")[0]
 
 
 def shown(client: Client, place: str, comment: Comment) -> str:
