@@ -36,8 +36,10 @@ Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
 
 
 def pytest_configure() -> None:
-    """Tasks stay inside the test's process. Tests of the real brokers start real processes."""
+    """Tasks stay inside the test's process. Tests of the real brokers start real processes. Static files are looked for
+    when they are asked for: each of thousands of clients would list them all first."""
     celery_app.conf.update(broker_url="memory://", broker_transport_options={})
+    settings.WHITENOISE_AUTOREFRESH = True
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
