@@ -41,10 +41,15 @@ def write_metric_rows(version: ModelVersion, *, before: EvidenceData, after: Evi
         VersionMetric.objects.filter(version=version, name__in=gone[start : start + AT_ONCE]).delete()
 
 
+# From the versions, which are few: by the rows' own model and numbers, a plan for whatever names reads all its metrics.
 _HISTORY = Prepared(
     lambda model, names, after, newest: (
         VersionMetric.objects.filter(
-            model=model, name__in=names, number__gt=after, number__lte=newest, version__deleted_at=None
+            version__model=model,
+            version__version__gt=after,
+            version__version__lte=newest,
+            version__deleted_at=None,
+            name__in=names,
         )
         .order_by("name", "number")
         .values_list("name", "number", "value")

@@ -19,6 +19,7 @@ from pytest_django import DjangoDbBlocker, Settings
 
 from accounts import services as accounts
 from accounts.models import Level, User
+from registry.metric_rows import metric_history
 from registry.models import RegisteredModel
 from registry.version_order import Filters, Order, page_of
 from tests.cast import token_of
@@ -334,6 +335,18 @@ def test_each_filter_of_a_table_sorted_by_a_metric_has_its_way(
     assert len(plans.all) == len(indexes)
     assert all(re.search(index, plan) for index, plan in zip(indexes, plans.all, strict=True)), "\n\n".join(plans.all)
     assert not any("Hash" in plan.replace("HashAggregate", "") or "Gather" in plan for plan in plans.all)
+
+
+def test_the_last_values_of_metrics_are_read_from_the_last_versions(readers: dict[str, Client]) -> None:
+    """By one plan, which does not know the model's size."""
+    model, plans = RegisteredModel.objects.get(name=BIGGEST), Plans()
+
+    with connection.execute_wrapper(plans):
+        history = metric_history(model, ["auc", "f1", "nothing"], last=20, until=20_000)
+
+    assert [len(history[name]) for name in ("auc", "f1", "nothing")] == [20, 20, 0]
+    [plan] = plans.all
+    assert plans.generic and "Index Scan using one_number_per_model" in plan and "one_value_per_metric" in plan
 
 
 def test_a_rare_tag_is_found_by_the_index_of_tags(readers: dict[str, Client]) -> None:
