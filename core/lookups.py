@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.models import CharField, Lookup, TextField
+from django.db.models import CharField, Func, Lookup, TextField
 from django.db.models.sql.compiler import SQLCompiler
 
 
@@ -58,6 +58,16 @@ class Glob(Lookup):
             return f"{left} GLOB %s", [*params, self.rhs.replace("[", "[[]")]
         escaped = self.rhs.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
         return f"{left} LIKE %s", [*params, escaped.replace("*", "%").replace("?", "_")]
+
+
+class Unindexed(Func):
+    """A column for which SQLite takes no index: it does not know how often a value occurs, as PostgreSQL does."""
+
+    arity = 1
+    template = "%(expressions)s"
+
+    def as_sqlite(self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, **context: Any) -> Any:
+        return self.as_sql(compiler, connection, template="+%(expressions)s", **context)
 
 
 for _lookup in (Like, ILike, Glob):

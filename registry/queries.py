@@ -253,7 +253,7 @@ def events_visible_to(user: User) -> EventQuerySet:
         user
     ):  # says nothing new, but where to look: of a few models, not through all that happened
         events = events.filter(model_name__in=RegisteredModel.objects.visible_to(user).values("name"))
-    return of_present_names(events.annotate(name_taken_at=Subquery(since))).filter(
+    return of_present_names(events.alias(name_taken_at=Subquery(since))).filter(
         Exists(readable.filter(Q(deleted_at=None) | Q(deleted_at__gt=OuterRef("name_taken_at"))))
     )
 

@@ -36,8 +36,9 @@ TABLES = re.compile(r"Seq Scan on (registry_\w+|notifications_event)\b")
 EVENTS = """
     INSERT INTO notifications_event
         (key, kind, actor_id, model_name, version, summary, path, data, audience, created_at, fanned_out_at)
-    SELECT gen_random_uuid(), 'model_version.created', v.user_id, m.name, v.version, '', '', '{}', '[]', now(), now()
+    SELECT gen_random_uuid(), 'model_version.created', u.id, m.name, v.version, '', '', '{}', '[]', now(), now()
     FROM registry_modelversion v JOIN registry_registeredmodel m ON m.id = v.model_id
+    JOIN accounts_user u ON u.username = 'admin'
 """
 EVIDENCE = """
     INSERT INTO registry_evidence (version_id, digest, data, taken_at)
@@ -347,6 +348,15 @@ def test_the_last_values_of_metrics_are_read_from_the_last_versions(readers: dic
     assert [len(history[name]) for name in ("auc", "f1", "nothing")] == [20, 20, 0]
     [plan] = plans.all
     assert plans.generic and "Index Scan using one_number_per_model" in plan and "one_value_per_metric" in plan
+
+
+@pytest.mark.parametrize(("actor", "index"), [("admin", "notifications_event_pkey"), ("granted", "event_actor_idx")])
+def test_who_did_all_is_looked_for_otherwise_than_who_did_nothing(
+    readers: dict[str, Client], actor: str, index: str
+) -> None:
+    plans, _ = _plans(readers["reader"], "/api/v1/events/", {"actor": actor})
+
+    assert f"using {index} on notifications_event\n" in re.sub(r"  \(cost.*", "", plans.all[-1])
 
 
 def test_a_rare_tag_is_found_by_the_index_of_tags(readers: dict[str, Client]) -> None:

@@ -11,6 +11,7 @@ from django.utils.dateparse import parse_date
 from django.views.decorators.http import require_safe
 
 from accounts.permissions import reads_everything
+from approvals.queries import list_again
 from core.errors import Invalid
 from core.keyset import key_in
 from core.prepared import planned_anew
@@ -31,7 +32,7 @@ DAYS = ("since", "until")
 def index(request: SignedInRequest) -> HttpResponse:
     given = _given(request)
     try:
-        found, error = _page(_fitting(request, given), request.GET.get("before", "")), ""
+        found, error = _page(request, given, request.GET.get("before", "")), ""
     except Invalid as refused:
         found, error = [], refused.message
     shown = found[:PAGE_SIZE]
@@ -89,8 +90,14 @@ def _day(text: str, name: str) -> Any:
     return day
 
 
-def _page(events: EventQuerySet, before: str) -> list[Any]:
+def _page(request: SignedInRequest, given: dict[str, str], before: str) -> list[Any]:
     """One event more than a page has: then there are older ones."""
-    if (key := key_in(before)) is not None:
-        events = events.filter(pk__lt=key)
-    return planned_anew(events.select_related("actor").order_by("-pk")[: PAGE_SIZE + 1])
+    key = key_in(before)
+    if not given and key is None:
+        return list_again(request.user, lambda: _newest(events_visible_to(request.user)), "activity")
+    events = _fitting(request, given)
+    return planned_anew(_newest(events if key is None else events.filter(pk__lt=key)))
+
+
+def _newest(events: EventQuerySet) -> EventQuerySet:
+    return events.select_related("actor").order_by("-pk")[: PAGE_SIZE + 1]
