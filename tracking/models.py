@@ -80,7 +80,7 @@ class RunQuerySet(models.QuerySet["Run"]):
 class Run(models.Model):
     """One training run. ``params``, ``tags`` and ``metrics`` (last value each) stand beside the row, for reading,
     searching and evidence; MetricPoint keeps the history of metrics. One service writes both. A part of a name is found
-    by an index that migration 0004 makes."""
+    by an index that migrations 0004 and 0006 make."""
 
     class Status(models.TextChoices):
         RUNNING = "RUNNING"

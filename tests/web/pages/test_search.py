@@ -6,13 +6,15 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from pytest_django import DjangoAssertNumQueries
 
 from accounts.models import User
 from approvals.models import TransitionRequest
 from registry.models import ModelVersion
-from tests.factories import make_experiment, make_model, make_version
+from tests.factories import make_experiment, make_model, make_run, make_version
 from tracking.models import Experiment
 from tracking.queries import DESCRIPTION_TAG
 from web.pages.finding import SHOWN, Term, find, named_by
@@ -177,3 +179,34 @@ def test_a_word_is_looked_for_among_ten_thousand_experiments_in_a_statement(
 def test_a_long_number_is_a_request_only_when_it_says_so(sam: User) -> None:
     assert (Term.read("12345678").request, Term.read("12345678").digits) == (None, "12345678")
     assert (Term.read("#12345678").request, Term.read("1234567").request) == (12345678, 1234567)
+
+
+@pytest.mark.embedded
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="PostgreSQL has an index of trigrams")
+@pytest.mark.parametrize("typed", ["churn", "churn nightly", "00000000000000000000000000000007"])
+def test_sqlite_looks_for_a_run_in_an_index_from_the_newest_on(sam: User, typed: str) -> None:
+    """Whole rows have all that was logged beside their names."""
+    with CaptureQueriesContext(connection) as asked:
+        find(sam, typed)
+
+    [of_runs] = [query["sql"] for query in asked if 'FROM "tracking_run"' in query["sql"]]
+    with connection.cursor() as cursor:
+        cursor.execute(f"EXPLAIN QUERY PLAN {of_runs}")
+        steps = [step for *_, step in cursor.fetchall()]
+    assert "SCAN U0 USING COVERING INDEX run_name_idx" in steps
+    assert steps.count("USE TEMP B-TREE FOR ORDER BY") == 1  # of what was found
+
+
+@pytest.mark.parametrize("typed", ["50% of A_b", "50%", "NIGHTLY", "ä", "é7"])
+def test_parts_of_names_of_runs_are_found_whatever_their_signs(sam: User, typed: str) -> None:
+    for name in ("50% of a_b", "50% of axb", "nightly", "ä-é7", "Ä-É7", "50 of ab"):
+        make_run(run_name=name)
+    fits = {
+        "50% of A_b": {"50% of a_b", "50% of axb"},  # % and _ stand for anything, as in MLflow's language
+        "50%": {"50% of a_b", "50% of axb", "50 of ab"},
+        "NIGHTLY": {"nightly"},
+        "ä": {"ä-é7", "Ä-É7"} if connection.vendor == "postgresql" else {"ä-é7"},
+        "é7": {"ä-é7", "Ä-É7"} if connection.vendor == "postgresql" else {"ä-é7"},
+    }
+
+    assert set(found(sam, typed)["Runs"]) == fits[typed]
