@@ -50,9 +50,17 @@ class HasText(Func):
 
     def __init__(self, column: str, key: str, text: str) -> None:
         super().__init__(F(column), Value(key), Value(text))
+        # As every writer of JSON writes it; of any other text there are several forms.
+        self.written = f'"{text}"' if text.isascii() and text.isprintable() and not set('"\\') & set(text) else ""
 
     def as_sqlite(self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, **_context: Any) -> Sql:
-        return self._fill(f"{TextAt.sqlite} = {{text}}", compiler)
+        """What does not even contain the text is not read as JSON, which would take twice as long."""
+        sql, params = self._fill(f"{TextAt.sqlite} = {{text}}", compiler)
+        if not self.written:
+            return sql, params
+        column, *_ = self.get_source_expressions()
+        contains, before = compiler.compile(Func(column, Value(self.written), function="INSTR"))
+        return f"({contains} AND {sql})", (*before, *params)
 
     def as_postgresql(self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, **_context: Any) -> Sql:
         return self._fill("{column} @> jsonb_build_object({key}::text, {text}::text)", compiler)

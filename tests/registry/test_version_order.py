@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable
 from typing import Any
 
+import orjson
 import pytest
 from django.db import connection
 
@@ -233,3 +234,22 @@ def test_a_tag_is_found_whatever_its_key(key: str) -> None:
     make_version("churn", tags={"other": "risk"})
 
     assert numbers(page_of(tagged.model, Filters(text=f"{key}=risk"), Order(), limit=LIMIT)) == [tagged.version]
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["risk", "7", "", "a/b", "a\\b", 'say "so"', "ümläut", "\t", "\x7f", "null", "true", "%", "_", "{}", "é\u2028"],
+)
+@pytest.mark.parametrize("is_loaded", [False, True])
+def test_a_tag_is_found_whatever_its_value(value: str, is_loaded: bool) -> None:
+    tagged = make_version("churn", tags={"key": value, "other": "x"})
+    make_version("churn", tags={"key": f"{value}x", "other": value, value: "key"})
+    make_version("churn", tags={"key": value.upper() + "y"})
+    if is_loaded:  # as load_dataset writes it
+        with connection.cursor() as cursor:
+            text = orjson.dumps(tagged.tags).decode()
+            cursor.execute("UPDATE registry_modelversion SET tags = %s WHERE id = %s", [text, tagged.pk])
+
+    found = page_of(tagged.model, Filters(text=f"key={value}"), Order(), limit=LIMIT)
+
+    assert numbers(found) == ([tagged.version] if value == value.strip() else [])
