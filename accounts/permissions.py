@@ -6,13 +6,16 @@ from collections.abc import Iterable
 from fnmatch import fnmatchcase
 
 from django.conf import settings
-from django.db.models import F, Q
+from django.db import DEFAULT_DB_ALIAS
+from django.db.models import F, OuterRef, Q, QuerySet
 
-from accounts.models import EVERY_MODEL, Grant, Level, User
+from accounts.models import EVERY_MODEL, Grant, Level, Session, User
 from core.answers import YES, Answer, no
+from core.listing import ListOf
 from core.prepared import Prepared
 
 _GRANTS = Prepared(lambda user: Grant.objects.filter(Q(user=user) | Q(team__memberships__user=user)), int)
+_LISTED = ("id", "user_id", "team_id", "level", "model_id", "pattern")
 
 
 def is_unlimited(user: User) -> Answer:
@@ -53,12 +56,25 @@ def default_level() -> Level:
 
 
 def grants_of(user: User) -> list[Grant]:
-    """The grants of a person and of their teams, in one statement, read once per request."""
+    """The grants of a person and of their teams, read once per request: by one statement, or along with the session."""
     cached = getattr(user, "_grants", None)
     if cached is None:
         cached = _GRANTS.all(user.pk)
         user._grants = cached  # type: ignore[attr-defined]
     return cached
+
+
+def with_grants(sessions: QuerySet[Session]) -> QuerySet[Session]:
+    """Each with the grants of its user and of their teams, for ``take_grants``."""
+    own = Grant.objects.filter(user=OuterRef("user"))
+    of_teams = Grant.objects.filter(team__memberships__user=OuterRef("user"))
+    return sessions.annotate(own_grants=ListOf(own, *_LISTED), team_grants=ListOf(of_teams, *_LISTED))  # type: ignore[no-redef]
+
+
+def take_grants(session: Session, user: User) -> None:
+    """So that asking about ``user``, whose session it is, reads nothing more."""
+    rows = [*(session.own_grants or ()), *(session.team_grants or ())]
+    user._grants = [Grant.from_db(DEFAULT_DB_ALIAS, _LISTED, row) for row in rows]  # type: ignore[attr-defined]
 
 
 def forget_grants(user: User) -> None:

@@ -1,5 +1,5 @@
 """Who sits at the browser is asked for every page: by a statement that is written once (core.prepared), and finds the
-session and whose it is."""
+session, whose it is, and what they were granted."""
 
 from __future__ import annotations
 
@@ -14,22 +14,26 @@ from django.contrib.sessions.backends import db
 from django.http import HttpRequest
 
 from accounts.models import Session, User
+from accounts.permissions import take_grants, with_grants
 from core.clock import now
 from core.prepared import Prepared
 
 _SESSION = Prepared(
-    lambda key, moment: Session.objects.select_related("user").filter(session_key=key, expire_date__gt=moment),
+    lambda key, moment: with_grants(
+        Session.objects.select_related("user").filter(session_key=key, expire_date__gt=moment)
+    ),
     str,
     datetime,
 )
 _USER = Prepared(lambda pk: User.objects.filter(pk=pk), int)
+READS = ("GET", "HEAD")
 _found: ContextVar[User | None] = ContextVar("found", default=None)  # along with the session that is being judged
 
 
 class SessionStore(db.SessionStore):
     """Django's own, in the database, but for how a session is found, and that it is known whose it is."""
 
-    user: User | None = None  # who came along with it from the database; whose it is by now says what it holds
+    row: Session | None = None  # as it came from the database, with its user; whose it is by now says what it holds
 
     @classmethod
     def get_model_class(cls) -> type[Session]:
@@ -50,12 +54,10 @@ class SessionStore(db.SessionStore):
         return bool(key) and key.isascii() and key.isalnum() and super()._validate_session_key(key)  # type: ignore[misc]
 
     def _get_session_from_db(self) -> Session | None:
-        found = _SESSION.first(self.session_key, now())
-        if found is None:
+        self.row = _SESSION.first(self.session_key, now())
+        if self.row is None:
             self._session_key = None
-        else:
-            self.user = found.user
-        return found
+        return self.row
 
 
 class Backend(AuthenticationBackend):
@@ -70,11 +72,15 @@ class Backend(AuthenticationBackend):
 
 def user_of(request: HttpRequest) -> User | AnonymousUser:
     """Who is signed in, as Django judges it: by what the session holds, the password since, and whether they are
-    active. Only that who came along with the session is not looked up again."""
+    active. Only that who came along with the session is not looked up again, nor what they were granted, where nothing
+    is changed: a change asks for that when it has its locks."""
     session: SessionStore = request.session  # type: ignore[assignment]
-    session.get(SESSION_KEY)  # which reads it, and sets who came along
-    along = _found.set(session.user)
+    session.get(SESSION_KEY)  # which reads the row
+    along = _found.set(session.row.user if session.row else None)
     try:
-        return get_user(request)
+        user = get_user(request)
     finally:
         _found.reset(along)
+    if session.row and user == session.row.user and request.method in READS:
+        take_grants(session.row, user)
+    return user

@@ -22,7 +22,8 @@ from django.http import HttpRequest
 from django.test import Client
 
 from accounts import services
-from accounts.models import Session, User
+from accounts.models import EVERY_MODEL, Level, Session, User
+from accounts.permissions import grants_of
 from accounts.sessions import SessionStore, user_of
 from core.clock import now
 
@@ -33,9 +34,9 @@ NOBODY = AnonymousUser()
 LONG = timedelta(seconds=settings.SESSION_COOKIE_AGE)
 
 
-def request_with(key: str | None) -> HttpRequest:
+def request_with(key: str | None, method: str = "GET") -> HttpRequest:
     request = HttpRequest()
-    request.session = SessionStore(key)
+    request.method, request.session = method, SessionStore(key)
     return request
 
 
@@ -54,6 +55,7 @@ def asked_by(key: str) -> User | AnonymousUser:
 
 def test_a_session_and_whose_it_is_are_one_statement(mira: User, django_assert_num_queries: Any) -> None:
     key = key_of(mira)
+    asked_by(key)
 
     with django_assert_num_queries(1):
         found = asked_by(key)
@@ -154,12 +156,13 @@ def test_a_changed_password_ends_every_other_session(mira: User) -> None:
 
 
 @pytest.mark.parametrize("whose", ["dkim", None])
-def test_what_is_signed_decides_and_not_whose_the_row_says_it_is(mira: User, dkim: User, whose: str | None) -> None:
-    key = key_of(mira)
+def test_what_is_signed_decides_and_not_whose_the_row_says_it_is(sam: User, dkim: User, whose: str | None) -> None:
+    services.grant(actor=None, level=Level.EDIT, user=dkim, pattern="of-dkim")
+    key = key_of(sam)
 
     Session.objects.update(user=dkim if whose else None)
 
-    assert asked_by(key) == mira
+    assert (asked_by(key), granted(asked_by(key))) == (sam, [])
 
 
 BACKEND = settings.AUTHENTICATION_BACKENDS[0]
@@ -221,3 +224,50 @@ def test_a_revoked_right_counts_for_the_next_request(mira: User, session: Signed
     User.objects.filter(pk=mira.pk).update(is_superuser=False)
 
     assert browser.get("/api/v1/me/").json()["is_admin"] is False
+
+
+def granted(user: User | AnonymousUser) -> list[tuple[str, int | None, int]]:
+    """Besides what the whole cast is."""
+    assert isinstance(user, User)
+    rows = [(grant.pattern, grant.model_id, grant.level) for grant in grants_of(user) if grant.pattern != EVERY_MODEL]
+    return sorted(rows)
+
+
+def test_what_somebody_and_their_teams_were_granted_comes_along(
+    eve: User, alice: User, sam: User, django_assert_num_queries: Any
+) -> None:
+    team = alice.teams.get()
+    services.grant(actor=None, level=Level.MANAGE, user=alice, model_id=7)
+    services.grant(actor=None, level=Level.EDIT, user=alice, pattern="churn-*")
+    services.grant(actor=None, level=Level.READ, team=team, pattern='a "b" \\ é*')
+    services.grant(actor=None, level=Level.READ, team=services.create_team(actor=None, name="others"), pattern="no")
+    services.grant(actor=None, level=Level.EDIT, user=eve, pattern="of-eve")
+    keys = {user.username: key_of(user) for user in (alice, eve, sam)}
+    expected = {user.username: granted(User.objects.get(pk=user.pk)) for user in (alice, eve, sam)}
+
+    with django_assert_num_queries(3):
+        found = {name: granted(asked_by(key)) for name, key in keys.items()}
+
+    assert found == expected
+    assert len(found["alice"]) == 3
+    assert (found["eve"], found["sam"]) == ([("of-eve", None, Level.EDIT)], [])
+
+
+def test_a_grant_counts_and_ends_with_the_next_request(sam: User) -> None:
+    key = key_of(sam)
+    assert granted(asked_by(key)) == []
+
+    services.grant(actor=None, level=Level.EDIT, user=sam, pattern="churn-*")
+    assert granted(asked_by(key)) == [("churn-*", None, Level.EDIT)]
+
+    services.change_grants(actor=None, levels={sam: None}, pattern="churn-*")
+    assert granted(asked_by(key)) == []
+
+
+def test_whoever_changes_something_is_asked_for_their_grants_in_the_midst_of_it(sam: User) -> None:
+    services.grant(actor=None, level=Level.EDIT, user=sam, pattern="churn-*")
+    user = user_of(request_with(key_of(sam), "POST"))
+
+    services.change_grants(actor=None, levels={sam: None}, pattern="churn-*")
+
+    assert granted(user) == []

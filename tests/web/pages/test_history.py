@@ -157,7 +157,7 @@ def test_three_hundred_cost_as_many_statements_as_three(
     for number in range(300):
         hold(versions[number % 3], since=MAY + timedelta(hours=number), days=1 / 24, request=asked.pk)
 
-    with django_assert_max_num_queries(10):
+    with django_assert_max_num_queries(8):
         assert client.get(ADDRESS).content.count(b'class="block" x=') >= 300
 
 

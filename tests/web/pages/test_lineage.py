@@ -146,7 +146,7 @@ def test_three_hundred_boxes_keep_to_the_budget(
     client, path = session(mira), heap.get_absolute_url() + "lineage/"
     client.get(path)
 
-    with django_assert_max_num_queries(8 + 2):
+    with django_assert_max_num_queries(8):
         page = client.get(path).content
 
     assert 280 <= len(list(drawing(page.decode()).iter("a"))) <= 300
@@ -202,7 +202,7 @@ def test_models_that_a_run_names_are_links_within_the_budget(
     client, url = session(mira), version.get_absolute_url()
     client.get(f"{url}lineage/")
 
-    with django_assert_max_num_queries(8 + 2):
+    with django_assert_max_num_queries(8):
         page = client.get(f"{url}lineage/").content.decode()
 
     leads = {link.attrib["aria-label"]: link.attrib["href"] for link in drawing(page).iter("a")}
