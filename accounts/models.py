@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.models import AbstractUser
@@ -188,9 +187,6 @@ class Session(AbstractBaseSession):
     """
 
     user = models.ForeignKey(User, null=True, on_delete=models.CASCADE, related_name="sessions")
-    # No columns: what accounts.permissions.with_grants finds along with it.
-    own_grants: list[list[Any]] | None
-    team_grants: list[list[Any]] | None
 
     @classmethod
     def get_session_store_class(cls) -> type[SessionBase]:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
+from typing import Any, TypeVar
 
 from django.conf import settings
 from django.db import DEFAULT_DB_ALIAS
-from django.db.models import F, OuterRef, Q, QuerySet
+from django.db.models import F, Model, OuterRef, Q, QuerySet
 
-from accounts.models import EVERY_MODEL, Grant, Level, Session, User
+from accounts.models import EVERY_MODEL, Grant, Level, User
 from core.answers import YES, Answer, no
 from core.listing import ListOf
 from core.prepared import Prepared
+
+M = TypeVar("M", bound=Model)
 
 _GRANTS = Prepared(lambda user: Grant.objects.filter(Q(user=user) | Q(team__memberships__user=user)), int)
 _LISTED = ("id", "user_id", "team_id", "level", "model_id", "pattern")
@@ -64,17 +67,21 @@ def grants_of(user: User) -> list[Grant]:
     return cached
 
 
-def with_grants(sessions: QuerySet[Session]) -> QuerySet[Session]:
-    """Each with the grants of its user and of their teams, for ``take_grants``."""
-    own = Grant.objects.filter(user=OuterRef("user"))
-    of_teams = Grant.objects.filter(team__memberships__user=OuterRef("user"))
-    return sessions.annotate(own_grants=ListOf(own, *_LISTED), team_grants=ListOf(of_teams, *_LISTED))  # type: ignore[no-redef]
+def with_grants(rows: QuerySet[M, M], *, of: str, among: QuerySet[Grant] | None = None) -> QuerySet[M, M]:
+    """Each with the grants (``among`` those) of the user whose key it has in this field, and of their teams."""
+    among = Grant.objects.all() if among is None else among
+    own, of_teams = among.filter(user=OuterRef(of)), among.filter(team__memberships__user=OuterRef(of))
+    return rows.annotate(own_grants=ListOf(own, *_LISTED), team_grants=ListOf(of_teams, *_LISTED))  # type: ignore[return-value]
 
 
-def take_grants(session: Session, user: User) -> None:
-    """So that asking about ``user``, whose session it is, reads nothing more."""
-    rows = [*(session.own_grants or ()), *(session.team_grants or ())]
-    user._grants = [Grant.from_db(DEFAULT_DB_ALIAS, _LISTED, row) for row in rows]  # type: ignore[attr-defined]
+def grants_along(row: Any) -> list[Grant]:
+    """Those that a row was read ``with_grants``."""
+    return [Grant.from_db(DEFAULT_DB_ALIAS, _LISTED, columns) for columns in (*row.own_grants, *row.team_grants)]
+
+
+def take_grants(user: User, grants: list[Grant]) -> None:
+    """So that asking about ``user`` reads nothing more."""
+    user._grants = grants  # type: ignore[attr-defined]
 
 
 def forget_grants(user: User) -> None:

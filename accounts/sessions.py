@@ -14,13 +14,13 @@ from django.contrib.sessions.backends import db
 from django.http import HttpRequest
 
 from accounts.models import Session, User
-from accounts.permissions import take_grants, with_grants
+from accounts.permissions import grants_along, take_grants, with_grants
 from core.clock import now
 from core.prepared import Prepared
 
 _SESSION = Prepared(
     lambda key, moment: with_grants(
-        Session.objects.select_related("user").filter(session_key=key, expire_date__gt=moment)
+        Session.objects.select_related("user").filter(session_key=key, expire_date__gt=moment), of="user"
     ),
     str,
     datetime,
@@ -82,5 +82,5 @@ def user_of(request: HttpRequest) -> User | AnonymousUser:
     finally:
         _found.reset(along)
     if session.row and user == session.row.user and request.method in READS:
-        take_grants(session.row, user)
+        take_grants(user, grants_along(session.row))
     return user

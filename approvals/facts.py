@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from django.db.models import Q
+from django.db.models import OuterRef, Q, QuerySet
 
 from accounts.models import Grant, Level, Membership, User
-from accounts.permissions import default_level, reaches, read_grants
-from approvals.models import Check, Comment, Review, TransitionRequest
+from accounts.permissions import default_level, grants_along, reaches, read_grants, with_grants
+from approvals.models import OF_A_RUN, Check, Comment, Review, TransitionRequest
 from approvals.pins import Pins
 from approvals.policy import Requirement, RunRule, ScanRule
 from approvals.returning import verdicts_of_then
 from approvals.rulebook import Rule, Rulebook
 from core.clock import now
+from core.listing import ListOf
 from core.prepared import NO_KEY, Many, Prepared
 from registry.gate import Target
 from registry.models import HELD_STAGES, Alias, LatestVersion, ModelVersion, Stage, TargetKind
@@ -120,15 +121,14 @@ def gather(
         question.version for question, chosen in asked if any(rule.approvals or rule.vouchers for rule in chosen)
     ]
     watched = [question.version for question, chosen in asked if asks_for(RunRule, *chosen)]
-    trainers, statuses = _trainers(closed_to_authors, watched=watched)
+    trainers, statuses = _trainers(closed_to_authors, watched=watched, requests=[q.review_request for q in questions])
     reported = [(question.version, {name for rule in chosen for name in rule.reported}) for question, chosen in asked]
     checks = _checks(reported, read.checks) if of_now else {}
-    teams = _members(
-        {team for chosen in rules for rule in chosen for team in (*rule.teams, *rule.vouchers, *rule.bypassers)}
-    )
     scans = scans_of([question.version for question, chosen in asked if asks_for(ScanRule, *chosen)])
     threads = _threads([question for question, chosen in asked if _waits_for_threads(chosen)])
-    movers = _movers(open_to_movers + [question for question, _ in asked if threads.get(question.version.pk)])
+    named = {team for chosen in rules for rule in chosen for team in (*rule.teams, *rule.vouchers, *rule.bypassers)}
+    with_threads = [question for question, _ in asked if threads.get(question.version.pk)]
+    teams, movers = _people(named, open_to_movers + with_threads)
     if open_to_movers:
         weighed = [review.reviewer for found in (*reviews.values(), *then) for review in found]
         asking = [q.asker for q, chosen in asked if any(rule.blocks for rule in chosen) or _returns(q)]
@@ -255,29 +255,58 @@ def _returns(question: Question) -> bool:
     return question.review_request is not None and question.review_request.returns_to_id is not None
 
 
-def _movers(questions: Sequence[Question]) -> dict[tuple[int, Level], dict[int, User]]:
-    """By model and level: the active people who have that level by a grant, their team's grant or as administrators."""
+def _able_at(level: Level) -> Prepared[User]:
+    """Active people who administer, or have a grant of this level on one of the models or on a pattern, or are in one
+    of the teams; with those grants and the names of those teams."""
+
+    def able(models: list[int], teams: list[str]) -> QuerySet[User]:
+        among = Grant.objects.filter(Q(model_id=None) | Q(model_id__in=models), level__gte=level)
+        granted = Q(team__in=among.filter(team__isnull=False).values("team"))
+        in_teams = Membership.objects.filter(granted | Q(team__name__in=teams))
+        asked = Q(is_superuser=True) | Q(pk__in=among.filter(user__isnull=False).values("user"))
+        people = User.objects.filter(asked | Q(pk__in=in_teams.values("user")), is_active=True)
+        named = Membership.objects.filter(user=OuterRef("pk"), team__name__in=teams)
+        with_teams = people.annotate(named_teams=ListOf(named, "team__name"))
+        return with_grants(with_teams.order_by("username"), of="pk", among=among)
+
+    return Prepared(able, Many(int), Many(str))
+
+
+_ABLE = {level: _able_at(level) for level in Level}
+_NO_TEAM = ""
+
+
+def _people(
+    teams: set[str], questions: Sequence[Question]
+) -> tuple[dict[str, dict[int, User]], dict[tuple[int, Level], dict[int, User]]]:
+    """The active members of each team; and by model and level that a question asks about, the active people who have it
+    by a grant, their team's grant or as administrators. In one statement."""
     wanted = {(q.version.model_id, level_to_move(q.version, q.target)): q.version.model for q in questions}
     wanted = {key: model for key, model in wanted.items() if default_level() < key[1]}
     if not wanted:
-        return {}
-    reach = Q(model_id=None) | Q(model_id__in=[model_id for model_id, _ in wanted])
-    grants = list(Grant.objects.filter(reach, level__gte=min(level for _, level in wanted)))
-    members: dict[int, set[int]] = {}
-    for team_id, user_id in Membership.objects.filter(team__in={g.team_id for g in grants if g.team_id}).values_list(
-        "team_id", "user_id"
-    ):
-        members.setdefault(team_id, set()).add(user_id)
-    named = {g.user_id for g in grants if g.user_id}.union(*members.values())
-    people = User.objects.filter(is_active=True, is_service=False).filter(Q(is_superuser=True) | Q(pk__in=named))
-    active = {person.pk: person for person in people.order_by("username")}
+        return _members(teams), {}
+    lowest = min(level for _, level in wanted)
+    found = _ABLE[lowest].all({model_id for model_id, _ in wanted}, teams or {_NO_TEAM})
+    members: dict[str, dict[int, User]] = {}
+    for person in found:
+        for (team,) in person.named_teams:  # type: ignore[attr-defined]
+            members.setdefault(team, {})[person.pk] = person
+    granted = {person.pk: grants_along(person) for person in found if not person.is_service}
+    return members, {key: _reached(found, granted, key, model.name) for key, model in wanted.items()}
 
-    movers = {}
-    for (model_id, level), model in wanted.items():
-        reaching = [g for g in grants if g.level >= level and reaches(g, model_id=model_id, model_name=model.name)]
-        may = {g.user_id for g in reaching}.union(*(members.get(g.team_id, ()) for g in reaching if g.team_id))
-        movers[model_id, level] = {pk: person for pk, person in active.items() if person.is_superuser or pk in may}
-    return movers
+
+def _reached(
+    people: Sequence[User], granted: Mapping[int, Sequence[Grant]], key: tuple[int, Level], name: str
+) -> dict[int, User]:
+    """Those of the people with the level on the model."""
+    model_id, level = key
+    grants = {grant.pk: grant for found in granted.values() for grant in found if grant.level >= level}
+    reaching = {pk for pk, grant in grants.items() if reaches(grant, model_id=model_id, model_name=name)}
+    return {
+        person.pk: person
+        for person in people
+        if person.pk in granted and (person.is_superuser or reaching.intersection(g.pk for g in granted[person.pk]))
+    }
 
 
 # Nobody replaces anybody in None and Archived: many versions lie there.
@@ -361,7 +390,7 @@ def _reviews(request_ids: Sequence[int], read: Sequence[Review] | None = None) -
 
 
 _RUNS = Prepared(
-    lambda runs: Run.objects.filter(run_id__in=runs).values_list("run_id", "status", "user_id", "user__owner_id"),
+    lambda runs: Run.objects.filter(run_id__in=runs).values_list(*OF_A_RUN),
     Many(str),
 )
 _LOGGED_MODELS = Prepared(
@@ -373,19 +402,25 @@ _LOGGED_MODELS = Prepared(
 
 
 def _trainers(
-    versions: Iterable[ModelVersion], *, watched: Sequence[ModelVersion] = ()
+    versions: Iterable[ModelVersion],
+    *,
+    watched: Sequence[ModelVersion] = (),
+    requests: Sequence[TransitionRequest | None] = (),
 ) -> tuple[dict[str, set[int]], dict[str, str]]:
     """Run id or logged model id -> the people behind the accounts that made it; and run id -> the status of the run,
-    for the ``watched`` versions."""
+    for the ``watched`` versions. Runs that came along with ``requests`` are not read again."""
     pairs = [(version.run_id, version.logged_model_id) for version in versions]
-    runs = {run_id for run_id, _ in pairs} | {version.run_id for version in watched}
+    wanted = {run_id for run_id, _ in pairs} | {version.run_id for version in watched}
     trainers: dict[str, set[int]] = {}
     statuses = {}
-    if wanted := runs - {""}:
-        for name, status, user_id, owner_id in _RUNS.all(wanted):
-            statuses[name] = status
-            if user_id:
-                trainers.setdefault(name, set()).add(owner_id or user_id)
+    along = {asked.version.run_id: asked.runs for asked in requests if asked and asked.runs is not None}
+    rows = [row for run_id in wanted for row in along.get(run_id, ())]
+    if unread := wanted - along.keys() - {""}:
+        rows += _RUNS.all(unread)
+    for name, status, user_id, owner_id in rows:
+        statuses[name] = status
+        if user_id:
+            trainers.setdefault(name, set()).add(owner_id or user_id)
     if logged := {model_id for _, model_id in pairs if model_id}:
         for name, user_id, owner_id in _LOGGED_MODELS.all(logged):
             trainers.setdefault(name, set()).add(owner_id or user_id)

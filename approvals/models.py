@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 from django.conf import settings
 from django.db import models
@@ -13,6 +14,7 @@ from accounts.models import Level, Membership, User
 from accounts.permissions import default_level, grants_of
 from core.addresses import address
 from core.clock import now
+from core.listing import ListOf
 from notifications.models import Event
 from registry.gate import Target
 from registry.models import Evidence, ModelVersion, RegisteredModel, Stage, TargetKind, sees_every_model
@@ -82,6 +84,10 @@ _OF_A_LINE = (
 )  # fmt: skip
 
 
+# What a run says of whether it is over, and of who made it.
+OF_A_RUN = ("run_id", "status", "user_id", "user__owner_id")
+
+
 class TransitionRequestQuerySet(models.QuerySet["TransitionRequest"]):
     def visible_to(self, user: User) -> TransitionRequestQuerySet:
         """Those about models that ``user`` may read."""
@@ -127,7 +133,7 @@ class TransitionRequestQuerySet(models.QuerySet["TransitionRequest"]):
     def as_shown_to(self, person: int) -> TransitionRequestQuerySet:
         """With the last look of this person at each (``look``), the number of the last event about it or its version
         (``newest``), the request by which another version got the same last (``applied_before`` and the number of
-        that version), and how many others are in the stage that is asked for."""
+        that version), how many others are in the stage that is asked for."""
         about = {"model_name": OuterRef("model__name"), "version": OuterRef("version__version")}
         events = Event.objects.filter(Q(request_id=OuterRef("pk")) | Q(request_id=None), **about)
         mine = FilteredRelation("looks", condition=Q(looks__person=person))
@@ -143,6 +149,10 @@ class TransitionRequestQuerySet(models.QuerySet["TransitionRequest"]):
             version_before=Subquery(applied.values("version__version")[:1]),
             others_there=Coalesce(Subquery(others.values("count")), 0),
         ).select_related("look")  # type: ignore[misc]
+
+    def with_runs(self) -> TransitionRequestQuerySet:
+        """With the run of each version (``runs``), for where the request stands."""
+        return self.annotate(runs=ListOf(Run.objects.filter(pk=OuterRef("version__run_id")), *OF_A_RUN))
 
     def lines(self) -> TransitionRequestQuerySet:
         """What one line of a list says of a request, and no more."""
@@ -220,12 +230,13 @@ class TransitionRequest(models.Model):
     # The verdict tree that the decision was made on, once closed.
     verdict = models.JSONField(null=True)
 
-    # No columns: what ``as_shown_to`` brings along.
+    # No columns: what ``as_shown_to`` and ``with_runs`` bring along.
     look: Look | None = None
     newest: int = 0
     applied_before: int | None = None
     version_before: int | None = None
     others_there: int | None = None
+    runs: list[list[Any]] | None = None
 
     objects = TransitionRequestQuerySet.as_manager()
 

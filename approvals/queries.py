@@ -24,7 +24,7 @@ Row = TypeVar("Row")
 LISTED = 20
 _AGAIN = Compiled()
 _AS_SHOWN = Prepared(
-    lambda person, pk: TransitionRequest.objects.with_rows().as_shown_to(person).filter(pk=pk), int, int
+    lambda person, pk: TransitionRequest.objects.with_rows().with_runs().as_shown_to(person).filter(pk=pk), int, int
 )
 _PENDING_OF_MODEL = Prepared(
     lambda model: TransitionRequest.objects.pending().filter(model=model).lines().order_by("-pk")[:LISTED], int

@@ -109,7 +109,7 @@ def _text(request: SignedInRequest, policy: Policy, read: ReadPolicy | None) -> 
 
 def _judged(request: SignedInRequest, policy: Policy, read: ReadPolicy) -> dict[str, Any]:
     """A page of the requests that it has a say in, the newest first."""
-    rows = judged_requests(read, request.user)
+    rows = judged_requests(read, request.user).with_runs()
     if (key := key_in(request.GET.get("before", ""))) is not None:
         rows = rows.filter(pk__lt=key)
     rows = rows.select_related("model", "version__evidence", "version__user", "requester").order_by("-pk")
