@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 
 from django.conf import settings
 from django.db import models
@@ -170,6 +171,8 @@ class ModelVersion(models.Model):
     total_size = models.BigIntegerField(default=0)
     evidence = models.ForeignKey("Evidence", null=True, on_delete=models.PROTECT, related_name="+", db_index=False)
     deleted_at = models.DateTimeField(null=True, blank=True)
+    # No column: what is known of its files, where that came along (registry.scanning.scans_along).
+    scans: list[list[Any]] | None = None
 
     objects = ModelVersionQuerySet.as_manager()
 

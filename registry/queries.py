@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from django.db.models import BooleanField, Exists, OuterRef, Q, Subquery
+from django.db.models import BooleanField, Exists, OuterRef, Q, QuerySet, Subquery
 from django.db.models.expressions import RawSQL
 
 from accounts.models import User
@@ -26,6 +26,7 @@ from registry.models import (
     sees_every_model,
 )
 from registry.permissions import can_read
+from registry.scanning import scans_along
 
 _MODEL = Prepared(
     lambda name: RegisteredModel.objects.live().select_related("user").filter(name=name),
@@ -40,12 +41,16 @@ _VERSION = Prepared(
     str,
     int,
 )
-_KNOWN_VERSION = Prepared(
-    lambda name, number: (
-        ModelVersion.objects.live()
-        .select_related("model", "user", "evidence")
-        .filter(model__name=name, model__deleted_at=None, version=number)
-    ),
+
+
+def _known_version(name: str, number: int) -> QuerySet[ModelVersion]:
+    rows = ModelVersion.objects.live().select_related("model", "user", "evidence")
+    return rows.filter(model__name=name, model__deleted_at=None, version=number)
+
+
+_KNOWN_VERSION = Prepared(_known_version, str, int)
+_SCANNED_VERSION = Prepared(
+    lambda name, number: _known_version(name, number).annotate(scans=scans_along("evidence__data")),  # type: ignore[no-redef]
     *(str, int),
 )
 _BY_ALIAS = Prepared(
@@ -137,9 +142,9 @@ def get_version(user: User, name: str, number: int) -> ModelVersion:
     return version
 
 
-def get_known_version(user: User, name: str, number: int) -> ModelVersion:
-    """``get_version`` with its evidence, which may be large, in the same statement."""
-    version = _KNOWN_VERSION.first(name, number)
+def get_known_version(user: User, name: str, number: int, *, with_scans: bool = False) -> ModelVersion:
+    """``get_version`` with its evidence, which may be large, and with what is known of its files, in one statement."""
+    version = (_SCANNED_VERSION if with_scans else _KNOWN_VERSION).first(name, number)
     if version is None or not can_read(user, version.model):
         raise no_version(name, number)
     return version

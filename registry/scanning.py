@@ -13,10 +13,14 @@ from typing import Any, BinaryIO, cast
 
 import structlog
 from django.core.cache import cache
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models import Func, OuterRef
+from django.db.models.sql.compiler import SQLCompiler
 
 from core import pickles
 from core.blobs import CHUNK, Stream, blobs
 from core.clock import now
+from core.listing import ListOf
 from registry.evidence import known_of
 from registry.models import ArtifactFile, FileScan, ModelVersion
 
@@ -68,14 +72,38 @@ def scan_of(version: ModelVersion) -> Scan | None:
 
 
 def scans_of(versions: Sequence[ModelVersion]) -> dict[int, Scan]:
-    """By version, what its evidence names as its files and what is known of their content; in one statement."""
+    """By version, what its evidence names as its files and what is known of their content; in one statement, or none
+    where that came along with them."""
     files = {version.pk: known_of(version)["files"] for version in versions if version.digest}
-    known = _known({sha256 for listed in files.values() for _, _, sha256 in listed})
+    known = _along(versions)
+    unread = (version.pk for version in versions if version.scans is None)
+    known |= _known({sha256 for pk in unread for _, _, sha256 in files.get(pk, ())})
     found = {}
     for pk, listed in files.items():
         if listed:
             found[pk] = Scan(tuple(_scanned(path, sha256, known.get(sha256)) for path, _, sha256 in listed))
     return found
+
+
+class _FilesOf(Func):
+    """The SHA-256 of each file that evidence names."""
+
+    template = "(SELECT named.file ->> 2 FROM JSONB_ARRAY_ELEMENTS(%(expressions)s -> 'files') AS named(file))"
+
+    def as_sqlite(self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, **extra: Any) -> tuple[str, Any]:
+        template = "(SELECT JSON_EXTRACT(named.value, '$[2]') FROM JSON_EACH(%(expressions)s, '$.files') AS named)"
+        return self.as_sql(compiler, connection, template=template)
+
+
+def scans_along(evidence: str) -> ListOf:
+    """For a query of versions, as their ``scans``: what is known of the files in the evidence of this field."""
+    read = FileScan.objects.filter(sha256__in=_FilesOf(OuterRef(evidence)), reader__gte=pickles.READER)
+    return ListOf(read, "sha256", "verdict", "findings")
+
+
+def _along(versions: Sequence[ModelVersion]) -> dict[str, FileScan]:
+    rows = [row for version in versions for row in version.scans or ()]
+    return {sha256: FileScan(sha256=sha256, verdict=verdict, findings=found) for sha256, verdict, found in rows}
 
 
 def _scanned(path: str, sha256: str, row: FileScan | None) -> ScannedFile:

@@ -12,11 +12,13 @@ from django.core.cache import cache
 from django.core.files.storage import default_storage
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
+from pytest_django import DjangoAssertNumQueries
 
 from accounts.models import User
 from core import jobs, pickles
 from registry import services, tasks
 from registry.models import ArtifactFile, FileScan, ModelVersion
+from registry.queries import get_known_version
 from registry.scanning import scan_of, scans_of
 from tests.core.pickles.hostile import by_stack_global
 from tests.factories import make_files, make_model, make_run, make_version
@@ -61,6 +63,24 @@ def test_the_same_bytes_are_read_once_however_many_versions_share_them() -> None
 
     assert scanned(other) == {"c.pkl": "clean"}
     assert FileScan.objects.count() == 1
+
+
+def test_what_is_known_of_the_files_comes_along_with_the_version(
+    mira: User, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    files = {"MLmodel": b"flavors:\n", "model.pkl": GOOD, "again.pkl": GOOD, "x 'é'.bin": EVIL, "broken.pkl": BROKEN}
+    read, unread = make_version("churn", user=mira, files=files), make_version("churn", files={"new.bin": b"new"})
+    elsewhere = make_version("churn", files={})
+    tasks.scan_version(read.pk)
+    outdated = {"sha256": ArtifactFile.objects.get(owner_id=unread.artifact_owner).sha256, "verdict": "clean"}
+    FileScan.objects.create(**outdated, reader=pickles.READER - 1)
+    get_known_version(mira, "churn", read.version, with_scans=True)
+
+    for version in (read, unread, elsewhere):
+        with django_assert_num_queries(1):
+            found = scan_of(get_known_version(mira, "churn", version.version, with_scans=True))
+        assert found == scan_of(version)
+    assert scanned(get_known_version(mira, "churn", unread.version, with_scans=True)) == {"new.bin": ""}
 
 
 def test_a_newer_reading_reads_again() -> None:

@@ -43,6 +43,7 @@ MAX_CHECKS = 100
 MAX_DEPLOYMENTS = 50
 MOST_METRICS = 12  # of the overview; all of them are in their tab
 TABS = ("overview", "metrics", *SHARED)
+SHOW_SCANS = ("overview", "files")
 # As people look for them, where they choose one.
 STAGES_IN_ORDER = (Stage.PRODUCTION, Stage.STAGING, Stage.ARCHIVED, Stage.NONE)
 LOAD_CODE = 'import mlflow\n\nmodel = mlflow.pyfunc.load_model("models:/{name}/{version}")'
@@ -51,7 +52,13 @@ NO_MOVE = "Choose where the version should go."
 
 @require_safe
 def detail(request: SignedInRequest, name: str, number: int) -> HttpResponse:
-    return render(request, "versions/detail.html", _context(request, get_known_version(request.user, name, number)))
+    return render(request, "versions/detail.html", _context(request, _version_for(request, name, number)))
+
+
+def _version_for(request: SignedInRequest, name: str, number: int) -> ModelVersion:
+    """With what the open tab shows."""
+    shows_scans = asked_of(request.GET, TABS).tab in SHOW_SCANS
+    return get_known_version(request.user, name, number, with_scans=shows_scans)
 
 
 def _context(request: SignedInRequest, version: ModelVersion, *, tab: str = "") -> dict[str, Any]:
@@ -102,7 +109,7 @@ def _overview(version: ModelVersion, known: dict[str, Any]) -> dict[str, Any]:
 @require_safe
 def evidence(request: SignedInRequest, name: str, number: int) -> HttpResponse:
     """The tabs alone: for HTMX, when another one is opened."""
-    version = get_known_version(request.user, name, number)
+    version = _version_for(request, name, number)
     if not request.htmx:
         return redirect(f"{version.get_absolute_url()}?{request.GET.urlencode()}#known")
     return render(request, "evidence/tabs.html", _known(request, version, request.GET))
