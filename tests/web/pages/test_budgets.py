@@ -1,5 +1,5 @@
-"""What a page may ask of the database, whatever the number of rows: 8 statements, 15 on the review page; who is asking
-is one of them. Where files are shown, what they hold is known by content, which is one more."""
+"""What a page may ask of the database, whatever the number of rows: 8 statements, 15 on the review page. One of them
+says who is asking, and what they were granted."""
 
 from __future__ import annotations
 
@@ -42,7 +42,6 @@ Row = TypeVar("Row", bound=Model)
 Session = Callable[[User], Client]
 
 SIZE, ASSETS = 25_000, 150_000  # bytes, compressed: of a page, and of all its scripts and styles
-SHOW_FILES = ("files", "overview")
 PAGE, REVIEW_PAGE = 8, 15
 MODEL = "/models/churn-predictor/"
 BUDGETS = {
@@ -57,7 +56,7 @@ BUDGETS = {
     f"{MODEL}people/": PAGE,
     f"{MODEL}deployments/": PAGE,
     f"{MODEL}history/": PAGE,
-    f"{MODEL}versions/2/": PAGE + 1,
+    f"{MODEL}versions/2/": PAGE,
     f"{MODEL}versions/2/lineage/": PAGE,
     f"{MODEL}versions/2/request/": PAGE,
     "/requests/1/": REVIEW_PAGE,
@@ -103,7 +102,7 @@ freeze: [{every: {from: Fri 16:00, until: Mon 08:00}, reason: "Nobody is here"}]
 bypass: {teams: [risk]}
 """
 # These judge by it here and now, which with every kind of rule reads more than their budget.
-JUDGE = {"/requests/1/": 19, "/policies/production-gate/?tab=requests": 10}
+JUDGE = {"/requests/1/": 17, "/policies/production-gate/?tab=requests": 9}
 
 
 @pytest.fixture
@@ -324,6 +323,5 @@ def test_a_page_about_two_thousand_metrics_costs_what_one_about_ten_does(
 
     assert {name: found for name, found in much.items() if found.statements > few[name].statements} == {}
     assert {name: found for name, found in much.items() if found.size > SIZE} == {}
-    # What files hold is known by content, which is one statement more wherever files are shown.
-    budgets = {name: (REVIEW_PAGE if name.startswith("request") else PAGE) + name.endswith(SHOW_FILES) for name in much}
+    budgets = {name: REVIEW_PAGE if name.startswith("request") else PAGE for name in much}
     assert {name: found for name, found in much.items() if found.statements > budgets[name]} == {}

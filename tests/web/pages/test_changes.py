@@ -339,7 +339,7 @@ def test_a_changed_text_file_leads_to_the_lines_that_differ(
     client, url = session(sam), edited.get_absolute_url()
 
     files = client.get(f"{url}?tab=files").content.decode()
-    with django_assert_max_num_queries(15 + 1 + 1):  # what files hold, and the two files
+    with django_assert_max_num_queries(15 + 1):  # of the two files, one
         page = client.get(f"{url}?tab=files&file=MLmodel&view=lines").content.decode()
     part = client.get(f"{url}changes/?tab=files&file=MLmodel&view=lines", headers=HTMX).content.decode()
 
