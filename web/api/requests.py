@@ -14,6 +14,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.models import User
+from accounts.permissions import forget_grants
 from accounts.queries import find_holders
 from approvals import services
 from approvals.models import Comment, Review, TransitionRequest
@@ -310,6 +311,7 @@ class RequestDetail(Endpoint):
         item = get_request(user_of(request), pk)
         if asked["wait"] and item.is_pending:
             wait_for_change(item, known=asked.get("state", item.state), seconds=asked["wait"])
+            forget_grants(user_of(request))  # they may be others by now
         return detail(request, pk)
 
 

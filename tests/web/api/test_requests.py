@@ -10,10 +10,13 @@ from typing import Any
 
 import pytest
 from django.db import connection, connections
+from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils.dateparse import parse_datetime
+from pytest_django import Settings
 
-from accounts.models import User
+from accounts import services as accounts
+from accounts.models import Level, User
 from approvals import services
 from approvals.models import TransitionRequest
 from core.clock import now
@@ -272,6 +275,29 @@ def test_who_waits_hears_of_the_decision(asked: TransitionRequest, api: Callable
     waiting.join(timeout=30)
 
     assert answers == ["withdrawn"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_who_is_shut_out_while_they_wait_hears_no_more(
+    asked: TransitionRequest, session: Callable[[User], Client], eve: User, mira: User, settings: Settings
+) -> None:
+    settings.DEFAULT_MODEL_LEVEL = "NONE"
+    accounts.grant(actor=None, level=Level.READ, user=eve, pattern="churn-*")
+    client, answers = session(eve), []
+
+    def wait() -> None:
+        answers.append(client.get(f"/api/v1/requests/{asked.pk}/?wait=30").status_code)
+        connections.close_all()
+
+    assert client.get(f"/api/v1/requests/{asked.pk}/").status_code == 200
+    waiting = threading.Thread(target=wait)
+    waiting.start()
+    time.sleep(2)
+    accounts.change_grants(actor=None, levels={eve: None}, pattern="churn-*")
+    services.withdraw_request(actor=mira, review_request=asked)
+    waiting.join(timeout=60)
+
+    assert answers == [404]
 
 
 def test_when_all_places_are_taken_nobody_waits(
