@@ -6,9 +6,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from pickle import UnpicklingError
 from types import SimpleNamespace
 from typing import Any
 
+import jinja2
 from django.http import HttpRequest
 from django.template import TemplateDoesNotExist
 from django.template.backends import jinja2 as backend
@@ -23,6 +25,8 @@ from core.addresses import address
 from web.pages.components import COMPONENTS, component
 from web.pages.filters import FILTERS
 from web.pages.pieces import PIECES
+
+_THIS = Path(__file__).read_text()  # with what it sets for the compiler
 
 
 class Templates(backend.Jinja2):
@@ -66,13 +70,23 @@ class Page(backend.Template):
 
 
 class Beside(FileSystemBytecodeCache):
-    """What templates were compiled to, kept beside them as Python keeps its own. Each entry knows the text it is of, so
-    none is ever stale; where the folder cannot be written to, each process compiles what it shows."""
+    """What templates were compiled to, kept beside them as Python keeps its own. Each entry knows the text it is of and
+    what compiled it, so none is ever stale; where the folder cannot be written to, each process compiles what it shows.
+    """
+
+    def get_source_checksum(self, source: str) -> str:
+        return super().get_source_checksum(f"{jinja2.__version__} {_THIS} {source}")
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        with suppress(OSError, EOFError, UnpicklingError):  # not there, or damaged
+            super().load_bytecode(bucket)
 
     def dump_bytecode(self, bucket: Bucket) -> None:
         with suppress(OSError):
             Path(self.directory).mkdir(exist_ok=True)
             super().dump_bytecode(bucket)
+            # An image is built by another user than the one who runs the server.
+            Path(self._get_cache_filename(bucket)).chmod(0o644)
 
 
 def environment(**options: Any) -> Environment:
