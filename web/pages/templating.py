@@ -65,8 +65,11 @@ class Page(backend.Template):
         known |= context or {}
         if not self._block:
             return mark_safe(self.template.render(known))  # noqa: S308 - the template escapes
-        parts = self.template.blocks[self._block](self.template.new_context(known))
-        return mark_safe("".join(parts))  # noqa: S308
+        try:
+            parts = self.template.blocks[self._block](self.template.new_context(known))
+            return mark_safe("".join(parts))  # noqa: S308
+        except Exception:
+            self.backend.env.handle_exception()  # raises it again, with the lines of templates
 
 
 class Beside(FileSystemBytecodeCache):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from pathlib import Path
 
 import jinja2
@@ -76,3 +77,13 @@ def test_where_nothing_can_be_kept_pages_are_drawn(folder: Path) -> None:
     (folder / "__pycache__").write_text("not a folder")
 
     assert drawn(folder) == "3"
+
+
+def test_a_fault_in_a_part_names_the_line_of_its_template(folder: Path) -> None:
+    page = templates_in(folder).get_template("page.html#figures")
+
+    with pytest.raises(ZeroDivisionError) as raised:
+        page.render({"by": 0})
+
+    last = traceback.extract_tb(raised.value.__traceback__)[-1]
+    assert (Path(last.filename), last.lineno) == (folder / "page.html", 3)
