@@ -1,5 +1,5 @@
 """The small pieces of a page: icons, pills, dots, faces, times. They stand on every line of every list, where a
-function that remembers what it drew is quickest. Every template has them: ``{{ ui.icon("x", small=True) }}``."""
+function that remembers what it drew is quickest. Every template has them: ``{{ ui.icon("x", small=true) }}``."""
 
 from __future__ import annotations
 
