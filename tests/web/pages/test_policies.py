@@ -186,6 +186,15 @@ def test_a_policy_taken_out_of_force_is_said_to_be(policy: Policy, admin: User, 
     assert "out of force" in page.content.decode()
 
 
+def test_a_policy_without_a_text_says_so(sam: User, session: Session) -> None:
+    Policy.objects.create(name="empty")
+
+    page = unescape(session(sam).get("/policies/empty/").content.decode())
+
+    assert "It has no text." in page
+    assert "in force" not in page and "Revision </h2>" not in page
+
+
 def test_an_unknown_policy_is_not_found(sam: User, session: Session) -> None:
     assert session(sam).get("/policies/nothing/").status_code == 404
 

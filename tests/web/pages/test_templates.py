@@ -105,6 +105,11 @@ def test_a_rounded_figure_of_a_requirement_says_the_whole_on_hover() -> None:
     assert '<span class="req-figure" title="0.9629629">0.963</span>' in html
 
 
+@pytest.mark.parametrize(("given", "shown"), [({}, ">sha256:abcd "), ({"prefix": ""}, ">abcd ")])
+def test_a_digest_says_what_it_is_where_nothing_beside_it_does(given: dict[str, str], shown: str) -> None:
+    assert shown in render_to_string("components/digest.html", {"digest": "abcdef" * 10, **given})
+
+
 def test_a_forbidden_action_is_disabled_and_says_why() -> None:
     answer = SimpleNamespace(allowed=False, reason="You asked for this change.")
 
