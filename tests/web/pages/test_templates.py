@@ -14,6 +14,7 @@ from django.conf import settings
 from django.template import engines
 from django.template.loader import get_template, render_to_string
 from django.urls import get_resolver
+from jinja2 import nodes
 
 from approvals.policy import Node, Status
 from core.clock import now
@@ -61,6 +62,14 @@ def test_template_has_nothing_that_the_content_security_policy_forbids(name: str
 
     assert not re.search(r"\sstyle=|\son[a-z]+=|<style|hx-on|javascript:|(?:src|href)=\"(?:https?:)?//", source)
     assert not re.search(r"<script(?![^>]*\bsrc=)", source)
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_no_variable_hides_what_every_template_has(name: str) -> None:
+    environment = engines["pages"].env  # type: ignore[attr-defined]
+    tree = environment.parse((FOLDER / name).read_text())
+
+    assert not {named.name for named in tree.find_all(nodes.Name) if named.ctx != "load"} & set(environment.globals)
 
 
 @pytest.mark.parametrize("name", COMPONENTS)
