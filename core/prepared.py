@@ -40,10 +40,10 @@ from core.postgres.messages import Once, Statement
 M = TypeVar("M")
 R = TypeVar("R", bound=Model)
 _LARGEST = 2**63 - 1
-# Rows of an INSERT, and values of all lists of a look-up: the text differs with their number, and both the process and
-# the connection keep each.
 NO_KEY = 0  # of no row: for a list that may be empty where the other conditions still find some
-MOST_PLANNED = 20
+# Rows of an INSERT, and values of all lists of a look-up, as for the rows of a page: the text differs with their
+# number, and both the process and the connection keep each.
+MOST_PLANNED = 25
 
 Places = tuple[tuple[int, int], ...]  # position among the params of a statement, and which value goes there
 
@@ -81,6 +81,12 @@ class _Statement:
             annotations=tuple((compiler.annotation_col_map or {}).items()),
             locks=queryset.query.select_for_update,
         )
+
+    def ask(self) -> list[Any]:
+        """The rows for the values that it was written with."""
+        with connection.cursor() as cursor:
+            cursor.execute(self.sql, self.params)
+            return self.rows(cursor.fetchall())
 
     def rows(self, rows: Sequence[Any]) -> list[Any]:
         """Instances or tuples, from what the database answered."""
@@ -288,9 +294,7 @@ class Compiled:
                 found = self._statements[key] = _Statement.of(build())
             except EmptyResultSet:
                 return []
-        with connection.cursor() as cursor:
-            cursor.execute(found.sql, found.params)
-            return found.rows(cursor.fetchall())
+        return found.ask()
 
 
 def save(row: Model, *names: str) -> None:
@@ -430,9 +434,15 @@ def ask_once(sql: str, params: Sequence[Any]) -> list[Any]:
 
 
 def planned_anew(rows: QuerySet[R]) -> list[R]:
-    """The rows of a queryset whose best plan depends on its values: of a list that somebody filters."""
+    """The rows of a queryset whose best plan depends on its values: of a list that somebody filters. They are read as
+    those of ``Prepared``; by Django, which takes longer, where it brings other rows along."""
     with planning_anew():
-        return list(rows)
+        if rows._prefetch_related_lookups or rows._known_related_objects:  # type: ignore[attr-defined]
+            return list(rows)
+        try:
+            return _Statement.of(rows).ask()
+        except EmptyResultSet:
+            return []
 
 
 def planning_anew() -> AbstractContextManager[None]:

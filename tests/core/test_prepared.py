@@ -23,6 +23,7 @@ from core.prepared import (
     ask_once,
     insert,
     insert_or_leave,
+    planned_anew,
     put,
     save,
     together,
@@ -231,6 +232,31 @@ def test_what_is_compiled_for_a_key_is_asked_anew_each_time() -> None:
     assert (named("a"), named("b"), named("churn")) == ([], [], [model])
     assert built == ["churn", "a", "b", "churn"]  # two are kept, then all are forgotten
     assert compiled.rows("none", RegisteredModel.objects.none) == []
+
+
+def test_rows_that_are_planned_anew_are_those_of_the_queryset() -> None:
+    mira = make_user("mira")
+    model = make_version("churn", tags={"a": "1"}, user=mira).model
+    make_version("churn")
+    rows = ModelVersion.objects.order_by("-version").annotate(others=Count("model__versions"))
+
+    first, second = planned_anew(rows.select_related("user", "model").defer("description"))
+
+    assert (first.version, first.user, first.tags, first.description) == (2, None, {}, "")
+    assert (second.version, second.user, second.tags, second.model) == (1, mira, {"a": "1"}, model)
+    assert [row.others for row in (first, second)] == [2, 2]  # type: ignore[attr-defined]
+    assert planned_anew(rows.none()) == []
+
+
+def test_rows_that_are_planned_anew_bring_others_along(django_assert_num_queries: Any) -> None:
+    version = make_version("churn")
+
+    with django_assert_num_queries(3):
+        [row] = planned_anew(version.model.versions.all())  # type: ignore[attr-defined]
+        [model] = planned_anew(RegisteredModel.objects.prefetch_related("versions"))
+        versions = list(model.versions.all())  # type: ignore[attr-defined]
+
+        assert (row.model is version.model, versions) == (True, [version])
 
 
 # -- Writing -----------------------------------------------------------------------------------------------------------
