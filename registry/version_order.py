@@ -27,6 +27,8 @@ MOST_DIGITS = 9  # of a version's number
 MOST_WALKED = 2000  # versions along a metric: 25 rows are full when one in 50 fits
 EVERY = 2**31 - 1  # more than a model has
 BY_NUMBER = ("version", "created")  # numbers are given in the order in which versions are registered
+# What a row of the table says of a version.
+_OF_A_ROW = ("version", "current_stage", "description", "creation_timestamp", "user__username")
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +145,8 @@ def page_of(
 
 
 def _with_metrics(rows: QuerySet[ModelVersion]) -> QuerySet[ModelVersion]:
-    return rows.select_related("user").annotate(known=KeyTransform("metrics", "evidence__data"))
+    rows = rows.select_related("user").only(*_OF_A_ROW)
+    return rows.annotate(known=KeyTransform("metrics", "evidence__data"))
 
 
 @cache
