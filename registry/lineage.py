@@ -11,16 +11,19 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 
 from accounts.models import User
+from core.prepared import Many, Prepared
 from registry.evidence import is_dirty, known_of
 from registry.gate import Target
 from registry.lineage_graph import THIS, Graph, Kind, Look, Node
 from registry.lineage_inputs import Known, Named, as_known, as_named, look_up, named_in
 from registry.models import HELD_STAGES, Deployment, ModelVersion, Stage, StageHolding, TargetKind
+from registry.queries import deployments_of
 from tracking.models import Lifecycle, Run
 from tracking.queries import PARENT_TAG
 
@@ -28,6 +31,15 @@ FEW, MANY = 3, 58  # of a kind: in a small picture, and in one with room for abo
 FEW_INPUTS, MOST_INPUTS = 2, 12  # models that a run names
 DEEP = 500  # holdings of others that are looked through, before this version's and after
 _OF_OTHERS = ("version__version", "version__deleted_at", "target_kind", "target", "since", "until")
+_RUNS = Prepared(
+    lambda ids: Run.objects.filter(pk__in=ids).only("run_name", "lifecycle_stage", "inputs", "outputs"), Many(str)
+)
+_HOLDINGS = Prepared(
+    lambda version: StageHolding.objects.filter(version=version).order_by("-target_kind", "target", "since", "id")[
+        :DEEP
+    ],
+    int,
+)
 _COPY = re.compile(r"models:/([^/]+)/([0-9]{1,9})")  # as registry.sources writes it
 
 
@@ -77,7 +89,7 @@ def whole(user: User, version: ModelVersion) -> Graph:
         if parent and parent != version.run_id:
             graph.add(_parent(parent, runs.get(parent)), to="run")
     _held_by_it_and_by_others(graph, version)
-    rows = Deployment.objects.filter(version=version).with_rows()[: MANY + 1]
+    rows = deployments_of(version, most=MANY + 1)
     graph.add_some([_deployment(row) for row in rows], MANY, of=THIS, uncounted=len(rows) > MANY)
     return graph
 
@@ -139,8 +151,7 @@ def _run(version: ModelVersion, evidence: dict[str, Any], row: Run | None) -> No
 
 
 def _runs(user: User, ids: set[str]) -> dict[str, Run]:
-    columns = ("run_name", "lifecycle_stage", "inputs", "outputs")
-    return {run.run_id: run for run in Run.objects.visible_to(user).filter(pk__in=ids).only(*columns)} if ids else {}
+    return {run.run_id: run for run in _RUNS.all(ids)} if user.is_active else {}  # as visible_to says
 
 
 def _parent(run_id: str, row: Run | None) -> Node:
@@ -220,7 +231,7 @@ class _Other:
 
 def _held_by_it_and_by_others(graph: Graph, version: ModelVersion) -> None:
     last: dict[Target, StageHolding] = {}
-    for row in StageHolding.objects.filter(version=version).order_by("-target_kind", "target", "since", "id")[:DEEP]:
+    for row in _HOLDINGS.all(version.pk):
         last[_of(row)] = row
     shown = {node.key: node for node in _targets(version)}
     shown |= {node.key: node for node in (_last_held(target, row) for target, row in last.items())}
@@ -258,17 +269,10 @@ class _Others:
 
 def _others(version: ModelVersion, last: dict[Target, StageHolding]) -> tuple[_Others, _Others]:
     """Those before it and those after it, in one statement."""
-    of_model = StageHolding.objects.filter(model=version.model_id).exclude(version=version)
-    before, after = Q(), Q()
-    for target, row in last.items():
-        before |= Q(target_kind=target.kind, target=target.name, since__lt=row.since)
-        after |= Q(target_kind=target.kind, target=target.name, since__gt=row.since)
-    nearest = Q(pk__in=of_model.filter(before).order_by("-since", "-id").values("pk")[:DEEP])
-    nearest |= Q(pk__in=of_model.filter(after).order_by("since", "id").values("pk")[:DEEP])
-    rows = of_model.filter(nearest).select_related("version").only(*_OF_OTHERS).order_by("since", "id")
+    held = [value for row in last.values() for value in (row.target_kind, row.target, row.since)]
     earlier, later = _Others(), _Others()
     passed = []
-    for row in rows:
+    for row in _nearest(len(last)).all(version.model_id, version.pk, *held):
         if row.since > last[_of(row)].since:
             later.add(row)
         else:
@@ -276,6 +280,24 @@ def _others(version: ModelVersion, last: dict[Target, StageHolding]) -> tuple[_O
     for row in reversed(passed):
         earlier.add(row)
     return earlier, later
+
+
+@lru_cache(maxsize=8)
+def _nearest(targets: int) -> Prepared[StageHolding]:
+    """Of a model and a version: holdings by others of so many targets, each a kind, a name, and since when the version
+    held it. The statement differs with their number."""
+
+    def nearest(model: int, version: int, *held: Any) -> QuerySet[StageHolding]:
+        of_others = StageHolding.objects.filter(model=model).exclude(version=version)
+        before, after = Q(), Q()
+        for kind, name, since in zip(held[::3], held[1::3], held[2::3], strict=True):
+            before |= Q(target_kind=kind, target=name, since__lt=since)
+            after |= Q(target_kind=kind, target=name, since__gt=since)
+        near = Q(pk__in=of_others.filter(before).order_by("-since", "-id").values("pk")[:DEEP])
+        near |= Q(pk__in=of_others.filter(after).order_by("since", "id").values("pk")[:DEEP])
+        return of_others.filter(near).select_related("version").only(*_OF_OTHERS).order_by("since", "id")
+
+    return Prepared(nearest, int, int, *(str, str, datetime) * targets)
 
 
 def _of(row: StageHolding) -> Target:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cache
 
 from django.db.models import BooleanField, Exists, OuterRef, Q, QuerySet, Subquery
 from django.db.models.expressions import RawSQL
@@ -11,14 +12,16 @@ from accounts.models import User
 from accounts.permissions import reads_everything
 from core.errors import Invalid, NotFound
 from core.keyset import key_in
-from core.prepared import Prepared, together
+from core.prepared import Many, Prepared, together
 from notifications.models import Event, EventQuerySet
 from registry.evidence import lies_elsewhere
 from registry.gate import Target
 from registry.models import (
     Alias,
+    Deployment,
     LatestVersion,
     ModelVersion,
+    ModelVersionQuerySet,
     RegisteredModel,
     RunReading,
     Stage,
@@ -187,19 +190,36 @@ def reading_of(version: ModelVersion) -> RunReading | None:
     return RunReading.objects.filter(version=version).first() if lies_elsewhere(version) else None
 
 
+MOST_VERSIONS = 500
 # As the index of versions by run says it, so that SQLite sees that it holds.
 _HAS_RUN = RawSQL("NOT (registry_modelversion.run_id = '')", (), output_field=BooleanField())
-MOST_VERSIONS = 500
+_OF_RUNS = Prepared(lambda run_ids: _of_runs(ModelVersion.objects.all(), run_ids), Many(str))
 
 
 def versions_of_runs(user: User, run_ids: Iterable[str]) -> dict[str, list[ModelVersion]]:
     """By run, the live versions made from it that ``user`` may see, the newest first; the first MOST_VERSIONS."""
-    rows = ModelVersion.objects.live().visible_to(user).filter(_HAS_RUN, run_id__in=list(run_ids))
+    ids = list(run_ids)
+    made = _OF_RUNS.all(ids) if sees_every_model(user) else _of_runs(ModelVersion.objects.visible_to(user), ids)
     found: dict[str, list[ModelVersion]] = {}
-    columns = ("run_id", "version", "current_stage", "creation_timestamp", "model__name", "model__aliases")
-    for version in rows.select_related("model").only(*columns).order_by("-creation_timestamp", "-id")[:MOST_VERSIONS]:
+    for version in made:
         found.setdefault(version.run_id, []).append(version)
     return found
+
+
+def _of_runs(versions: ModelVersionQuerySet, run_ids: list[str]) -> QuerySet[ModelVersion]:
+    columns = ("run_id", "version", "current_stage", "creation_timestamp", "model__name", "model__aliases")
+    rows = versions.live().filter(_HAS_RUN, run_id__in=run_ids).select_related("model").only(*columns)
+    return rows.order_by("-creation_timestamp", "-id")[:MOST_VERSIONS]
+
+
+def deployments_of(version: ModelVersion, *, most: int) -> list[Deployment]:
+    """Where it runs, by name: what one is shown by."""
+    return _deployments(most).all(version.pk)
+
+
+@cache
+def _deployments(most: int) -> Prepared[Deployment]:
+    return Prepared(lambda version: Deployment.objects.filter(version=version).with_rows()[:most], int)
 
 
 def canonical_stage(text: str) -> Stage:
@@ -263,9 +283,9 @@ def events_visible_to(user: User) -> EventQuerySet:
     )
 
 
-def events_of(model: RegisteredModel) -> EventQuerySet:
-    """What happened to a live model under its present name."""
-    return of_present_names(Event.objects.filter(model_name=model.name))
+def events_of(name: str) -> EventQuerySet:
+    """What happened to the live model of this name, as far as it had it."""
+    return of_present_names(Event.objects.filter(model_name=name))
 
 
 def of_present_names(events: EventQuerySet) -> EventQuerySet:

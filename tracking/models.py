@@ -71,10 +71,21 @@ class ParentRunId(Func):
         return self.as_sql(compiler, connection, template="(%(expressions)s ->> 'mlflow.parentRunId')")
 
 
+# What one line of a list says of a run: what it logged besides may be long.
+_OF_A_LINE = (
+    "run_name", "user_id_sent", "status", "start_time", "end_time", "lifecycle_stage", "metrics",
+    "experiment__name", "user__username",
+)  # fmt: skip
+
+
 class RunQuerySet(models.QuerySet["Run"]):
     def visible_to(self, user: User) -> RunQuerySet:
         """Everybody signed in reads all of them: see tracking/permissions.py."""
         return self if user.is_active else self.none()
+
+    def lines(self) -> RunQuerySet:
+        """What one line of a list says of a run, and no more."""
+        return self.select_related("experiment", "user").only(*_OF_A_LINE)
 
 
 class Run(models.Model):

@@ -10,6 +10,7 @@ from django.db.models import Case, OuterRef, Q, QuerySet, Subquery, When
 from accounts.models import User
 from core.counting import CountOf
 from core.errors import Invalid, NotFound
+from core.prepared import Prepared
 from tracking.models import Experiment, Lifecycle, ParentRunId, Run
 from tracking.search import fitting
 
@@ -17,6 +18,9 @@ MOST_RUNS = 1001  # that are counted of an experiment
 PARENT_TAG = "mlflow.parentRunId"
 DESCRIPTION_TAG = "mlflow.note.content"
 DELETED = "DELETED"  # stands beside the statuses where runs are chosen by them
+
+
+_EXPERIMENT = Prepared(lambda key: Experiment.objects.select_related("user").filter(pk=key), int)
 
 
 def get_run(user: User, run_id: str) -> Run:
@@ -45,8 +49,7 @@ def _no_run(run_id: str) -> NotFound:
 
 def get_experiment(user: User, key: int) -> Experiment:
     """By its id; deleted experiments are found too."""
-    rows = Experiment.objects.visible_to(user).select_related("user")
-    experiment = rows.filter(pk=key).first() if key < 2**63 else None
+    experiment = _EXPERIMENT.first(key) if user.is_active else None  # as visible_to says
     if experiment is None:
         raise NotFound(f"There is no experiment {str(key)[:60]} on this server, or it is not for you to see.")
     return experiment
@@ -61,11 +64,11 @@ def runs_like(
     text: str = "",
     filter_text: str = "",
 ) -> QuerySet[Run]:
-    """Those that fit everything that is given; deleted ones only when ``status`` asks for them.
+    """Those that fit everything that is given, as ``lines``; deleted ones only when ``status`` asks for them.
 
     ``text`` is a part of the name, ``filter_text`` is in MLflow's language. Raises Invalid, saying what is wrong.
     """
-    rows = Run.objects.visible_to(user)
+    rows = Run.objects.visible_to(user).lines()
     if status and status not in (*Run.Status.values, DELETED):
         raise Invalid(f"There is no status {status[:60]!r}. Choose one of the list.", field="status")
     if status == DELETED:

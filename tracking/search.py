@@ -156,8 +156,10 @@ def experiments_newest_first(rows: QuerySet[Experiment], *, limit: int, page_tok
     return _page_by_key(rows, _EXPERIMENTS_NEWEST_FIRST, limit, page_token)
 
 
-def newest_first(rows: QuerySet[Run], *, limit: int, page_token: str) -> Page[Run]:
-    return _page_by_key(rows, _NEWEST_FIRST, limit, page_token)
+def newest_first(
+    rows: QuerySet[Run], *, limit: int, page_token: str, read: Callable[[QuerySet[Run]], list[Run]] = planned_anew
+) -> Page[Run]:
+    return _page_by_key(rows, _NEWEST_FIRST, limit, page_token, read)
 
 
 def _is_newest_first(order: Order) -> bool:
@@ -376,10 +378,16 @@ def _ordering(order: Order, fields: _Fields) -> OrderBy:
     return expression.desc(nulls_last=nulls_last) if order.descending else expression.asc(nulls_last=nulls_last)
 
 
-def _page_by_key(rows: QuerySet[Row], keys: Sequence[Key], limit: int, page_token: str) -> Page[Row]:
+def _page_by_key(
+    rows: QuerySet[Row],
+    keys: Sequence[Key],
+    limit: int,
+    page_token: str,
+    read: Callable[[QuerySet[Row]], list[Row]] = planned_anew,
+) -> Page[Row]:
     if page_token:
         rows = rows.filter(keyset.after(keys, page_token))
-    found = planned_anew(rows.order_by(*(key.order for key in keys))[: limit + 1])
+    found = read(rows.order_by(*(key.order for key in keys))[: limit + 1])
     if len(found) <= limit:
         return Page(found, "")
     return Page(found[:limit], keyset.token_of(keys, found[limit - 1]))

@@ -7,8 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
+from django.db.models import QuerySet
+
 from core.errors import Invalid
 from core.keyset import key_in
+from core.prepared import Compiled, planned_anew
 from registry.models import ModelVersion
 from registry.queries import versions_of_runs
 from tracking.models import Experiment, Lifecycle, Run
@@ -24,6 +27,7 @@ MAX_EXPERIMENTS = 100  # to choose from; a link in the address may name any
 SHOWN_VERSIONS = 2
 TEXTS = ("q", "experiment", "status", "user", "filter")
 STATUSES = [*((status.value, status.value.capitalize()) for status in Run.Status), (DELETED, "Deleted")]
+_AGAIN = Compiled(most=50)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +73,7 @@ def experiments_to_choose(request: SignedInRequest, chosen: str) -> list[Experim
     """The newest, and the chosen one."""
     rows = Experiment.objects.visible_to(request.user).only("id", "name")
     active = rows.filter(lifecycle_stage=Lifecycle.ACTIVE).order_by("-creation_time", "id")
-    found = list(active[:MAX_EXPERIMENTS])
+    found = _AGAIN.rows(("to choose", request.user.is_active), lambda: active[:MAX_EXPERIMENTS])
     if (key := key_in(chosen)) is not None and key not in {row.pk for row in found}:
         found += rows.filter(pk=key)
     return found
@@ -91,8 +95,14 @@ def _page(request: SignedInRequest, given: dict[str, str], experiment: Experimen
         text=given.get("q", ""),
         filter_text=given.get("filter", ""),
     )
-    rows = rows.select_related("experiment", "user").defer("params", "tags", "inputs", "outputs", "experiment__tags")
-    return newest_first(rows, limit=PAGE_SIZE, page_token=request.GET.get("page", ""))
+    token = request.GET.get("page", "")
+
+    def read(page: QuerySet[Run]) -> list[Run]:
+        if given or token:
+            return planned_anew(page)
+        return _AGAIN.rows(("begins", request.user.is_active, key), lambda: page)  # as it does for everybody
+
+    return newest_first(rows, limit=PAGE_SIZE, page_token=token, read=read)
 
 
 def _rows(request: SignedInRequest, runs: list[Run], columns: list[str]) -> list[Row]:

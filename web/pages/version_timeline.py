@@ -7,9 +7,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from heapq import merge
 
+from django.db.models import QuerySet
+
 from accounts.models import User
 from approvals.models import Comment
 from core.keyset import key_in
+from core.prepared import Prepared, together
 from notifications.models import Event
 from registry.models import ModelVersion
 from registry.queries import events_of
@@ -57,15 +60,28 @@ class VersionTimeline:
     is_newest: bool
 
 
+def _comments(version: int, before: int) -> QuerySet[Comment]:
+    return comments_about(version).filter(pk__lt=before).order_by("-pk")[: PAGE + 1]
+
+
+def _events(model: str, number: int, before: int) -> QuerySet[Event]:
+    """What a line says of one: its sentence, and what its mark is drawn by."""
+    events = events_of(model).filter(version=number, pk__lt=before).exclude(kind__in=TALK)
+    return events.only("kind", "summary", "data", "created_at").order_by("-pk")[: PAGE + 1]
+
+
+_COMMENTS = Prepared(_comments, int, int)
+_EVENTS = Prepared(_events, str, int, int)
+
+
 def timeline_about(user: User, version: ModelVersion, *, before: str = "") -> VersionTimeline:
     """The newest remarks and events of a version, or those ``before`` a place: two statements, and one where remarks
     were edited."""
     end = End.from_text(before) or End()
-    comments = comments_about(version.pk).filter(pk__lt=end.comment)
-    events = events_of(version.model).filter(version=version.version, pk__lt=end.event).exclude(kind__in=TALK)
-    rows = _newest_first(
-        comments.order_by("-pk")[: PAGE + 1], events.select_related("actor").order_by("-pk")[: PAGE + 1]
+    comments, events = together(
+        _COMMENTS.of(version.pk, end.comment), _EVENTS.of(version.model.name, version.version, end.event)
     )
+    rows = _newest_first(comments, events)
     kept = rows[:PAGE]
     return VersionTimeline(
         entries=list(_entries(user, version, kept[::-1])),

@@ -26,7 +26,7 @@ from registry.lineage import brief
 from registry.models import HELD_STAGES, ModelVersion, Stage, TargetKind
 from registry.permissions import can_edit, can_manage, can_move
 from registry.previews import picture as shown_picture
-from registry.queries import canonical_stage, get_known_version, get_version, holder
+from registry.queries import canonical_stage, deployments_of, get_known_version, get_version, holder
 from registry.scanning import scan_of
 from web.errors import refused_status
 from web.files import SHOWN_IN_A_BOX, disposition, serve
@@ -65,7 +65,7 @@ def _context(request: SignedInRequest, version: ModelVersion, *, tab: str = "") 
     """``tab``: to be open, whatever the address says."""
     known = known_of(version)
     moves = _moves(request.user, version)
-    deployments = list(version.deployments.with_rows()[: MAX_DEPLOYMENTS + 1])
+    deployments = deployments_of(version, most=MAX_DEPLOYMENTS + 1)
     return {
         **_known(request, version, {"tab": tab} if tab else query_of(request)),
         "load_code": LOAD_CODE.format(name=version.model.name, version=version.version),
