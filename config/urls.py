@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from django.urls import include, path
+from web import urls
 
-urlpatterns = [
-    path("", include("web.urls")),
-]
+urlpatterns = urls.urlpatterns
 
 handler400 = "web.errors.bad_request"
 handler403 = "web.errors.forbidden"

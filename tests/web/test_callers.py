@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 from unittest.mock import Mock
 
@@ -253,22 +253,19 @@ def test_one_bearers_token_does_not_stay_behind_when_it_was_answered_before(mira
 
 
 def test_what_writes_and_looks_up_its_caller_along_the_way_is_tested_above() -> None:
-    def routes(patterns: list[URLPattern | URLResolver]) -> list[URLPattern]:
-        return [
-            route
-            for pattern in patterns
-            for route in (routes(pattern.url_patterns) if isinstance(pattern, URLResolver) else [pattern])
-        ]
+    def routes(patterns: list[URLPattern | URLResolver], prefix: str = "") -> Iterator[tuple[str, Any]]:
+        for entry in patterns:
+            pattern = prefix + str(entry.pattern)
+            if isinstance(entry, URLResolver):
+                yield from routes(entry.url_patterns, pattern)
+            else:
+                yield pattern, entry.callback
 
     marked = {
-        (method, str(route.pattern).removeprefix(f"{API[1:]}/"))
-        for route in routes(get_resolver().url_patterns)
-        for method in getattr(route.callback, "looks_up_by", ())
-        if not (
-            method == "GET"
-            or getattr(route.callback, "only_reads", False)
-            or re.match("ajax-|.*/preview/", str(route.pattern))
-        )
+        (method, pattern.removeprefix(f"{API[1:]}/"))
+        for pattern, view in routes(get_resolver().url_patterns)
+        for method in getattr(view, "looks_up_by", ())
+        if not (method == "GET" or getattr(view, "only_reads", False) or re.match("ajax-|.*/preview/", pattern))
     }
 
     assert marked == {(method, path) for method, path, _ in WRITES}

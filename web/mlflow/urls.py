@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from django.urls import URLPattern, path
+from collections.abc import Callable
+
+from django.http import HttpResponseBase
+from django.urls import URLPattern, URLResolver, include, path
 
 from web.mlflow import (
     artifacts,
@@ -118,18 +121,27 @@ ARTIFACTS = {
 }
 
 
-def _under(prefix: str) -> list[URLPattern]:
-    calls = {**REGISTRY, **DATABRICKS, **TRACKING, **WEBHOOKS}
-    patterns = [path(f"{prefix}/2.0/mlflow/{route}", view) for route, view in calls.items()]
-    patterns += [path(f"{prefix}/2.0/mlflow-artifacts/{route}", view) for route, view in ARTIFACTS.items()]
-    patterns += [path(f"{prefix}/2.0/permissions/registered-models/{route}", view) for route, view in GRANTS.items()]
-    return [*patterns, path(f"{prefix}/3.0/mlflow/server-info", server.info, name="server_info")]
+Calls = dict[str, Callable[..., HttpResponseBase]]
+
+
+def _below(prefix: str, *calls: Calls) -> URLResolver:
+    """Nobody tries two hundred patterns, one by one, on the address of a page."""
+    return path(prefix, include([path(route, view) for some in calls for route, view in some.items()]))
+
+
+def _under(prefix: str) -> list[URLPattern | URLResolver]:
+    return [
+        _below(f"{prefix}/2.0/mlflow/", REGISTRY, DATABRICKS, TRACKING, WEBHOOKS),
+        _below(f"{prefix}/2.0/mlflow-artifacts/", ARTIFACTS),
+        _below(f"{prefix}/2.0/permissions/registered-models/", GRANTS),
+        path(f"{prefix}/3.0/mlflow/server-info", server.info, name="server_info"),
+    ]
 
 
 urlpatterns = [
     *_under("api"),
     *_under("ajax-api"),
-    *(path(f"api/2.0/preview/mlflow/{route}", view) for route, view in {**REGISTRY, **DATABRICKS}.items()),
+    _below("api/2.0/preview/mlflow/", REGISTRY, DATABRICKS),
     path("api/2.0/preview/scim/v2/Me", databricks.me),
     path("get-artifact", artifacts.file_of_run),
     path("model-versions/get-artifact", artifacts.file_of_version),
