@@ -16,6 +16,7 @@ from approvals.policy import Status
 from approvals.rulebook import Rule, Rulebook
 from approvals.standing import standings_of
 from core.json_values import TextAt
+from core.prepared import Many, Prepared
 from registry.models import RegisteredModel, RegisteredModelQuerySet, TargetKind
 
 
@@ -110,18 +111,28 @@ class Named:
     unknown: list[str]
 
 
+_MEMBERS = Prepared(
+    lambda teams: (
+        Team.objects.filter(name__in=teams)
+        .order_by("name", "memberships__user__username")
+        .values_list("name", "memberships__user__username", "memberships__user__is_active")
+    ),
+    Many(str),
+)
+_ACTIVE = Prepared(
+    lambda names: User.objects.filter(username__in=names, is_active=True).values_list("username"), Many(str)
+)
+
+
 def named_in(read: ReadPolicy) -> Named:
     """Teams with their active members. A team without anybody, a person or a reporter who is not here are
     ``unknown``: what waits for them waits for ever."""
     teams = {*read.teams, *read.vouchers, *read.bypass.teams}
     members: dict[str, list[str]] = {}
-    rows = Team.objects.filter(name__in=teams).order_by("name", "memberships__user__username")
-    for team, username, is_active in rows.values_list(
-        "name", "memberships__user__username", "memberships__user__is_active"
-    ):
+    for team, username, is_active in _MEMBERS.all(teams):
         members.setdefault(team, []).extend([username] if is_active else [])
     wanted = {*read.bypass.people, *(check.reporter for check in read.checks)}
-    there = set(User.objects.filter(username__in=wanted, is_active=True).values_list("username", flat=True))
+    there = {name for (name,) in _ACTIVE.all(wanted)}
     return Named(
         reviewers=_of(members, (*read.teams, *read.vouchers)),
         bypassers=_of(members, read.bypass.teams),

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from typing import Any
 
 from django.db.models import Exists, F, OuterRef, Q, QuerySet, Subquery
 
@@ -84,9 +86,15 @@ def target_held(text: str) -> Target | None:
 
 def targets_of(model: RegisteredModel) -> list[Target]:
     """Production, Staging and the aliases that any version ever had, by name."""
+    return [*HELD, *(Target(TargetKind.ALIAS, name) for (name,) in _ALIASES.all(model.pk))]
+
+
+def _aliases(model: int) -> QuerySet[StageHolding, Any]:
     rows = StageHolding.objects.filter(model=model, target_kind=TargetKind.ALIAS).order_by("target")
-    names = rows.values_list("target", flat=True).distinct()[:MOST_TARGETS]
-    return [*HELD, *(Target(TargetKind.ALIAS, name) for name in names)]
+    return rows.values_list("target").distinct()[:MOST_TARGETS]
+
+
+_ALIASES = Prepared(_aliases, int)
 
 
 def holders_now(model: RegisteredModel) -> list[StageHolding]:
@@ -114,11 +122,12 @@ def page_of(
     model: RegisteredModel, target: Target | None, *, cursor: str, limit: int
 ) -> tuple[list[StageHolding], str]:
     """A page of the holdings, those that began last first, and the cursor of the next one."""
-    rows = _of(model, target)
     if cursor:
         since, key = _position(cursor)
-        rows = rows.filter(Q(since__lt=since) | Q(since=since, id__lt=key), since__lte=since)
-    found = list(rows.order_by("-since", "-id")[: limit + 1])
+        rows = _of(*_which(model, target)).filter(Q(since__lt=since) | Q(since=since, id__lt=key), since__lte=since)
+        found = list(rows.order_by("-since", "-id")[: limit + 1])
+    else:
+        found = _begun_last(limit + 1, of_one=target is not None).all(*_which(model, target))
     if len(found) <= limit:
         return found, ""
     last = found[limit - 1]
@@ -134,7 +143,20 @@ def _position(cursor: str) -> tuple[datetime, int]:
 
 def last_ones(model: RegisteredModel, target: Target | None, *, limit: int) -> list[StageHolding]:
     """Those that go on, then those that ended last: all that held anything since the last of them ended."""
-    return list(_of(model, target).order_by(F("until").desc(nulls_first=True), "-since", "-id")[:limit])
+    return _ended_last(limit, of_one=target is not None).all(*_which(model, target))
+
+
+@lru_cache(maxsize=16)
+def _begun_last(limit: int, *, of_one: bool) -> Prepared[StageHolding]:
+    return Prepared(lambda *which: _of(*which).order_by("-since", "-id")[:limit], *_KINDS[of_one])
+
+
+@lru_cache(maxsize=16)
+def _ended_last(limit: int, *, of_one: bool) -> Prepared[StageHolding]:
+    return Prepared(
+        lambda *which: _of(*which).order_by(F("until").desc(nulls_first=True), "-since", "-id")[:limit],
+        *_KINDS[of_one],
+    )
 
 
 def holders_at(model: RegisteredModel, target: Target | None, moment: datetime) -> list[StageHolding]:
@@ -142,20 +164,27 @@ def holders_at(model: RegisteredModel, target: Target | None, moment: datetime) 
     if moment > now():
         raise Invalid("That moment is still to come. Ask for one that has been, in UTC.", field="at")
     held = Q(until=None) | Q(until__gt=moment)
-    rows = _of(model, target).filter(held, since__lte=moment)
+    rows = _of(*_which(model, target)).filter(held, since__lte=moment)
     return list(rows.order_by("-target_kind", "target", "-since", "-id")[:MOST_HOLDERS])
 
 
 def first_after(model: RegisteredModel, target: Target, moment: datetime) -> StageHolding | None:
     """The next holding of the target that began."""
-    return _of(model, target).filter(since__gt=moment).order_by("since", "id").first()
+    return _of(*_which(model, target)).filter(since__gt=moment).order_by("since", "id").first()
 
 
-def _of(model: RegisteredModel, target: Target | None) -> QuerySet[StageHolding]:
-    """Of live and deleted versions alike."""
+_KINDS: dict[bool, tuple[type, ...]] = {False: (int,), True: (int, str, str)}  # of what ``_which`` tells
+
+
+def _which(model: RegisteredModel, target: Target | None) -> tuple[Any, ...]:
+    return (model.pk, str(target.kind), target.name) if target else (model.pk,)
+
+
+def _of(model: int, kind: str = "", name: str = "") -> QuerySet[StageHolding]:
+    """Of live and deleted versions alike; of one target where its kind and name are given."""
     rows = StageHolding.objects.filter(model=model).select_related("version", "set_by")
     rows = rows.defer("version__description", "version__tags")
-    return rows.filter(target_kind=target.kind, target=target.name) if target else rows
+    return rows.filter(target_kind=kind, target=name) if kind else rows
 
 
 def explained(rows: Iterable[StageHolding]) -> dict[int, Held]:

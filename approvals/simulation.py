@@ -23,6 +23,7 @@ from approvals.policy.difference import Difference, difference
 from approvals.rulebook import Rule, Rulebook
 from approvals.standing import Standing, answer, standings_of
 from core.errors import Invalid
+from core.prepared import Prepared
 from registry.gate import Target
 from registry.models import ModelVersion, RegisteredModel, Stage, StageHolding, TargetKind
 
@@ -137,9 +138,14 @@ def with_draft(read: ReadPolicy, text: str) -> Rulebook:
     return Rulebook(tuple(sorted((*others, draft), key=lambda rule: rule.name)))
 
 
+_NEWEST = Prepared(
+    lambda name: PolicyRevision.objects.filter(policy__name=name).select_related("policy").order_by("-number")[:1], str
+)
+
+
 def edits(read: ReadPolicy, text: str) -> Edits | None:
     """What a text would change in the policy that it names; None for a new one."""
-    revision = PolicyRevision.objects.filter(policy__name=read.name).select_related("policy").first()
+    revision = _NEWEST.first(read.name)
     return Edits(revision, difference(revision.text, text, read=read)) if revision else None
 
 

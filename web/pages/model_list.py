@@ -13,7 +13,7 @@ from approvals.models import TransitionRequest
 from core.errors import Invalid
 from core.json_values import TextAt
 from core.keyset import Key, after, token_of
-from core.prepared import planned_anew
+from core.prepared import Many, Prepared, planned_anew, together
 from registry.models import LatestVersion, ModelVersion, RegisteredModel, Stage
 from registry.version_order import Order
 from web.pages.addresses import column, with_fields
@@ -24,6 +24,20 @@ TEXTS = ("q", "stage", "owner", "tag")
 MARKS = ("open", "mine")
 CHANGED, NAME = "changed", "name"
 DEFAULT = Order(CHANGED)
+_OF_A_ROW = ("name", "description", "last_version", "last_updated_timestamp", "user__username")
+
+
+def _holders(models: list[int]) -> QuerySet[LatestVersion]:
+    rows = LatestVersion.objects.filter(model__in=models, stage__in=STAGES).select_related("version")
+    return rows.only("model_id", "stage", "version__version")
+
+
+def _pending(models: list[int]) -> QuerySet[TransitionRequest, Any]:
+    rows = TransitionRequest.objects.pending().filter(model__in=models).order_by().values("model_id")
+    return rows.annotate(number=Count("id")).values_list("model_id", "number")
+
+
+_HOLDERS, _PENDING = Prepared(_holders, Many(int)), Prepared(_pending, Many(int))
 
 
 def list_of(user: User, asked: QueryDict) -> dict[str, Any]:
@@ -94,7 +108,8 @@ def _page(rows: QuerySet[RegisteredModel], order: Order, token: str) -> tuple[li
             rows = rows.filter(after(keys, token))
         except Invalid:
             is_first = True
-    found = planned_anew(rows.select_related("user").order_by(*(key.order for key in keys))[: PAGE_SIZE + 1])
+    lean = rows.select_related("user").only(*_OF_A_ROW)
+    found = planned_anew(lean.order_by(*(key.order for key in keys))[: PAGE_SIZE + 1])
     more, found = len(found) > PAGE_SIZE, found[:PAGE_SIZE]
     return found, token_of(keys, found[-1]) if more else "", is_first
 
@@ -102,11 +117,10 @@ def _page(rows: QuerySet[RegisteredModel], order: Order, token: str) -> tuple[li
 def _rows(models: Sequence[RegisteredModel]) -> list[dict[str, Any]]:
     """Each model with its holders and the number of its open requests: two statements for all of them."""
     holders: dict[int, dict[str, ModelVersion]] = {}
-    latest = LatestVersion.objects.filter(model__in=models, stage__in=STAGES).select_related("version")
-    for row in latest.only("model_id", "stage", "version__version"):
+    latest, counts = together(_HOLDERS.of(keys := [model.pk for model in models]), _PENDING.of(keys))
+    for row in latest:
         holders.setdefault(row.model_id, {})[row.stage] = row.version
-    counts = TransitionRequest.objects.pending().filter(model__in=models).order_by().values("model_id")
-    pending = dict(counts.annotate(number=Count("id")).values_list("model_id", "number"))
+    pending = dict(counts)
     return [
         {
             "model": model,

@@ -23,6 +23,7 @@ from core.answers import require
 from core.clock import now
 from core.errors import CountersignError, Invalid, NotFound
 from core.keyset import key_in, number_in
+from core.prepared import Prepared
 from web.pages.policy_draft import Draft, looked_at, replayed, simulated
 from web.pages.policy_texts import EXAMPLES, TEMPLATES, Template, template_named
 from web.signed_in import SignedInRequest
@@ -32,8 +33,11 @@ MOST_REVISIONS = 100
 TABS = (("", "Text"), ("requests", "Requests it judged"), ("models", "Models it is about"))
 
 
+_NAMED = Prepared(lambda name: Policy.objects.select_related("current__author").filter(name=name), str)
+
+
 def _get(name: str) -> Policy:
-    policy = Policy.objects.select_related("current__author").filter(name=name).first()
+    policy = _NAMED.first(name)
     if policy is None:
         raise NotFound("There is no such policy.")
     return policy

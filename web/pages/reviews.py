@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
-from django.db.models import Exists, OuterRef, Subquery
+from django.db.models import Exists, OuterRef, QuerySet, Subquery
 from django.http import HttpResponse
 from django.views.decorators.http import require_safe
 
@@ -18,7 +18,7 @@ from approvals.queries import count_again, fitting, list_again
 from core.counting import up_to
 from core.errors import Invalid
 from core.keyset import key_in
-from core.prepared import planned_anew
+from core.prepared import Many, Prepared, planned_anew
 from web.pages.context import MOST_COUNTED
 from web.pages.parts import part_or_page
 from web.signed_in import SignedInRequest
@@ -124,12 +124,19 @@ def _rows(request: SignedInRequest, shown: list[TransitionRequest], tab: str) ->
     return [Row(row, outlooks.get(row.pk), turns.get(row.pk, "")) for row in shown]
 
 
+def _teams_awaited(person: int, requests: list[int]) -> QuerySet[Awaited, Any]:
+    mine = Membership.objects.filter(user=person).values("team__name")
+    awaited = Awaited.objects.filter(request__in=requests, team__in=mine).order_by("pk")
+    return awaited.values_list("request_id", "team")
+
+
+_TEAMS_AWAITED = Prepared(_teams_awaited, int, Many(int))
+
+
 def _your_turns(request: SignedInRequest, shown: list[Any], outlooks: dict[int, Outlook]) -> dict[int, str]:
     """By id, why a request waits for this person, besides being asked by name."""
-    mine = Membership.objects.filter(user=request.user.person_id).values("team__name")
-    awaited = Awaited.objects.filter(request__in=[row.pk for row in shown], team__in=mine).order_by("pk")
     teams: dict[int, list[str]] = {}
-    for key, team in awaited.values_list("request_id", "team"):
+    for key, team in _TEAMS_AWAITED.all(request.user.person_id, [row.pk for row in shown]):
         teams.setdefault(key, []).append(team)
     others = {row.pk: "You can clear it: you may make this move yourself." for row in shown if not row.asked_by}
     return others | {key: _your_teams(names, outlooks.get(key)) for key, names in teams.items()}
