@@ -177,7 +177,7 @@ _KINDS: dict[bool, tuple[type, ...]] = {False: (int,), True: (int, str, str)}  #
 
 
 def _which(model: RegisteredModel, target: Target | None) -> tuple[Any, ...]:
-    return (model.pk, str(target.kind), target.name) if target else (model.pk,)
+    return (model.pk, target.kind, target.name) if target else (model.pk,)
 
 
 def _of(model: int, kind: str = "", name: str = "") -> QuerySet[StageHolding]:

@@ -240,17 +240,23 @@ def target_named(text: str) -> Target:
     return Target(TargetKind.STAGE, canonical_stage(text))
 
 
+_IN_STAGE = Prepared(
+    lambda model, stage: (
+        ModelVersion.objects.live()
+        .filter(model=model, current_stage=stage)
+        .select_related("model", "evidence")
+        .order_by("-version")[:1000]
+    ),
+    *(int, str),
+)
+
+
 def holders(model: RegisteredModel, target: Target) -> list[ModelVersion]:
     """The live versions that hold a stage or an alias now, the highest number first."""
     if target.kind == TargetKind.ALIAS:
         rows = Alias.objects.filter(model=model, name=target.name).select_related("version__model", "version__evidence")
         return [row.version for row in rows]
-    return list(
-        ModelVersion.objects.live()
-        .filter(model=model, current_stage=target.name)
-        .select_related("model", "evidence")
-        .order_by("-version")[:1000]
-    )
+    return _IN_STAGE.all(model.pk, target.name)
 
 
 def holder(model: RegisteredModel, target: Target) -> ModelVersion | None:

@@ -103,7 +103,7 @@ def activity(request: SignedInRequest, name: str) -> HttpResponse:
     model = get_model(request.user, name)
     if not request.htmx:
         return redirect(f"{reverse('activity')}?{urlencode({'model': name})}")
-    events = events_of(model.name).select_related("actor").order_by("-id")[:SHOWN_EVENTS]
+    events = events_of(model.name).only("kind", "summary", "path", "created_at").order_by("-id")[:SHOWN_EVENTS]
     return render(request, "models/activity.html", {"events": events})
 
 
