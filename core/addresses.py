@@ -8,8 +8,8 @@ from django.urls import get_script_prefix, reverse
 
 
 def address(view: str, *args: str | int) -> str:
-    """``reverse``, remembered, for what stands in lists: one asks for dozens, and to look it up takes a tenth. What
-    leads to one page once asks ``reverse``."""
+    """``reverse``, remembered, for what stands in lists and on every page: one asks for dozens, and to look it up takes
+    a tenth. What leads to one page once asks ``reverse``."""
     return _address(get_script_prefix(), view, args)
 
 

@@ -212,14 +212,14 @@ def _of_runs(versions: ModelVersionQuerySet, run_ids: list[str]) -> QuerySet[Mod
     return rows.order_by("-creation_timestamp", "-id")[:MOST_VERSIONS]
 
 
-def deployments_of(version: ModelVersion, *, most: int) -> list[Deployment]:
-    """Where it runs, by name: what one is shown by."""
-    return _deployments(most).all(version.pk)
+def deployments_of(of: RegisteredModel | ModelVersion, *, most: int) -> list[Deployment]:
+    """Where a model or a version runs, by name: what one is shown by."""
+    return _deployments("model" if isinstance(of, RegisteredModel) else "version", most).all(of.pk)
 
 
 @cache
-def _deployments(most: int) -> Prepared[Deployment]:
-    return Prepared(lambda version: Deployment.objects.filter(version=version).with_rows()[:most], int)
+def _deployments(column: str, most: int) -> Prepared[Deployment]:
+    return Prepared(lambda pk: Deployment.objects.filter(**{column: pk}).with_rows()[:most], int)
 
 
 def canonical_stage(text: str) -> Stage:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.urls import reverse
 from django.utils.functional import SimpleLazyObject
 
 from approvals.queries import count_waiting
+from core.addresses import address
 from core.counting import up_to
 from web.signed_in import SignedInRequest
 
@@ -19,8 +19,8 @@ def site(request: SignedInRequest) -> dict[str, Any]:
     if not getattr(request, "user", None) or not request.user.is_authenticated:
         return {}
     more = [
-        {"label": "Channels", "url": reverse("channels"), "icon": "bell"},
-        {"label": "People", "url": reverse("people"), "icon": "users"},
+        {"label": "Channels", "url": address("channels"), "icon": "bell"},
+        {"label": "People", "url": address("people"), "icon": "users"},
     ]
     return {"nav": SimpleLazyObject(lambda: _nav(request)), "nav_more": more}
 
@@ -36,7 +36,7 @@ def _nav(request: SignedInRequest) -> list[dict[str, Any]]:
     ]
     nav = []
     for label, name, prefix, key in entries:
-        url = reverse(name)
+        url = address(name)
         active = request.path.startswith((url, prefix))
         nav.append({"label": label, "url": url, "active": active, "count": 0, "key": key})
     waiting = getattr(request, "waiting", None)  # the inbox has counted it already

@@ -22,7 +22,7 @@ from registry import services
 from registry.metric_rows import metric_points
 from registry.models import RegisteredModel, StageHolding
 from registry.permissions import can_edit, can_manage, can_read, level_of
-from registry.queries import events_of, get_model, target_named
+from registry.queries import deployments_of, events_of, get_model, target_named
 from registry.version_order import MOST_DIGITS
 from web.pages.addresses import fields_in, with_fields
 from web.pages.grants import holder_named, level_named
@@ -111,7 +111,7 @@ def activity(request: SignedInRequest, name: str) -> HttpResponse:
 def deployments(request: SignedInRequest, name: str) -> HttpResponse:
     """Where the model runs: for its page, and as a page of its own."""
     model = get_model(request.user, name)
-    rows = model.deployments.with_rows()[: MOST_DEPLOYMENTS + 1]
+    rows = deployments_of(model, most=MOST_DEPLOYMENTS + 1)
     template = "models/deployments.html#card" if request.htmx else "models/deployments.html"
     return render(request, template, {"model": model, "deployments": rows, "most_deployments": MOST_DEPLOYMENTS})
 

@@ -14,10 +14,11 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from accounts.models import User
 from approvals import services as approvals
 from approvals.facts import given_up
-from approvals.models import Comment
+from approvals.models import Check, Comment
 from approvals.queries import requests_about
 from approvals.rulebook import Rule, Rulebook
 from core.errors import CountersignError, Invalid
+from core.prepared import Prepared
 from registry import services
 from registry.artifacts import file_of_version
 from registry.evidence import known_of
@@ -95,9 +96,19 @@ def _known(request: SignedInRequest, version: ModelVersion, query: Mapping[str, 
     }
 
 
+_CHECKS = Prepared(
+    lambda version: (
+        Check.objects.current().filter(version=version).select_related("reporter").order_by("name", "id")[:MAX_CHECKS]
+    ),
+    int,
+)
+
+
 def _overview(version: ModelVersion, known: dict[str, Any]) -> dict[str, Any]:
     metrics = sorted(known.get("metrics", {}).items())
-    checks = version.checks.filter(is_current=True).select_related("reporter").order_by("name", "id")[:MAX_CHECKS]
+    checks = _CHECKS.all(version.pk)
+    for check in checks:
+        check.version = version
     return {
         "metrics": [{"name": name, **entry} for name, entry in metrics[:MOST_METRICS]],
         "metric_count": len(metrics),
