@@ -20,7 +20,7 @@ from accounts.models import User
 from core.json_values import HasText, Sql
 from core.keys import MAX_KEY
 from core.keyset import number_in
-from core.prepared import Prepared, planning_anew
+from core.prepared import Prepared, planned_anew, planning_anew
 from registry.models import HELD_STAGES, ModelVersion, RegisteredModel, Stage, VersionMetric
 
 MOST_DIGITS = 9  # of a version's number
@@ -186,10 +186,10 @@ class Asked:
 
 def _found(asked: Asked, at: Position | None) -> list[ModelVersion]:
     if not asked.order.metric:
-        return list(_by_number(asked, asked.rows, at, descending=asked.descending))
+        return planned_anew(_by_number(asked, asked.rows, at, descending=asked.descending))
     if at is None or at.value is not None:
         return _by_metric(asked, at)
-    found = list(_without_metric(asked, at))
+    found = planned_anew(_without_metric(asked, at))
     if asked.upwards and len(found) < asked.most:
         found += _by_metric(replace(asked, most=asked.most - len(found)), None)
     return found
@@ -220,7 +220,7 @@ def _by_metric(asked: Asked, at: Position | None) -> list[ModelVersion]:
         return _page(asked, gather_sql(asked, at))
     if asked.upwards:
         return found
-    return found + list(_without_metric(replace(asked, most=asked.most - len(found)), None))
+    return found + planned_anew(_without_metric(replace(asked, most=asked.most - len(found)), None))
 
 
 def _along(asked: Asked, at: Position | None) -> QuerySet[VersionMetric]:
@@ -271,4 +271,4 @@ def _page(asked: Asked, keys: Sql) -> list[ModelVersion]:
     ways = F("figure"), F("mine__number")
     order = [way.desc(nulls_last=True) if asked.descending else way.asc(nulls_last=True) for way in ways]
     rows = _with_metrics(ModelVersion.objects.filter(pk__in=RawSQL(*keys)))  # noqa: S611
-    return list(rows.annotate(mine=mine, figure=F("mine__value")).order_by(*order, "-version"))
+    return planned_anew(rows.annotate(mine=mine, figure=F("mine__value")).order_by(*order, "-version"))
