@@ -132,7 +132,7 @@ class _Reading:
 
 
 class Prepared(Generic[M]):
-    """``build`` makes a queryset from values of these ``kinds``: str, int, datetime, or ``Many`` of one.
+    """``build`` makes a queryset from values of these ``kinds``: str, int, float, datetime, or ``Many`` of one.
 
     The values must reach the statement as they are (``filter(name=value)``, not a pattern made from it), and their
     number cannot vary but for ``Many``. Related rows come by ``select_related``, annotations as attributes; the rows of
@@ -465,6 +465,8 @@ def _mark(kind: type, index: int) -> Any:
     """A value that no statement has of its own."""
     if kind is int:
         return 2_000_000_000 + index
+    if kind is float:
+        return 2_000_000_000.5 + index
     if kind is datetime:
         return datetime(1, 1, 1, tzinfo=UTC) + timedelta(days=index)
     return f"\x02value {index}\x03"

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 
 from django.db.models import Exists, F, FilteredRelation, OuterRef, Q, QuerySet, Subquery
-from django.db.models.expressions import RawSQL
+from django.db.models.expressions import OrderBy, RawSQL
 from django.db.models.fields.json import KeyTransform
 
 from accounts.models import User
@@ -157,6 +157,20 @@ def _newest(most: int) -> Prepared[ModelVersion]:
     )
 
 
+@cache
+def _sorted(descending: bool, goes_on: bool, most: int) -> Prepared[ModelVersion]:
+    """All that have a metric, along its index: where nothing is filtered no other way is better."""
+
+    def along(model: int, name: str, value: float = 0, number: int = 0) -> QuerySet[ModelVersion]:
+        which = Q(metrics__model=model, metrics__name=name)
+        if goes_on:
+            which &= _behind(value, number, descending=descending, of="metrics__")
+        rows = _with_metrics(ModelVersion.objects.live().filter(which))
+        return rows.annotate(figure=F("metrics__value")).order_by(*_ways(descending, of="metrics__"))[:most]
+
+    return Prepared(along, int, str, *((float, int) if goes_on else ()))
+
+
 def _position(version: ModelVersion) -> Position:
     return Position(version.version, getattr(version, "figure", None))
 
@@ -213,25 +227,36 @@ def _by_metric(asked: Asked, at: Position | None) -> list[ModelVersion]:
     """From ``at`` among those with the metric, or from their beginning; downwards, those without it follow."""
     if asked.filters.fit_few:
         return _page(asked, gather_sql(asked, at))
-    found = _page(asked, walk_sql(asked, at))
-    if len(found) == asked.most:
-        return found
-    if asked.model.last_version > MOST_WALKED and _along(asked, at)[MOST_WALKED:].exists():
-        return _page(asked, gather_sql(asked, at))
-    if asked.upwards:
+    if asked.filters == Filters():
+        begins = () if at is None else (at.value, at.number)
+        found = _sorted(asked.descending, at is not None, asked.most).all(asked.model.pk, asked.order.metric, *begins)
+    else:
+        found = _page(asked, walk_sql(asked, at))
+        is_long = len(found) < asked.most and asked.model.last_version > MOST_WALKED
+        if is_long and _along(asked, at)[MOST_WALKED:].exists():
+            return _page(asked, gather_sql(asked, at))
+    if len(found) == asked.most or asked.upwards:
         return found
     return found + planned_anew(_without_metric(replace(asked, most=asked.most - len(found)), None))
 
 
 def _along(asked: Asked, at: Position | None) -> QuerySet[VersionMetric]:
     rows = asked.metrics
-    if at is not None:
-        side = "lt" if asked.descending else "gt"
-        later = Q(**{f"value__{side}": at.value})
-        equal = Q(**{"value": at.value, f"number__{side}": at.number})
-        rows = rows.filter(Q(**{f"value__{side}e": at.value}) & (later | equal))
-    ways = F("value"), F("number")
-    return rows.order_by(*(way.desc() if asked.descending else way.asc() for way in ways))
+    if at is not None and at.value is not None:
+        rows = rows.filter(_behind(at.value, at.number, descending=asked.descending))
+    return rows.order_by(*_ways(asked.descending))
+
+
+def _behind(value: float, number: int, *, descending: bool, of: str = "") -> Q:
+    """What comes after this value of this version, in columns ``of`` another table or the metrics' own."""
+    side = "lt" if descending else "gt"
+    later, equal = {f"{of}value__{side}": value}, {f"{of}value": value, f"{of}number__{side}": number}
+    return Q(**{f"{of}value__{side}e": value}) & (Q(**later) | Q(**equal))
+
+
+def _ways(descending: bool, of: str = "") -> list[OrderBy]:
+    ways = F(f"{of}value"), F(f"{of}number")
+    return [way.desc() if descending else way.asc() for way in ways]
 
 
 # Put together from querysets and words of this module; what somebody typed are parameters.

@@ -19,6 +19,7 @@ from pytest_django import DjangoDbBlocker, Settings
 
 from accounts import services as accounts
 from accounts.models import Level, User
+from core.pickles import READER
 from registry.metric_rows import metric_history
 from registry.models import RegisteredModel
 from registry.version_order import Filters, Order, page_of
@@ -43,6 +44,10 @@ EVENTS = """
 EVIDENCE = """
     INSERT INTO registry_evidence (version_id, digest, data, taken_at)
     SELECT id, md5(id::text), '{}', now() FROM registry_modelversion
+"""
+SCANS = f"""
+    INSERT INTO registry_filescan (sha256, verdict, findings, reader, scanned_at)
+    SELECT md5(file::text) || md5('of ' || file), 'clean', '[]', {READER}, now() FROM generate_series(1, 50000) file
 """
 METRICS = """
     INSERT INTO registry_versionmetric (model_id, version_id, number, name, value)
@@ -95,7 +100,8 @@ def readers(
             cursor.execute(EVENTS)
             cursor.execute(EVIDENCE)
             cursor.execute(METRICS)
-            cursor.execute("ANALYZE notifications_event, registry_evidence, registry_versionmetric")
+            cursor.execute(SCANS)
+            cursor.execute("ANALYZE notifications_event, registry_evidence, registry_filescan, registry_versionmetric")
         connection.check_constraints()  # now, once; else after each test
         yield {user.username: _client(user) for user in (make_user("reader"), granted, admin)}
         transaction.set_rollback(True)
@@ -302,6 +308,7 @@ def test_whoever_asks_walks_through_no_table(
     assert answer.json() and not plans.scans, "\n\n".join(plans.scans)
 
 
+SORTED = "Index Scan.* using metric_order_idx"
 ALONG, BEYOND = "Index Only Scan.* using metric_order_idx", "Index Only Scan.* using metric_o"
 
 
@@ -309,7 +316,7 @@ ALONG, BEYOND = "Index Only Scan.* using metric_order_idx", "Index Only Scan.* u
 @pytest.mark.parametrize(
     ("filters", "metric", "indexes"),
     [
-        (Filters(), "auc", [ALONG]),
+        (Filters(), "auc", [SORTED]),
         (Filters(text="framework=sklearn"), "auc", [ALONG]),
         (Filters(stage="None", by="reader"), "auc", [ALONG, BEYOND, "version_stage_idx"]),
         (Filters(stage="Production"), "auc", ["version_stage_idx"]),
@@ -319,7 +326,7 @@ ALONG, BEYOND = "Index Only Scan.* using metric_order_idx", "Index Only Scan.* u
         (Filters(text="framework=nothing"), "auc", [ALONG, BEYOND, "version_tags_idx"]),
         (Filters(text="nothing"), "auc", [ALONG, BEYOND, "one_number_per_model"]),
         (Filters(by="nobody"), "auc", [ALONG, BEYOND, "one_number_per_model"]),
-        (Filters(), "nothing", [ALONG, BEYOND, "one_number_per_model"]),
+        (Filters(), "nothing", [SORTED, "one_number_per_model"]),
     ],
     ids=_id,
 )
