@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import textwrap
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
@@ -194,16 +195,30 @@ def test_a_version_goes_live_by_two_approvals_and_everybody_hears_of_it(house: H
 
 def signal_worker(house: House, number: signal.Signals) -> None:
     workers = [pid for pid in processes_of(house.server) if name_of(pid) == "worker"]
-    assert workers
+    assert workers, house.server.text
     for pid in workers:
         os.kill(pid, number)
+
+
+def halt_worker(house: House) -> None:
+    """It takes nothing any more, as if it were busy with something long; but not while it writes, for then it would
+    hold the lock of the database."""
+    for _ in range(100):
+        signal_worker(house, signal.SIGSTOP)
+        with closing(sqlite3.connect(house.data_dir / "countersign.sqlite3", timeout=1)) as database:
+            try:
+                database.execute("BEGIN IMMEDIATE")
+                return
+            except sqlite3.OperationalError:
+                signal_worker(house, signal.SIGCONT)
+    raise AssertionError(f"The worker writes all the time:\n{house.server.text}")
 
 
 def test_mails_that_waited_arrive_after_the_worker_was_killed(house: House, browser: Browser) -> None:
     house.people()
     mira_token = house.server.manage("create_token", "mira").splitlines()[-1]
     assert house.client(REGISTER, token=mira_token).returncode == 0
-    signal_worker(house, signal.SIGSTOP)  # it takes nothing any more, as if it were busy with something long
+    halt_worker(house)
     asking = {"Authorization": f"Bearer {mira_token}"}
     for version in (1, 2):
         body = {"model": "churn-predictor", "version": version, "target": "Production", "comment": f"Version {version}"}
