@@ -10,7 +10,7 @@ from django.db.models import OuterRef, Q, QuerySet
 
 from accounts.models import Grant, Level, Membership, User
 from accounts.permissions import default_level, grants_along, reaches, read_grants, with_grants
-from approvals.models import OF_A_RUN, Check, Comment, Review, TransitionRequest
+from approvals.models import Check, Comment, Review, TransitionRequest
 from approvals.pins import Pins
 from approvals.policy import Requirement, RunRule, ScanRule
 from approvals.returning import verdicts_of_then
@@ -22,7 +22,7 @@ from registry.gate import Target
 from registry.models import HELD_STAGES, Alias, LatestVersion, ModelVersion, Stage, TargetKind
 from registry.permissions import level_to_move
 from registry.scanning import Scan, scans_of
-from tracking.models import LoggedModel, Run
+from tracking.models import OF_A_RUN, LoggedModel, Run
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from core.listing import ListOf
 from notifications.models import Event
 from registry.gate import Target
 from registry.models import Evidence, ModelVersion, RegisteredModel, Stage, TargetKind, sees_every_model
-from tracking.models import Run
+from tracking.models import OF_A_RUN, Run
 
 
 class PolicyQuerySet(models.QuerySet["Policy"]):
@@ -84,10 +84,6 @@ _OF_A_LINE = (
 )  # fmt: skip
 
 
-# What a run says of whether it is over, and of who made it.
-OF_A_RUN = ("run_id", "status", "user_id", "user__owner_id")
-
-
 class TransitionRequestQuerySet(models.QuerySet["TransitionRequest"]):
     def visible_to(self, user: User) -> TransitionRequestQuerySet:
         """Those about models that ``user`` may read."""
@@ -133,7 +129,7 @@ class TransitionRequestQuerySet(models.QuerySet["TransitionRequest"]):
     def as_shown_to(self, person: int) -> TransitionRequestQuerySet:
         """With the last look of this person at each (``look``), the number of the last event about it or its version
         (``newest``), the request by which another version got the same last (``applied_before`` and the number of
-        that version), how many others are in the stage that is asked for."""
+        that version), and how many others are in the stage that is asked for."""
         about = {"model_name": OuterRef("model__name"), "version": OuterRef("version__version")}
         events = Event.objects.filter(Q(request_id=OuterRef("pk")) | Q(request_id=None), **about)
         mine = FilteredRelation("looks", condition=Q(looks__person=person))

@@ -88,6 +88,10 @@ class RunQuerySet(models.QuerySet["Run"]):
         return self.select_related("experiment", "user").only(*_OF_A_LINE)
 
 
+# What a run says of whether it is over, and of who made it.
+OF_A_RUN = ("run_id", "status", "user_id", "user__owner_id")
+
+
 class Run(models.Model):
     """One training run. ``params``, ``tags`` and ``metrics`` (last value each) stand beside the row, for reading,
     searching and evidence; MetricPoint keeps the history of metrics. One service writes both. A part of a name is found

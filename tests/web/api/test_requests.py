@@ -285,14 +285,23 @@ def test_who_is_shut_out_while_they_wait_hears_no_more(
     accounts.grant(actor=None, level=Level.READ, user=eve, pattern="churn-*")
     client, answers = session(eve), []
 
+    begun = threading.Event()  # the request was read as eve may see it, and is open
+
+    def heard(execute: Callable[..., Any], sql: str, *rest: Any) -> Any:
+        found = execute(sql, *rest)
+        if "approvals_transitionrequest" in sql:
+            begun.set()
+        return found
+
     def wait() -> None:
-        answers.append(client.get(f"/api/v1/requests/{asked.pk}/?wait=30").status_code)
+        with connection.execute_wrapper(heard):
+            answers.append(client.get(f"/api/v1/requests/{asked.pk}/?wait=30").status_code)
         connections.close_all()
 
     assert client.get(f"/api/v1/requests/{asked.pk}/").status_code == 200
     waiting = threading.Thread(target=wait)
     waiting.start()
-    time.sleep(2)
+    assert begun.wait(timeout=60)
     accounts.change_grants(actor=None, levels={eve: None}, pattern="churn-*")
     services.withdraw_request(actor=mira, review_request=asked)
     waiting.join(timeout=60)
